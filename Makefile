@@ -1,0 +1,46 @@
+# The named commands, the same at the desk and in CI. Python and make are all a machine needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help demo test lint format check clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -U pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[test]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[test,lint]'
+	@touch $@ $(VENV)/.test $(VENV)/.demo
+
+demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint ## ruff and mypy --strict, on package and tests
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(VENV)/.lint ## let ruff write what it can
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+check: lint test ## what the gate runs
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

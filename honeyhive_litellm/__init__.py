@@ -1,0 +1,105 @@
+"""Every LiteLLM call becomes a HoneyHive event, through a durable local spool: none is lost.
+
+    import honeyhive_litellm
+
+    honeyhive_litellm.init(api_key="hh_…", project="my-project")
+
+From then on each LiteLLM call of this process - sync, async, streamed, embedded, routed - is written to a spool on
+disk and delivered in the background. See `init` for the options.
+"""
+
+from __future__ import annotations
+
+# Nothing heavy is imported here: neither LiteLLM nor aiohttp before the functions that need them.
+import asyncio
+from typing import TYPE_CHECKING, Any, Optional
+
+from ._config import Settings
+from ._errors import ConfigError, HoneyHiveError, SpoolError
+from ._stats import Stats
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._callback import HoneyHiveLogger
+
+__all__ = [
+    "ConfigError",
+    "HoneyHiveError",
+    "HoneyHiveLogger",
+    "Settings",
+    "SpoolError",
+    "Stats",
+    "__version__",
+    "aflush",
+    "ashutdown",
+    "flush",
+    "init",
+    "shutdown",
+    "stats",
+]
+
+DEFAULT_TIMEOUT_S = 10.0
+
+
+def init(**options: Any) -> None:
+    """Record every LiteLLM call of this process from now on.
+
+    The options are the fields of `Settings`; each has an environment variable, and an option given here wins over
+    its variable, which wins over the default. Only `api_key` (`HONEYHIVE_API_KEY`) and `project`
+    (`HONEYHIVE_PROJECT`) have no default. Raises ConfigError, which names every bad option at once.
+
+    Imports LiteLLM, and opens neither file nor socket nor thread: those come with the first call. Doing it again
+    with the same settings changes nothing, with others it replaces them.
+    """
+    from ._callback import install
+
+    install(**options)
+
+
+def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
+    """Deliver what was recorded so far, for at most `timeout` seconds; how many events are still undelivered.
+
+    Those are safe on disk. Blocks: in async code use `aflush`.
+    """
+    from ._runtime import flush_all
+
+    return flush_all(timeout)
+
+
+async def aflush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
+    """`flush` for async code: the loop goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
+
+
+def shutdown(timeout: Optional[float] = None) -> int:
+    """Record no more calls, deliver what can be delivered in time, close the spool; how many events are left.
+
+    `timeout` in seconds defaults to the setting `shutdown_timeout`. What is left stays on disk and goes out with the
+    next process that opens the spool. Runs by itself at the interpreter's exit.
+    """
+    from ._callback import uninstall
+    from ._runtime import shutdown_all
+
+    uninstall()
+    return shutdown_all(timeout)
+
+
+async def ashutdown(timeout: Optional[float] = None) -> int:
+    """`shutdown` for async code: the loop goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, shutdown, timeout)
+
+
+def stats() -> Stats:
+    """What became of this process's events, as of now."""
+    from ._runtime import stats_of_all
+
+    return stats_of_all()
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily, since naming the class imports LiteLLM, which takes a second or two.
+    if name == "HoneyHiveLogger":
+        from ._callback import HoneyHiveLogger
+
+        return HoneyHiveLogger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

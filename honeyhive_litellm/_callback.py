@@ -1,0 +1,151 @@
+"""The LiteLLM callback, and the only module that imports LiteLLM.
+
+What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
+
+* `log_pre_api_call`: inline, before each attempt to reach a provider; the record of the call's start.
+* `async_post_call_success_deployment_hook`: inline and awaited, before the caller of an async call gets its
+  response; the outcome is held from here on.
+* `log_success_event`, `async_log_success_event`: later, from a thread or a queue, with everything LiteLLM knows.
+* `log_failure_event`, `async_log_failure_event`: inline, before the caller gets the exception.
+
+For a stream LiteLLM has no inline hook, and nothing tells that it was dropped. Its wrapper keeps the chunks in a
+list, so we look at that list from the moment the wrapper is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Any, Callable, List, Optional
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+
+from ._config import Settings
+from ._log import warn
+from ._runtime import Runtime, runtime_for
+
+_CALLBACK_LISTS = (
+    "callbacks",
+    "input_callback",
+    "success_callback",
+    "failure_callback",
+    "_async_success_callback",
+    "_async_failure_callback",
+)
+
+_lock = threading.Lock()
+_installed: Optional[HoneyHiveLogger] = None
+_watched: List[Runtime] = []
+
+
+class HoneyHiveLogger(CustomLogger):
+    """A LiteLLM callback that records every call it is told of.
+
+    `litellm.callbacks = [HoneyHiveLogger(api_key=…, project=…)]` does what `honeyhive_litellm.init(…)` does, with
+    the same options and environment variables. Loggers with the same settings share one spool and record each call
+    once. Raises ConfigError if the settings cannot work. None of the methods raises or waits for disk or network.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        settings = Settings.resolve(os.environ, **options)
+        # LiteLLM takes two loggers of one class for the same unless a public attribute of theirs differs. It also
+        # writes these into its debug log, so the key must not be among them.
+        self.project = settings.project
+        self.environment = settings.environment
+        self.api_url = settings.api_url
+        self._runtime = runtime_for(settings, litellm.stream_chunk_builder)
+        _watch_streams(self._runtime)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._runtime.settings
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        _guarded(self._runtime.recorder.begin, kwargs)
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        _guarded(self._runtime.recorder.fail, kwargs)
+
+    async def async_log_success_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+
+    async def async_log_failure_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        _guarded(self._runtime.recorder.fail, kwargs)
+
+    async def async_post_call_success_deployment_hook(
+        self, request_data: Any, response: Any, call_type: Any
+    ) -> None:
+        logging_object = request_data.get("litellm_logging_obj")
+        if logging_object is not None:
+            _guarded(self._runtime.recorder.answered, logging_object.model_call_details, response)
+
+
+def _guarded(notice: Callable[..., None], *arguments: Any) -> None:
+    """Pass a notice on. A fault of ours is told in the log, without the call's content, and never to the caller."""
+    try:
+        notice(*arguments)
+    except Exception as error:
+        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
+
+
+def install(**options: Any) -> None:
+    """Register a logger with these options in the place of the one that `install` registered before."""
+    global _installed
+    logger = HoneyHiveLogger(**options)
+    with _lock:
+        if _installed is not None:
+            if _installed.settings == logger.settings and _installed in litellm.callbacks:
+                return
+            _unregister(_installed)
+        litellm.callbacks.append(logger)
+        _installed = logger
+
+
+def uninstall() -> None:
+    """Take the registered logger out of LiteLLM's lists, if there is one."""
+    global _installed
+    with _lock:
+        if _installed is not None:
+            _unregister(_installed)
+        _installed = None
+
+
+def _unregister(logger: HoneyHiveLogger) -> None:
+    for name in _CALLBACK_LISTS:
+        callbacks = getattr(litellm, name, None)
+        while isinstance(callbacks, list) and logger in callbacks:
+            callbacks.remove(logger)
+
+
+def _watch_streams(runtime: Runtime) -> None:
+    """From now on tell `runtime` of every stream that LiteLLM wraps."""
+    with _lock:
+        if runtime in _watched:
+            return
+        if not _watched:
+            CustomStreamWrapper.__init__ = _watched_init(CustomStreamWrapper.__init__)
+        _watched.append(runtime)
+
+
+def _watched_init(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        details = getattr(self.logging_obj, "model_call_details", None)
+        if details is not None:
+            for runtime in _watched:
+                _guarded(runtime.recorder.streaming, details, self.chunks)
+
+    return wrapped

@@ -1,0 +1,197 @@
+"""What to make of the server's answer, how long to wait, what to put into one request: decisions without IO.
+
+The server's habits behind the table: HoneyHive's OpenAPI 1.9 knows 200, 400 and, for a batch, a 500 that
+means "some events created" without saying which. Since 2026 a bad or revoked key answers 404 where it used
+to answer 401 or 403, so a 404 on an ingestion route tells of the configuration, not of the event. 413 and 429
+are undocumented, but what proxies and load balancers send.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from dataclasses import dataclass
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, TypeVar
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+MAX_BATCH_EVENTS = 100
+MAX_BATCH_BYTES = 4_000_000  # of the request body; HoneyHive's troubleshooting page names 5 MB as the limit
+MAX_RETRY_AFTER_S = 3600.0
+
+_RETRY_STATUSES = frozenset({408, 425, 429})
+_CONTENT_STATUSES = frozenset({400, 409, 413, 422})  # refusals of what was sent, not of who sent it where
+_REFUSAL = re.compile(r'"success"\s*:\s*false')
+_FRAME_BYTES = len(b'{"events":[]}')
+
+
+class Verdict(Enum):
+    """What becomes of the events of one request."""
+
+    DELIVERED = "delivered"
+    """The server has them."""
+    RETRY = "retry"
+    """The same request may succeed after a while."""
+    SPLIT = "split"
+    """One of them spoils the request: send its halves."""
+    REJECT = "reject"
+    """The server will never take this event: to the dead letters."""
+    PAUSE = "pause"
+    """Configuration trouble: keep everything, tell the user, probe slowly."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of one request.
+
+    `status` is None if no answer came; then `error` says in a word why ("refused", "timeout", ...). With a
+    status, an `error` says that the answer broke off after it. `body` is at most 2 KB of text without
+    credentials. `retry_after_s` is the server's wish, 0 to 3600 s. `was_sent` is False only if the request
+    certainly never left this machine.
+    """
+
+    status: Optional[int]
+    body: str = ""
+    retry_after_s: Optional[float] = None
+    error: Optional[str] = None
+    was_sent: bool = True
+
+
+def classify(reply: Reply, batch_size: int, attempt: int) -> Verdict:
+    """The verdict on a request of *batch_size* events, sent for the *attempt*-th time (from 1 on).
+
+    A single event that meets 500 stays RETRY, whatever the attempt: nothing tells its fault from an outage,
+    and an outage must not fill the dead letters. An HTML page is not the API's answer (a sign-in page, a web
+    application, "plain HTTP request sent to HTTPS port"), so it neither delivers nor rejects; only 413 means
+    the same from a proxy. Statuses that nobody documents PAUSE, which keeps all events.
+    """
+    status = reply.status
+    if status is None or status in _RETRY_STATUSES:
+        return Verdict.RETRY
+    if status == 500 and batch_size > 1 and attempt > 1:
+        return Verdict.SPLIT  # perhaps some events created, and one that never will be
+    if status >= 500:
+        return Verdict.RETRY
+    if _is_page(reply) and status != 413:
+        return Verdict.PAUSE
+    if status in _CONTENT_STATUSES or _denies_success(reply):
+        return Verdict.SPLIT if batch_size > 1 else Verdict.REJECT
+    if 200 <= status <= 204:
+        return Verdict.DELIVERED
+    # 401, 403, 404: key or address. 3xx: the address moved, and the key is for the host that the user named.
+    # 402, 405, 407, 410, 415, 431 ...: the account, a proxy, another kind of server. No event is to blame.
+    return Verdict.PAUSE
+
+
+def is_ambiguous(reply: Reply) -> bool:
+    """Whether the server may hold some or all of the events although it did not say that it took them.
+
+    True for a lost answer, for any 5xx (a batch's 500 means "some created", a gateway's 502 or 504 may come
+    after the work was done), and for a success that is not whole. A 4xx was refused as a whole.
+    """
+    if reply.status is None:
+        return reply.was_sent
+    if 200 <= reply.status < 300:
+        return not _is_page(reply) and (reply.status > 204 or _denies_success(reply))
+    return reply.status >= 500
+
+
+def _is_page(reply: Reply) -> bool:
+    """Whether the body is HTML or XML, where the API answers with JSON or with nothing."""
+    return reply.body.lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def _denies_success(reply: Reply) -> bool:
+    """Whether a 2xx says `"success": false`, the field that all ingestion routes answer with."""
+    return reply.status is not None and 200 <= reply.status < 300 and _REFUSAL.search(reply.body) is not None
+
+
+def parse_retry_after(value: Optional[str], now: float) -> Optional[float]:
+    """The seconds that a Retry-After header asks for, in both forms of RFC 9110 (seconds, HTTP date).
+
+    *now* is the Unix time in seconds. Between 0 and 3600; None without a header or when it cannot be read.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:  # "-0000", or no zone at all: HTTP dates are in GMT
+            moment = moment.replace(tzinfo=timezone.utc)
+        wait = moment.timestamp() - now
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return min(max(wait, 0.0), MAX_RETRY_AFTER_S)
+
+
+class BackOff:
+    """A tenacity `wait`: exponential with full jitter, never shorter than the server's Retry-After.
+
+    The *n*-th wait is a random share of min(*longest_s*, *first_s* x 2^(n-1)). Where the tried function
+    returned a `Reply` with `retry_after_s`, the wait is at least that, plus a share of *first_s*, so that
+    clients sent away together do not come back together. *draw* returns a random number from 0 to 1.
+    """
+
+    def __init__(
+        self, first_s: float = 0.5, longest_s: float = 60.0, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._draw = draw
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """The seconds to wait after the attempt that *retry_state* tells of."""
+        outcome = retry_state.outcome
+        result = None if outcome is None or outcome.failed else outcome.result()
+        return self.seconds(retry_state.attempt_number, result if isinstance(result, Reply) else None)
+
+    def seconds(self, attempt: int, reply: Optional[Reply] = None) -> float:
+        """The seconds to wait after the *attempt*-th attempt (from 1 on) ended with *reply*."""
+        share = self._draw()
+        ceiling = min(self._longest_s, math.ldexp(self._first_s, min(attempt - 1, 60)))
+        wait = share * ceiling
+        if reply is not None and reply.retry_after_s is not None:
+            wait = max(wait, reply.retry_after_s + share * self._first_s)
+        return wait
+
+
+def halve(items: Sequence[T]) -> Tuple[List[T], List[T]]:
+    """The first and the second half, in order, neither empty. Raises `ValueError` for less than two items."""
+    if len(items) < 2:
+        raise ValueError("one item cannot be halved")
+    middle = len(items) // 2
+    return list(items[:middle]), list(items[middle:])
+
+
+def plan_batches(
+    items: Iterable[T],
+    size: Callable[[T], int],
+    max_events: int = MAX_BATCH_EVENTS,
+    max_bytes: int = MAX_BATCH_BYTES,
+) -> List[List[T]]:
+    """*items* in order, cut into batches of at most *max_events* whose `batch_body` is at most *max_bytes*.
+
+    *size* tells an item's encoded bytes. An item too large for any batch goes alone.
+    """
+    batches: List[List[T]] = []
+    room = 0
+    for item in items:
+        need = size(item) + 1  # and a comma
+        if not batches or need > room or len(batches[-1]) >= max_events:
+            batches.append([])
+            room = max_bytes - _FRAME_BYTES + 1  # the first item has no comma before it
+        batches[-1].append(item)
+        room -= need
+    return batches
+
+
+def batch_body(events: Iterable[bytes]) -> bytes:
+    """The body of a batch request (both `/v1/events/batch` and the legacy route) from encoded *events*."""
+    return b'{"events":[' + b",".join(events) + b"]}"

@@ -1,0 +1,68 @@
+"""The door between the callbacks and the writer: any thread, any loop or none on one side, our loop on the other.
+
+The caller's side costs an append and, only when the writer sleeps, a wake-up. It belongs to no loop, because
+LiteLLM calls back from threads, from loops that are about to end, and from a throw-away loop at exit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Callable, Deque, List, Optional
+
+from ._record import Record
+
+GROUP_RECORDS = 1000
+GROUP_BYTES = 8 * 1024 * 1024
+"""A transaction takes at most this much, so that one burst does not hold up the flusher's reads."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Beyond this a disk that hangs would eat the application's memory; further records are refused."""
+
+
+class Intake:
+    """Records on their way to the writer, in order."""
+
+    def __init__(self) -> None:
+        self._records: Deque[Record] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._wake: Optional[Callable[[], None]] = None
+        self.is_closed = False
+
+    def put(self, record: Record) -> bool:
+        """Hand `record` over; False if there is no room for it, or nobody left to take it. Never waits."""
+        with self._lock:
+            if self.is_closed or self._bytes > MAX_BYTES:
+                return False
+            self._bytes += len(record.body)
+            self._records.append(record)
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
+        return True
+
+    def sleep_unless_filled(self, wake: Callable[[], None]) -> bool:
+        """Ask to be woken by the next `put`; False, and no wake-up, when records are there already."""
+        with self._lock:
+            if self._records:
+                return False
+            self._wake = wake
+            return True
+
+    def close(self) -> None:
+        """Refuse what comes from now on. What came before is still there to take."""
+        with self._lock:
+            self.is_closed = True
+
+    def take(self) -> List[Record]:
+        """All that came, oldest first, up to one group."""
+        group: List[Record] = []
+        size = 0
+        with self._lock:
+            while self._records and len(group) < GROUP_RECORDS and size < GROUP_BYTES:
+                record = self._records.popleft()
+                size += len(record.body)
+                group.append(record)
+            self._bytes -= size
+        return group

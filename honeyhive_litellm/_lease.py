@@ -1,0 +1,91 @@
+"""Who owns which segments: one small lease file per owner, held by SQLite's own lock.
+
+The kernel frees the lock when the owner dies, however it dies, so a lease can neither be forgotten nor outlive
+its owner, and no clock is involved. The lock is a POSIX lock on Linux and macOS: never open or copy a lease file
+with ordinary file calls in a process that holds it, closing such a handle would drop the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from ._errors import SpoolError
+from ._sqlite import private_file
+
+SUFFIX = ".lease"
+SEGMENT_SUFFIX = ".spool"
+_SEGMENT_NAME = re.compile(r"(?P<owner>.+)-(?P<number>\d{6,})\.spool")
+
+
+class Lease:
+    """The right to write, deliver and remove one owner's segments, until `release` or the process's death."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.connection = connection
+
+    @property
+    def owner(self) -> str:
+        return self.path.name[: -len(SUFFIX)]
+
+    @classmethod
+    def take(cls, path: Path) -> Optional[Lease]:
+        """Take the lease, creating its file if need be; None when somebody living holds it. Raises SpoolError."""
+        connection = None
+        try:
+            private_file(path)
+            connection = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
+            # No journal: nothing is ever written, and a journal file would outlive a killed owner.
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("BEGIN EXCLUSIVE")
+        except (sqlite3.Error, OSError) as error:
+            if connection is not None:
+                connection.close()
+            if "locked" in str(error):
+                return None
+            raise SpoolError(f"{path}: {error}") from error
+        return cls(path, connection)
+
+    def release(self, *, remove: bool) -> None:
+        """Let go; with `remove` the file goes first, while nobody else can hold it."""
+        if remove:
+            try:
+                self.path.unlink()
+            except OSError:
+                pass  # a leftover lease file is empty and is removed by the next process that looks
+        self.connection.close()
+
+
+def new_owner() -> str:
+    """A name never used before: host, process and a random part."""
+    host = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())[:40] or "host"
+    return f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def lease_path(folder: Path, owner: str) -> Path:
+    return folder / f"{owner}{SUFFIX}"
+
+
+def segment_path(folder: Path, owner: str, number: int) -> Path:
+    return folder / f"{owner}-{number:06d}{SEGMENT_SUFFIX}"
+
+
+def owners_in(folder: Path) -> Dict[str, List[Path]]:
+    """Every owner that left a file in `folder`, with its segments oldest first. Raises OSError."""
+    owners: Dict[str, List[Path]] = {}
+    for entry in os.scandir(folder):
+        if entry.name.endswith(SUFFIX):
+            owners.setdefault(entry.name[: -len(SUFFIX)], [])
+            continue
+        match = _SEGMENT_NAME.fullmatch(entry.name)
+        if match:
+            owners.setdefault(match["owner"], []).append(Path(entry.path))
+    for paths in owners.values():
+        paths.sort()
+    return owners

@@ -1,0 +1,36 @@
+"""What the spool stores: two kinds of record, in the order they came."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+START = 0
+"""A call began: the event as far as it was known then. Worth nothing once its event follows."""
+
+EVENT = 1
+"""The finished v1 event, as it goes onto the wire."""
+
+
+class Record(NamedTuple):
+    """One entry of the append-only log.
+
+    `body` is a JSON object in UTF-8. `session` is the session's UUID, a space and its name where the event
+    names a session, so that the flusher can ensure it without parsing the body. `started_ms` is the call's
+    start in Unix milliseconds.
+    """
+
+    kind: int
+    id: str
+    started_ms: float
+    session: Optional[str]
+    body: bytes
+
+
+class Row(NamedTuple):
+    """A committed event, read back for delivery."""
+
+    seq: int
+    id: str
+    started_ms: float
+    session: Optional[str]
+    body: bytes

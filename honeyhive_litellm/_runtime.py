@@ -1,0 +1,354 @@
+"""The process's one background thread with its one loop: it owns every file, socket and task of this package.
+
+It starts at the first event, never at import or `init`, so that a `fork` in between copies nothing alive. It serves
+callers on any thread, on any number of loops, or on none. It is a daemon, and so are aiosqlite's threads: the
+interpreter's exit waits for our `atexit` handler, which is bounded in time, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import ctypes
+import os
+import threading
+import time
+from enum import Enum
+from typing import Any, Awaitable, Callable, List, NamedTuple, Optional, Sequence
+
+from . import _log
+from ._config import Settings
+from ._errors import SpoolError
+from ._flusher import Flusher
+from ._ingestion import Ingestion
+from ._intake import Intake
+from ._late import LateWriter
+from ._log import announce, warn
+from ._record import EVENT, Record, Row
+from ._recorder import Recorder
+from ._spool import Spool
+from ._stats import Counters, Stats, sum_of
+from ._transport import Transport
+
+ADOPT_EVERY_S = 5.0
+SWEEP_EVERY_S = 0.5
+
+CALLBACK_GRACE_S = 0.5
+"""How long `flush` waits for LiteLLM to tell of calls that have just ended."""
+
+_CLOSING_S = 0.5
+"""The part of a shutdown's time that is kept for closing the files."""
+
+
+class State(Enum):
+    """A runtime goes through these once, in order."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+class _Parts(NamedTuple):
+    """What lives on the loop."""
+
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event
+    spool: Spool
+    flusher: Flusher
+    transport: Transport
+
+
+class Runtime:
+    """Everything behind one `Settings`: recorder, intake, spool, flusher, and the thread that runs them.
+
+    `assemble` builds a response from a stream's chunks (LiteLLM's own function; nothing below imports LiteLLM).
+    """
+
+    def __init__(self, settings: Settings, assemble: Callable[[Sequence[Any]], object]) -> None:
+        self.settings = settings
+        self._assemble = assemble
+        self._number = len(_runtimes)
+        self._reset()
+        _runtimes.append(self)
+
+    def _reset(self) -> None:
+        # Runtimes with settings of their own each record the call, so each leaves a token of its own in its details.
+        key = f"honeyhive_event_id_{self._number}" if self._number else "honeyhive_event_id"
+        self.recorder = Recorder(self.settings, self._put, self._assemble, key)
+        self._lock = threading.Lock()
+        self._state = State.CREATED
+        self._counters = Counters()
+        self._intake = Intake()
+        self._thread: Optional[threading.Thread] = None
+        self._ready = threading.Event()
+        self._parts: Optional[_Parts] = None
+        self._late: Optional[LateWriter] = None
+        self._deadline = 0.0
+
+    # ---- the callers' side
+
+    def _put(self, record: Record) -> None:
+        """Take a record in. Never raises, and never waits but for the disk once the runtime is closed."""
+        if self._state is State.CREATED:
+            self._start()
+        if record.kind == EVENT:
+            self._counters.accept(1)
+        if self._intake.put(record):
+            return
+        if self._intake.is_closed:
+            self._put_late(record)
+        elif record.kind == EVENT:
+            warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
+            self._counters.drop("memory", 1)
+
+    def _put_late(self, record: Record) -> None:
+        if self._thread is not None:
+            self._thread.join(_CLOSING_S)  # it is about to let go of the lease
+        try:
+            with self._lock:
+                if self._late is None:
+                    self._late = LateWriter(self.settings.spool_path, self._parts and self._parts.spool.owner)
+            self._late.append(record)
+        except SpoolError as error:
+            warn("late", "honeyhive: an event that came after shutdown is lost: %s", error)
+            if record.kind == EVENT:
+                self._counters.drop("late", 1)
+        else:
+            if record.kind == EVENT:
+                self._counters.commit(1)
+
+    def _start(self) -> None:
+        """Start the thread, once."""
+        with self._lock:
+            if self._state is not State.CREATED:
+                return
+            self._thread = threading.Thread(target=self._main, name="honeyhive-litellm", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter is shutting down and starts no more threads
+                self._thread = None
+                self._state = State.CLOSED
+                self._intake.close()
+            else:
+                self._state = State.RUNNING
+
+    @property
+    def is_closed(self) -> bool:
+        return self._state is State.CLOSED
+
+    def stats(self) -> Stats:
+        """A snapshot of this process's numbers."""
+        return self._counters.snapshot(self.recorder.in_flight)
+
+    def flush(self, timeout_s: float) -> int:
+        """Deliver what was recorded so far; how many events are undelivered when it is done or the time is up.
+
+        A call that has just returned may not have been told to us by LiteLLM, which calls back late: that is waited
+        for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._await_callbacks(min(deadline, time.monotonic() + CALLBACK_GRACE_S))
+        self.recorder.write_held()
+        parts = self._running_parts(deadline)
+        if parts is not None:
+            parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
+            self._counters.wait_until_settled(max(0.0, deadline - time.monotonic()))
+            parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
+        return self._counters.snapshot().pending
+
+    def _await_callbacks(self, deadline: float) -> None:
+        if _is_on_loop():
+            return  # they come on the very loop that stands still meanwhile
+        while self.recorder.in_flight and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def _running_parts(self, deadline: float) -> Optional[_Parts]:
+        if self._state is not State.RUNNING:
+            return None
+        self._ready.wait(max(0.0, deadline - time.monotonic()))
+        return self._parts
+
+    def shutdown(self, timeout_s: float) -> int:
+        """Commit everything, deliver what can be delivered in time, close the files; how many events are left.
+
+        They are on disk and go out with the next process. Takes `timeout_s` at most. Idempotent. Events that come
+        afterwards are still written to the spool.
+        """
+        deadline = time.monotonic() + timeout_s
+        self.recorder.write_held()
+        with self._lock:
+            was, self._state = self._state, State.CLOSED
+            if was is State.CREATED:
+                self._intake.close()
+        if was is State.RUNNING and self._thread is not None:
+            self._deadline = deadline
+            if self._ready.wait(timeout_s) and self._parts is not None:
+                self._parts.loop.call_soon_threadsafe(self._parts.stop.set)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._intake.close()
+        return self._counters.snapshot().pending
+
+    # ---- the thread
+
+    def _main(self) -> None:
+        # A plain selector loop, whatever policy the application has set: this one must survive anything.
+        loop = asyncio.SelectorEventLoop()
+        try:
+            loop.run_until_complete(self._run(loop))
+        finally:
+            loop.close()
+
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings = self.settings
+        spool = Spool(
+            settings.spool_path, self._counters, durability=settings.durability, max_bytes=settings.spool_max_bytes
+        )
+        transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
+        ingestion = Ingestion(transport, settings)
+        flusher = Flusher(spool, ingestion, self._counters, settings, self._announce_delivered)
+        parts = self._parts = _Parts(loop, asyncio.Event(), spool, flusher, transport)
+        self._ready.set()
+        filled = asyncio.Event()
+        writer = asyncio.ensure_future(_forever("writer", lambda: self._write(parts, filled)))
+        others = [
+            asyncio.ensure_future(_forever("flusher", flusher.run)),
+            asyncio.ensure_future(_forever("upkeep", lambda: self._keep_up(parts))),
+        ]
+        try:
+            await parts.stop.wait()
+            await self._finish(parts)
+        finally:
+            self._intake.close()
+            await _cancel(others)
+            await _cancel([writer])
+            while True:
+                group = self._intake.take()
+                if not group:
+                    break
+                await self._commit(parts, group)
+            await transport.aclose()
+            await spool.close()
+
+    async def _write(self, parts: _Parts, filled: asyncio.Event) -> None:
+        """Commit what comes in, all that came meanwhile as one group: no linger, and no commit per event under load."""
+
+        def wake() -> None:
+            parts.loop.call_soon_threadsafe(filled.set)
+
+        while True:
+            filled.clear()
+            if self._intake.sleep_unless_filled(wake):
+                await filled.wait()
+            group = self._intake.take()
+            if group:
+                await asyncio.shield(self._commit(parts, group))
+
+    async def _commit(self, parts: _Parts, group: List[Record]) -> None:
+        await parts.spool.append(group)
+        if any(record.kind == EVENT for record in group):
+            parts.flusher.wake()
+        if self.settings.debug:
+            for record in group:
+                if record.kind == EVENT:
+                    announce(f"HoneyHive Trace Logged: event {record.id} is in the spool")
+
+    def _announce_delivered(self, rows: Sequence[Row]) -> None:
+        if self.settings.debug:
+            for row in rows:
+                announce(f"HoneyHive Trace Logged: event {row.id} is delivered")
+
+    async def _keep_up(self, parts: _Parts) -> None:
+        """Take in what dead processes left, and write the outcomes that LiteLLM does not tell of."""
+        next_look = 0.0
+        while True:
+            self.recorder.sweep()
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + ADOPT_EVERY_S
+                if await parts.spool.adopt():
+                    parts.flusher.wake()
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _finish(self, parts: _Parts) -> None:
+        """Deliver until all is settled or the time is nearly up."""
+        parts.flusher.hurry(True)
+        while self._counters.snapshot().pending and time.monotonic() < self._deadline - _CLOSING_S:
+            await asyncio.sleep(0.005)
+
+    # ---- fork
+
+    def _forget_inherited(self) -> None:
+        """In a forked child: leave everything alone that belongs to the parent, and start afresh.
+
+        Not even a reference count may reach zero: closing an inherited SQLite connection would delete the parent's
+        live WAL (https://www.sqlite.org/howtocorrupt.html, section 2.6). So the objects are made immortal.
+        """
+        if self._parts is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._parts))
+        if self._late is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._late))
+        self._reset()
+
+
+_runtimes: List[Runtime] = []
+
+
+def runtime_for(settings: Settings, assemble: Callable[[Sequence[Any]], object]) -> Runtime:
+    """The process's runtime for these settings, made at the first request."""
+    for runtime in _runtimes:
+        if runtime.settings == settings and not runtime.is_closed:
+            return runtime
+    return Runtime(settings, assemble)
+
+
+def flush_all(timeout_s: float) -> int:
+    """Flush every runtime within the time; how many events are undelivered."""
+    deadline = time.monotonic() + timeout_s
+    return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _runtimes)
+
+
+def shutdown_all(timeout_s: Optional[float] = None) -> int:
+    """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
+    return sum(
+        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s)
+        for runtime in _runtimes
+    )
+
+
+def stats_of_all() -> Stats:
+    """The numbers of all runtimes, added up."""
+    return sum_of([runtime.stats() for runtime in _runtimes])
+
+
+def _forget_all_inherited() -> None:
+    _log.reset()
+    for runtime in _runtimes:
+        runtime._forget_inherited()
+
+
+atexit.register(shutdown_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all_inherited)
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` until cancelled: a fault of ours must not end the writing or the delivery."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            warn(name, "honeyhive: the %s failed and is started again: %r", name, error)
+        await asyncio.sleep(1)
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

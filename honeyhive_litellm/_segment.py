@@ -1,0 +1,355 @@
+"""One segment of the spool: a SQLite file in WAL mode that has exactly one connection.
+
+The connection is aiosqlite's and is awaited per group of records, never per event. Each method below is a single
+hop to its thread and a single transaction, so that the writer and the flusher, who share the connection, never
+stand inside one another's transaction. sqlite3's errors leave here as SpoolError.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+
+import aiosqlite
+
+from . import _sql
+from ._errors import NewerFormatError, SpoolError
+from ._record import START, Record, Row
+from ._spans import SENDING, SETTLED, Change, Span, Spans
+from ._sqlite import close_quietly, make_daemon, private_file
+
+MEMORY = ":memory:"
+"""The path of a segment that has no file: the last resort while nothing can be written."""
+
+_SCAN_ROWS = 5000
+
+
+class Batch(NamedTuple):
+    """Events of one segment that travel together: the records `lo..hi`, `events` of them events.
+
+    `rows` are those still to be sent; `damaged` could not be read back. `ambiguous_since` is the Unix time of an
+    earlier attempt whose outcome nobody knows, None where there was none.
+    """
+
+    segment: Segment
+    lo: int
+    hi: int
+    events: int
+    rows: Tuple[Row, ...]
+    damaged: int = 0
+    ambiguous_since: Optional[float] = None
+
+
+class _AtomicConnection(sqlite3.Connection):
+    """A connection whose `executemany` is one transaction: all rows or none, in one call from the async side."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        with self:
+            return super().executemany(sql, parameters)
+
+
+class Segment:
+    """An append-only log of records and the spans that tell how far it is delivered.
+
+    `last` is the highest record number, `events` how many records are events, `size` its bytes, roughly.
+    `open_starts` maps the id of each call that began here and has no event yet to its record's number; `strays`,
+    known after `open` alone, are the events whose start lies in an older segment.
+    """
+
+    def __init__(self, path: Union[Path, str], durability: str) -> None:
+        self.path = path
+        self.last = 0
+        self.events = 0
+        self.size = 0
+        self.sealed = False
+        self.open_starts: Dict[str, int] = {}
+        self.strays: Set[str] = set()
+        self._synchronous = _sql.SYNCHRONOUS[durability]
+        self._spans = Spans()
+        self._cursor = 0
+        self._inherited: List[Span] = []
+        self._db: Optional[aiosqlite.Connection] = None
+
+    def __repr__(self) -> str:
+        state = "sealed" if self.sealed else "active"
+        return f"<Segment {self.path} {state} records={self.last} pending={self.pending}>"
+
+    @property
+    def pending(self) -> int:
+        """Committed events that are not settled yet."""
+        return self.events - self._spans.settled_events()
+
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None
+
+    @property
+    def connection(self) -> Optional[aiosqlite.Connection]:
+        """For the fork handler alone, which must keep an inherited connection alive and unused."""
+        return self._db
+
+    # ---- opening and closing
+
+    async def create(self) -> None:
+        """Make the file, with its header durable before the first record. Raises SpoolError."""
+        await self._connect(_sql.CREATE_SEGMENT, create=True)
+
+    async def open(self) -> None:
+        """Open a file that exists and read how far it is delivered. Raises SpoolError when it is no segment of ours."""
+        if self._db is not None:
+            return
+        if _size(self.path) == 0:
+            # SQLite would take it for a new database and throw its WAL away.
+            raise SpoolError(f"{self.path} is empty")
+        await self._connect(_sql.OPEN_SEGMENT, create=False)
+        try:
+            await self._load()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connect(self, script: str, *, create: bool) -> None:
+        try:
+            if self.path == MEMORY:
+                connection = aiosqlite.connect(MEMORY, factory=_AtomicConnection)
+            else:
+                if create:
+                    private_file(Path(self.path))
+                # Never "rwc": what is gone must not come back empty.
+                uri = f"{Path(self.path).as_uri()}?mode=rw"
+                connection = aiosqlite.connect(uri, uri=True, timeout=0, factory=_AtomicConnection)
+            make_daemon(connection)
+            db = await connection
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+        try:
+            await db.executescript(script + _sql.TUNE_SEGMENT.format(synchronous=self._synchronous))
+        except BaseException as error:
+            await close_quietly(db)
+            if isinstance(error, sqlite3.Error):
+                raise SpoolError(f"{self.path}: {error}") from error
+            raise
+        self._db = db
+
+    async def _load(self) -> None:
+        (application_id,) = (await self._fetch("PRAGMA application_id"))[0]
+        (version,) = (await self._fetch("PRAGMA user_version"))[0]
+        if application_id != _sql.APPLICATION_ID:
+            raise SpoolError(f"{self.path} is a database, but no spool segment")
+        if version > _sql.FORMAT:
+            raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {_sql.FORMAT}")
+        if self._cursor == 0:  # a segment of our own that was closed meanwhile knows its spans
+            self._spans = Spans(Span(*row) for row in await self._fetch(_sql.SPANS))
+            self._inherited = self._spans.sending()
+        ((self.last,),) = await self._fetch(_sql.LAST)
+        seal = await self._fetch(_sql.READ_SEAL)
+        self.sealed = bool(seal)
+        if seal:
+            ((self.events,),) = seal
+        else:
+            await self._scan()
+        ((pages,),) = await self._fetch("PRAGMA page_count")
+        ((page_size,),) = await self._fetch("PRAGMA page_size")
+        self.size = pages * page_size
+
+    async def _scan(self) -> None:
+        """Count the events and match them with their starts, by reading every record's head."""
+        self.events = 0
+        seq = 0
+        while True:
+            rows = await self._fetch(_sql.SCAN, (seq, _SCAN_ROWS))
+            for seq, kind, id_ in rows:
+                if kind == START:
+                    self.open_starts[id_] = seq
+                else:
+                    self.events += 1
+                    if self.open_starts.pop(id_, None) is None:
+                        self.strays.add(id_)
+            if len(rows) < _SCAN_ROWS:
+                return
+
+    async def close(self) -> None:
+        """Close the connection; what is committed stays. Idempotent."""
+        db, self._db = self._db, None
+        if db is not None:
+            await close_quietly(db)
+
+    def is_blank(self) -> bool:
+        """Whether its files hold nothing at all."""
+        return _size(self.path) == 0 and _size(f"{self.path}-wal") == 0
+
+    async def discard(self) -> None:
+        """Remove the files and close. Idempotent."""
+        if os.name == "nt":  # an open file cannot be unlinked there
+            await self.close()
+            self._each_file(os.unlink)
+            return
+        # Unlinked first, under the lock, and closed without a last checkpoint into a file that is gone already.
+        self._each_file(os.unlink)
+        if self._db is not None:
+            await self._db.executescript("PRAGMA synchronous = OFF")
+        await self.close()
+
+    async def move_to(self, folder: Path) -> None:
+        """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
+        if os.name == "nt":
+            await self.close()
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            pass  # then the moves below fail as well, and the file stays where it is
+        self._each_file(lambda path: os.replace(path, folder / os.path.basename(path)))
+        await self.close()
+
+    def _each_file(self, action: Callable[[str], None]) -> None:
+        if self.path == MEMORY:
+            return
+        for suffix in ("", "-wal"):
+            try:
+                action(f"{self.path}{suffix}")
+            except OSError:
+                pass  # gone already, or a folder that lets nothing go: the next process tries again
+
+    # ---- writing
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Commit `records` in one transaction, in order. Raises SpoolError, and then none of them is there."""
+        rows = [
+            (seq, r.kind, r.id, r.started_ms, r.session, zlib.crc32(r.body), r.body)
+            for seq, r in enumerate(records, self.last + 1)
+        ]
+        await self._write_many(_sql.APPEND, rows)
+        for seq, record in enumerate(records, self.last + 1):
+            if record.kind == START:
+                self.open_starts[record.id] = seq
+            else:
+                self.events += 1
+                self.open_starts.pop(record.id, None)
+            self.size += len(record.body) + 100
+        self.last += len(rows)
+
+    async def start_of(self, seq: int) -> Optional[Record]:
+        """The start record at `seq`; None if it is damaged."""
+        ((id_, started_ms, session, crc, body),) = await self._fetch(_sql.READ_START, (seq,))
+        return Record(START, id_, started_ms, session, body) if zlib.crc32(body) == crc else None
+
+    async def seal(self) -> None:
+        """Say that nothing more will be appended: who opens it later need not count again."""
+        await self._write_many(_sql.SEAL, [(self.events,)])
+        self.sealed = True
+
+    # ---- delivering
+
+    async def next_batch(self, max_events: int, max_bytes: int) -> Optional[Batch]:
+        """The next events that are on nobody's way, marked as sending; None when there are none.
+
+        First what a dead sender had marked, then oldest first; at least one event, however big.
+        """
+        while self._inherited:
+            span = self._inherited.pop(0)
+            rows, damaged = await self._rows(span.lo, span.hi)
+            return Batch(self, span.lo, span.hi, span.events, rows, damaged, ambiguous_since=span.at)
+        while True:
+            gap = self._spans.gap(self._cursor, self.last)
+            if gap is None:
+                return None
+            lo, hi = gap
+            sizes = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            taken = _how_many(sizes, max_bytes)
+            if taken < len(sizes) or len(sizes) == max_events:
+                hi = sizes[taken - 1][0]
+            if not sizes:  # starts only
+                if hi >= self.last:
+                    return None  # their events come later and travel in one span with them
+                self._cursor = hi
+                continue
+            self._cursor = hi
+            rows, damaged = await self._rows(lo, hi)
+            await self.write(self._spans.mark(Span(lo, hi, SENDING, taken, time.time())))
+            return Batch(self, lo, hi, taken, rows, damaged)
+
+    def halves(self, batch: Batch) -> Tuple[Tuple[Batch, Batch], Change]:
+        """Two batches in the place of one of at least two events, and what is to be written of it."""
+        middle = len(batch.rows) // 2
+        left, right = batch.rows[:middle], batch.rows[middle:]
+        border = right[0].seq - 1
+        halves = (
+            batch._replace(hi=border, rows=left, events=batch.events - len(right)),
+            batch._replace(lo=border + 1, rows=right, events=len(right)),
+        )
+        spans = [Span(half.lo, half.hi, SENDING, half.events, time.time()) for half in halves]
+        return halves, self._spans.replace((batch.lo, batch.hi), spans)
+
+    async def mark(self, batch: Batch) -> None:
+        """`batch` is about to be sent: should this process die, its outcome is unknown."""
+        await self.write(self._spans.mark(Span(batch.lo, batch.hi, SENDING, batch.events, time.time())))
+
+    async def unmark(self, batch: Batch) -> None:
+        """`batch` was certainly not stored; it stays its holder's to send."""
+        await self.write(self._spans.replace((batch.lo, batch.hi), []))
+
+    async def settle(self, batch: Batch) -> None:
+        """Nothing is left to do for `batch`: delivered, or gone to where its loss is told."""
+        await self.write(self._spans.mark(Span(batch.lo, batch.hi, SETTLED, batch.events, time.time())))
+
+    async def write(self, change: Change) -> None:
+        """Write a change of the spans. They are right in memory even if the disk refuses, at worst sent again."""
+        # A script, for one hop and one transaction; it takes no parameters, and these are numbers.
+        statements = [_sql.DELETE_SPANS.format(lo=change.lo, hi=change.hi)]
+        statements += [_sql.ADD_SPAN.format(**span._asdict()) for span in change.spans]
+        db = self._opened()
+        try:
+            await db.executescript("BEGIN;" + "".join(statements) + "COMMIT;")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                await db.rollback()
+            raise SpoolError(f"{self.path}: {error}") from error
+
+    async def _rows(self, lo: int, hi: int) -> Tuple[Tuple[Row, ...], int]:
+        rows = await self._fetch(_sql.READ, (lo, hi))
+        good = tuple(
+            Row(seq, id_, started_ms, session, body)
+            for seq, id_, started_ms, session, crc, body in rows
+            if zlib.crc32(body) == crc
+        )
+        return good, len(rows) - len(good)
+
+    # ---- the connection
+
+    def _opened(self) -> aiosqlite.Connection:
+        if self._db is None:
+            raise SpoolError(f"{self.path} is closed")
+        return self._db
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> List[Any]:
+        try:
+            return list(await self._opened().execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+
+    async def _write_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            await self._opened().executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+
+
+def _how_many(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:
+    """How many of (seq, bytes) fit, at least one where there is any."""
+    total = 0
+    for count, (_, size) in enumerate(sizes):
+        total += size + 1
+        if count and total > max_bytes:
+            return count
+    return len(sizes)
+
+
+def _size(path: Union[Path, str]) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,121 @@
+"""What became of every event, in numbers that add up at any moment."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Sequence
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A snapshot of one process's events: `accepted == delivered + pending + dead + sum(dropped.values())`.
+
+    * `accepted`: events this process took in: its own calls' and those of dead processes it adopted.
+    * `delivered`: the server said it has them.
+    * `pending`: still to be delivered, in memory or on disk; `committed` tells how many accepted ones reached
+      the disk.
+    * `dead`: refused by the server for good and moved to the dead letters.
+    * `dropped`: given up, by reason.
+    * `adopted`: how many of the accepted ones were left by dead processes.
+    * `in_flight`: calls that began and have no event yet; not part of the sum.
+    * `last_error`: the newest delivery trouble, in words, None after a success.
+    """
+
+    accepted: int = 0
+    committed: int = 0
+    delivered: int = 0
+    pending: int = 0
+    dead: int = 0
+    dropped: Dict[str, int] = field(default_factory=dict)
+    adopted: int = 0
+    in_flight: int = 0
+    last_error: Optional[str] = None
+
+
+def sum_of(snapshots: Sequence[Stats]) -> Stats:
+    """Several runtimes' numbers as one."""
+    dropped: Dict[str, int] = {}
+    for snapshot in snapshots:
+        for reason, events in snapshot.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + events
+    return Stats(
+        accepted=sum(s.accepted for s in snapshots),
+        committed=sum(s.committed for s in snapshots),
+        delivered=sum(s.delivered for s in snapshots),
+        pending=sum(s.pending for s in snapshots),
+        dead=sum(s.dead for s in snapshots),
+        dropped=dropped,
+        adopted=sum(s.adopted for s in snapshots),
+        in_flight=sum(s.in_flight for s in snapshots),
+        last_error=next((s.last_error for s in snapshots if s.last_error), None),
+    )
+
+
+class Counters:
+    """The moving numbers behind `Stats`. Each change is one event's step from one state to the next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition(threading.Lock())
+        self._accepted = 0
+        self._committed = 0
+        self._delivered = 0
+        self._dead = 0
+        self._adopted = 0
+        self._dropped: Dict[str, int] = {}
+        self.last_error: Optional[str] = None
+
+    def accept(self, events: int) -> None:
+        with self._lock:
+            self._accepted += events
+
+    def commit(self, events: int) -> None:
+        with self._lock:
+            self._committed += events
+
+    def adopt(self, events: int) -> None:
+        """Count events that were found on disk: accepted and committed at once."""
+        with self._lock:
+            self._accepted += events
+            self._committed += events
+            self._adopted += events
+
+    def deliver(self, events: int) -> None:
+        with self._lock:
+            self._delivered += events
+            self._lock.notify_all()
+
+    def bury(self, events: int) -> None:
+        with self._lock:
+            self._dead += events
+            self._lock.notify_all()
+
+    def drop(self, reason: str, events: int) -> None:
+        if events:
+            with self._lock:
+                self._dropped[reason] = self._dropped.get(reason, 0) + events
+                self._lock.notify_all()
+
+    def _settled(self) -> int:
+        return self._delivered + self._dead + sum(self._dropped.values())
+
+    def wait_until_settled(self, timeout_s: float) -> bool:
+        """Wait until as many events are settled as are accepted now; False if the time was up first."""
+        with self._lock:
+            goal = self._accepted
+            return self._lock.wait_for(lambda: self._settled() >= goal, timeout_s)
+
+    def snapshot(self, in_flight: int = 0) -> Stats:
+        """All numbers as of one instant."""
+        with self._lock:
+            return Stats(
+                accepted=self._accepted,
+                committed=self._committed,
+                delivered=self._delivered,
+                pending=self._accepted - self._settled(),
+                dead=self._dead,
+                dropped=dict(self._dropped),
+                adopted=self._adopted,
+                in_flight=in_flight,
+                last_error=self.last_error,
+            )

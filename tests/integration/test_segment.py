@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import List, Optional
+
+import pytest
+
+from honeyhive_litellm import SpoolError
+from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._segment import MEMORY, Batch, Segment
+
+
+def event(name: str, size: int = 10) -> Record:
+    return Record(EVENT, name, 1.0, None, b'{"event_id":"' + name.encode() + b'","x":"' + b"x" * size + b'"}')
+
+
+def start(name: str) -> Record:
+    return Record(START, name, 1.0, None, b'{"event_id":"' + name.encode() + b'"}')
+
+
+async def created(path: object) -> Segment:
+    segment = Segment(path, "process")  # type: ignore[arg-type]
+    await segment.create()
+    return segment
+
+
+async def drained(segment: Segment, max_events: int = 100, max_bytes: int = 10**6) -> List[Batch]:
+    batches = []
+    while True:
+        batch = await segment.next_batch(max_events, max_bytes)
+        if batch is None:
+            return batches
+        batches.append(batch)
+
+
+def ids(batch: Optional[Batch]) -> List[str]:
+    assert batch is not None
+    return [row.id for row in batch.rows]
+
+
+def change(path: Path, script: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+
+
+async def test_what_is_appended_comes_back_in_order_and_once(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([start("a"), event("a"), start("b"), event("b"), event("c")])
+    assert [ids(b) for b in await drained(segment)] == [["a", "b", "c"]]
+    assert await segment.next_batch(100, 10**6) is None
+    assert segment.pending == 3
+    await segment.close()
+
+
+async def test_a_batch_keeps_to_both_limits_but_takes_one_event_however_big(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("big", 5000), *(event(f"e{i}") for i in range(5))])
+    assert [ids(b) for b in await drained(segment, max_events=3, max_bytes=1000)] == [
+        ["big"],
+        ["e0", "e1", "e2"],
+        ["e3", "e4"],
+    ]
+    await segment.close()
+
+
+async def test_settled_events_are_not_read_again_after_a_restart_and_sent_ones_are_marked_ambiguous(
+    tmp_path: Path,
+) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event(f"e{i}") for i in range(6)])
+    _first, second, third = await drained(segment, max_events=2)
+    await segment.settle(second)
+    await segment.unmark(third)
+    await segment.close()
+
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    assert again.pending == 4
+    batches = await drained(again)
+    assert [ids(b) for b in batches] == [["e0", "e1"], ["e4", "e5"]]
+    assert batches[0].ambiguous_since is not None
+    assert batches[1].ambiguous_since is None
+    await again.settle(batches[0])
+    await again.settle(batches[1])
+    assert again.pending == 0
+    await again.close()
+
+
+async def test_halves_of_a_batch_settle_on_their_own(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([start("e0"), *(event(f"e{i}") for i in range(5))])
+    batch = await segment.next_batch(100, 10**6)
+    assert batch is not None
+    (left, right), change = segment.halves(batch)
+    await segment.write(change)
+    assert (ids(left), ids(right)) == (["e0", "e1"], ["e2", "e3", "e4"])
+    await segment.settle(right)
+    await segment.close()
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    assert [ids(b) for b in await drained(again)] == [["e0", "e1"]]
+    await again.close()
+
+
+async def test_opening_finds_the_starts_without_an_event_and_the_events_without_a_start(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([start("a"), start("b"), event("a"), event("stray")])
+    await segment.close()
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    assert list(again.open_starts) == ["b"]
+    assert again.strays == {"stray"}
+    assert await again.start_of(again.open_starts["b"]) == start("b")
+    await again.close()
+
+
+async def test_a_sealed_segment_knows_its_number_of_events_without_counting(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("a"), event("b")])
+    await segment.seal()
+    await segment.close()
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    assert (again.sealed, again.pending, again.strays) == (True, 2, set())
+    await again.close()
+
+
+async def test_a_damaged_body_is_passed_over_and_counted(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("a"), event("b"), event("c")])
+    await segment.close()
+    change(tmp_path / "a.spool", "UPDATE record SET body = x'7b7d' WHERE id = 'b'")
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    (batch,) = await drained(again)
+    assert (ids(batch), batch.damaged, batch.events) == (["a", "c"], 1, 3)
+    await again.settle(batch)
+    assert again.pending == 0
+    await again.close()
+
+
+async def test_nothing_of_a_group_is_there_when_the_disk_is_full(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    assert segment.connection is not None
+    await segment.connection.execute("PRAGMA max_page_count = 12")
+    await segment.append([event("a")])
+    with pytest.raises(SpoolError, match="full"):
+        await segment.append([event("b"), event("c", 200_000)])
+    assert [ids(b) for b in await drained(segment)] == [["a"]]
+    await segment.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, b""])
+async def test_what_is_no_segment_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.spool").write_bytes(content)
+    with pytest.raises(SpoolError, match=r"a\.spool"):
+        await Segment(tmp_path / "a.spool", "process").open()
+    assert (tmp_path / "a.spool").read_bytes() == content
+
+
+async def test_a_strangers_database_and_a_newer_format_are_refused(tmp_path: Path) -> None:
+    change(tmp_path / "other.spool", "CREATE TABLE t(x)")
+    with pytest.raises(SpoolError, match="no spool segment"):
+        await Segment(tmp_path / "other.spool", "process").open()
+    segment = await created(tmp_path / "a.spool")
+    await segment.close()
+    change(tmp_path / "a.spool", "PRAGMA user_version = 99")
+    with pytest.raises(SpoolError, match="format 99"):
+        await Segment(tmp_path / "a.spool", "process").open()
+
+
+async def test_a_discarded_segment_leaves_no_file(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("a")])
+    await segment.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_segment_in_memory_does_the_same(tmp_path: Path) -> None:
+    segment = await created(MEMORY)
+    await segment.append([start("a"), event("a"), event("b")])
+    (batch,) = await drained(segment)
+    await segment.settle(batch)
+    assert (ids(batch), segment.pending) == (["a", "b"], 0)
+    await segment.discard()
+
+
+async def test_files_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("a")])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    await segment.close()
+    assert modes == {"a.spool": 0o600, "a.spool-wal": 0o600}

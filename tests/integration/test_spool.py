@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from honeyhive_litellm import _spool
+from honeyhive_litellm._dead import letters
+from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
+
+
+def event(name: str, size: int = 10) -> Record:
+    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
+
+
+def start(name: str) -> Record:
+    body = {"event_id": name, "inputs": {"q": "?"}, "metadata": {"status": "in_flight", "model": "gpt-4o"}}
+    return Record(START, name, 1.0, None, json.dumps(body).encode())
+
+
+def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
+    return Spool(folder, counters, durability="process", max_bytes=max_bytes)
+
+
+async def delivered(spool: Spool) -> List[str]:
+    """Take and settle everything there is."""
+    ids: List[str] = []
+    while True:
+        batch = await spool.next_batch()
+        if batch is None:
+            return ids
+        ids += [row.id for row in batch.rows]
+        await spool.settle(batch)
+
+
+def names(folder: Path) -> List[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+async def dies(spool: Spool) -> None:
+    """End a spool as the death of its process would: the locks go, nothing is tidied up."""
+    for segment in spool.segments():
+        await segment.close()
+    assert spool._own.lease is not None
+    spool._own.lease.release(remove=False)
+
+
+async def test_a_spool_that_is_delivered_in_full_leaves_nothing_behind(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([start("a"), event("a"), event("b")])
+    assert await delivered(spool) == ["a", "b"]
+    await spool.close()
+    assert names(tmp_path) == []
+
+
+async def test_what_is_undelivered_is_adopted_by_the_next_process(tmp_path: Path) -> None:
+    first = spool_in(tmp_path, Counters())
+    await first.append([event("a"), event("b")])
+    await first.close()
+    counters = Counters()
+    second = spool_in(tmp_path, counters)
+    assert await second.adopt() == 2
+    assert await delivered(second) == ["a", "b"]
+    assert names(tmp_path) == []
+    stats = counters.snapshot()
+    assert (stats.accepted, stats.adopted) == (2, 2)
+    await second.close()
+
+
+async def test_what_a_living_process_holds_is_left_alone(tmp_path: Path) -> None:
+    living, other = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
+    await living.append([event("a")])
+    assert await other.adopt() == 0
+    assert await delivered(other) == []
+    assert await delivered(living) == ["a"]
+    await living.close()
+    await other.close()
+
+
+async def test_of_two_adopters_one_wins(tmp_path: Path) -> None:
+    dead = spool_in(tmp_path, Counters())
+    await dead.append([event("a")])
+    await dies(dead)
+    one, other = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
+    assert [await one.adopt(), await other.adopt()] == [1, 0]
+    assert (await delivered(one), await delivered(other)) == (["a"], [])
+    await one.close()
+    await other.close()
+
+
+async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: Path) -> None:
+    dead = spool_in(tmp_path, Counters())
+    await dead.append([start("done"), start("lost"), event("done")])
+    await dies(dead)
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 2
+    bodies = {}
+    batch = await heir.next_batch()
+    assert batch is not None
+    for row in batch.rows:
+        bodies[row.id] = json.loads(row.body)
+    assert set(bodies) == {"done", "lost"}
+    assert bodies["lost"]["metadata"] == {
+        "status": "interrupted",
+        "model": "gpt-4o",
+        "success": False,
+        "error_class": "Interrupted",
+    }
+    assert bodies["lost"]["inputs"] == {"q": "?"}
+    assert bodies["lost"]["error"].startswith("Interrupted: ")
+    await heir.settle(batch)
+    await heir.close()
+    assert names(tmp_path) == []
+
+
+async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([start("long")])
+    for i in range(10):
+        await spool.append([event(f"e{i}", 500)])
+    assert await delivered(spool) == [f"e{i}" for i in range(10)]
+    assert len([n for n in names(tmp_path) if n.endswith(".spool")]) == 1  # the sealed ones are gone
+    await dies(spool)
+    heir = spool_in(tmp_path, Counters())
+    await heir.adopt()
+    assert await delivered(heir) == ["long"]
+    await heir.close()
+    assert names(tmp_path) == []
+
+
+async def test_a_start_and_its_event_in_different_segments_belong_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 1000)
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([start("a"), event("big", 2000)])
+    await spool.append([event("a")])
+    await dies(spool)
+    heir = spool_in(tmp_path, Counters())
+    await heir.adopt()
+    assert await delivered(heir) == ["big", "a"]
+    await heir.close()
+
+
+async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+    spool = spool_in(tmp_path, Counters())
+    for i in range(40):
+        await spool.append([event(f"e{i}", 600)])
+    assert sum(1 for segment in spool.segments() if segment.is_open) <= 2
+    assert spool.pending == 40
+    assert await delivered(spool) == [f"e{i}" for i in range(40)]
+    await spool.close()
+    assert names(tmp_path) == []
+
+
+async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=6000)
+    counters.accept(20)
+    for i in range(20):
+        await spool.append([event(f"e{i}", 600)])
+    kept = await delivered(spool)
+    assert kept == [f"e{i}" for i in range(20 - len(kept), 20)]
+    assert counters.snapshot().dropped == {"capacity": 20 - len(kept)}
+    assert 0 < len(kept) < 20
+    await spool.close()
+
+
+async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.append([event("poison")])
+    batch = await spool.next_batch()
+    assert batch is not None
+    assert await spool.bury(batch, 400, "missing inputs")
+    (letter,) = letters(tmp_path)
+    assert (letter.id, letter.status, letter.reason) == ("poison", 400, "missing inputs")
+    assert json.loads(letter.body)["event_id"] == "poison"
+    assert counters.snapshot().dead == 1
+    await spool.close()
+    assert names(tmp_path) == ["dead.db"]
+
+
+@pytest.mark.parametrize("trouble", ["a file", "no permission to write", "a missing parent that cannot be made"])
+async def test_a_path_where_nothing_can_be_written_still_delivers_from_memory(
+    tmp_path: Path, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "spool"
+    if trouble == "a file":
+        folder.write_text("not a folder")
+    elif trouble == "no permission to write":
+        # Root may write anywhere but into this.
+        folder = Path("/proc/spool")
+    else:
+        (tmp_path / "file").write_text("")
+        folder = tmp_path / "file" / "spool"
+    counters = Counters()
+    spool = spool_in(folder, counters)
+    await spool.append([start("a"), event("a")])
+    await spool.append([event("b")])
+    assert await spool.adopt() == 0
+    assert await delivered(spool) == ["a", "b"]
+    await spool.close()
+    lines = [r.getMessage() for r in caplog.records if r.name == "honeyhive_litellm"]
+    assert len(lines) == 1
+    assert "spool_path" in lines[0] and "kept in memory" in lines[0]
+    assert counters.snapshot().committed == 0
+
+
+async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_spool, "_DISK_RETRY_S", 0.0)
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([event("a")])
+    active = spool._active
+    assert active is not None and active.connection is not None
+    await active.connection.execute("PRAGMA max_page_count = 10")
+    await spool.append([event("b", 300_000)])
+    await spool.append([event("c")])
+    assert sorted(await delivered(spool)) == ["a", "b", "c"]
+    assert any("cannot be written" in r.getMessage() for r in caplog.records)
+    await spool.close()
+    assert names(tmp_path) == []
+
+
+async def test_a_file_that_is_no_segment_is_put_aside_and_delays_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = spool_in(tmp_path, Counters())
+    await dead.append([event("a")])
+    await dies(dead)
+    (tmp_path / "host-1-abc-000001.spool").write_bytes(b"this is no database" * 100)
+    (tmp_path / "host-2-abc-000001.spool").write_bytes(b"")
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 1
+    assert await delivered(heir) == ["a"]
+    await heir.close()
+    assert names(tmp_path) == ["host-1-abc-000001.spool"]
+    assert (tmp_path / "quarantine" / "host-1-abc-000001.spool").exists()
+    assert len([r for r in caplog.records if "put aside" in r.getMessage()]) == 1
+
+
+async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path) -> None:
+    dead = spool_in(tmp_path, Counters())
+    await dead.append([event("a")])
+    await dies(dead)
+    (path,) = tmp_path.glob("*.spool")
+    run(path, "PRAGMA user_version = 2")
+    heir = spool_in(tmp_path, Counters())
+    assert [await heir.adopt(), await heir.adopt()] == [0, 0]
+    await heir.close()
+    assert run(path, "PRAGMA user_version = 1") == []
+    assert await heir.adopt() == 0  # this one has decided
+    other = spool_in(tmp_path, Counters())
+    assert await other.adopt() == 1
+    assert await delivered(other) == ["a"]
+    await other.close()
+
+
+def run(path: Path, sql: str) -> List[Any]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()

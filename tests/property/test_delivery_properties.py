@@ -1,0 +1,99 @@
+"""What holds for every reply and every list of events."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyhive_litellm._delivery import (
+    BackOff,
+    Reply,
+    Verdict,
+    batch_body,
+    classify,
+    halve,
+    is_ambiguous,
+    parse_retry_after,
+    plan_batches,
+)
+
+bodies = st.one_of(
+    st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"])
+)
+replies = st.builds(
+    Reply,
+    status=st.one_of(st.none(), st.integers(100, 599)),
+    body=bodies,
+    retry_after_s=st.one_of(st.none(), st.floats(0, 3600)),
+    error=st.one_of(st.none(), st.just("dropped")),
+    was_sent=st.booleans(),
+)
+sizes = st.integers(1, 100)
+attempts = st.integers(1, 1000)
+
+
+@given(replies, sizes, attempts)
+def test_only_a_success_delivers_and_nothing_delivered_is_ambiguous(
+    reply: Reply, batch_size: int, attempt: int
+) -> None:
+    if classify(reply, batch_size, attempt) is Verdict.DELIVERED:
+        assert reply.status in range(200, 205)
+        assert not is_ambiguous(reply)
+
+
+@given(replies, sizes, attempts)
+def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(
+    reply: Reply, batch_size: int, attempt: int
+) -> None:
+    verdict = classify(reply, batch_size, attempt)
+    assert verdict is not Verdict.SPLIT or batch_size > 1
+    assert verdict is not Verdict.REJECT or (
+        batch_size == 1 and reply.status is not None and reply.status < 500
+    )
+
+
+@given(replies, st.integers(2, 100), attempts)
+def test_splitting_ends(reply: Reply, batch_size: int, attempt: int) -> None:
+    items = list(range(batch_size))
+    while classify(reply, len(items), attempt) is Verdict.SPLIT:
+        first, second = halve(items)
+        assert first and second and first + second == items
+        items = second
+    assert items
+
+
+@given(replies, sizes, attempts, attempts)
+def test_only_500_is_judged_by_the_attempt(reply: Reply, batch_size: int, one: int, other: int) -> None:
+    if classify(reply, batch_size, one) is not classify(reply, batch_size, other):
+        assert reply.status == 500
+
+
+@given(
+    st.one_of(st.none(), st.text(max_size=60), st.from_regex(r"\d{1,20}", fullmatch=True)), st.floats(0, 1e11)
+)
+def test_any_retry_after_gives_a_bounded_wait_or_none(value: Optional[str], now: float) -> None:
+    seconds = parse_retry_after(value, now)
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@given(replies, attempts, st.floats(0, 1))
+def test_every_wait_is_bounded_and_honours_the_server(reply: Reply, attempt: int, draw: float) -> None:
+    asked = reply.retry_after_s or 0.0
+    wait = BackOff(draw=lambda: draw).seconds(attempt, reply)
+    assert asked <= wait <= max(60.0, asked + 0.5)
+
+
+@given(st.lists(st.binary(max_size=40)), st.integers(1, 8), st.integers(1, 120))
+def test_batches_keep_all_events_in_order_and_within_limits(
+    events: List[bytes], max_events: int, max_bytes: int
+) -> None:
+    batches = plan_batches(events, len, max_events, max_bytes)
+    assert [event for batch in batches for event in batch] == events
+    for batch in batches:
+        assert 1 <= len(batch) <= max_events
+        assert len(batch) == 1 or len(batch_body(batch)) <= max_bytes
+    for batch, following in zip(batches, batches[1:]):
+        longer = [*batch, following[0]]
+        assert len(longer) > max_events or len(batch_body(longer)) > max_bytes
