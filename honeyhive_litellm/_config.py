@@ -185,6 +185,7 @@ class Settings:
     capture_in_flight: bool = True
     shutdown_timeout: float = 5.0
     request_timeout: float = 30.0
+    lookup_delay: float = 20.0
     spool_max_bytes: int = 2**30
     max_field_bytes: int = 2**18
     max_event_bytes: int = 2**20
@@ -273,6 +274,11 @@ OPTIONS: Tuple[Option, ...] = (
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),
     _row("shutdown_timeout", _seconds(zero=True), "seconds that exit may take to deliver what is left"),
     _row("request_timeout", _seconds(zero=False), "seconds that one request may take"),
+    _row(
+        "lookup_delay",
+        _seconds(zero=True),
+        "seconds until what the server stored can be read back, to learn what became of a lost answer",
+    ),
     _row("spool_max_bytes", _size(2**16, 2**50), "disk space that the spool may take, in bytes"),
     _row("max_field_bytes", _size(256, _MOST), "longest text in an event, in bytes; longer is cut"),
     _row("max_event_bytes", _size(4096, _MOST), "largest event, in bytes"),

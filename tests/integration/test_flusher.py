@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, AsyncIterator, Callable, List, Optional
+
+import pytest
+
+from honeyhive_litellm import Settings, _courier
+from honeyhive_litellm._dead import letters
+from honeyhive_litellm._flusher import Flusher
+from honeyhive_litellm._ingestion import Ingestion
+from honeyhive_litellm._record import EVENT, Record
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
+from honeyhive_litellm._transport import Transport
+from honeyhive_litellm.testing import Collector
+
+
+def event(number: int, session: Optional[str] = None) -> Record:
+    id_ = str(uuid.UUID(int=number + 1))
+    body = {"event_id": id_, "event_type": "model", "event_name": f"e{number}", "inputs": {"n": number}}
+    if session is not None:
+        body["session_id"] = session.partition(" ")[0]
+    return Record(EVENT, id_, 1700000000000.0, session, json.dumps(body).encode())
+
+
+class Rig:
+    """A spool, a flusher that runs, and the numbers."""
+
+    def __init__(self, folder: Path, url: str, **options: Any) -> None:
+        chosen = {"lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
+        self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
+        self.counters = Counters()
+        self.spool = Spool(folder, self.counters, durability="process", max_bytes=2**30)
+        self.transport = Transport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
+        ingestion = Ingestion(self.transport, self.settings)
+        self.flusher = Flusher(self.spool, ingestion, self.counters, self.settings, lambda rows: None)
+
+    async def take(self, records: List[Record]) -> None:
+        self.counters.accept(len(records))
+        await self.spool.append(records)
+        self.flusher.wake()
+
+    async def until(self, is_so: Callable[[], bool], timeout: float = 20.0) -> None:
+        async def wait() -> None:
+            while not is_so():
+                await asyncio.sleep(0.005)
+
+        try:
+            await asyncio.wait_for(wait(), timeout)
+        except asyncio.TimeoutError:
+            raise AssertionError(f"not within {timeout} s: {self.counters.snapshot()}") from None
+
+    async def settled(self) -> None:
+        await self.until(lambda: self.counters.snapshot().pending == 0)
+
+
+@asynccontextmanager
+async def running(folder: Path, url: str, **options: Any) -> AsyncIterator[Rig]:
+    rig = Rig(folder, url, **options)
+    await rig.spool.adopt()
+    rig.flusher.hurry(True)
+    task = asyncio.ensure_future(rig.flusher.run())
+    try:
+        yield rig
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await rig.transport.aclose()
+        await rig.spool.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_courier, "PROBE_PAUSE_S", 0.05)
+
+
+def assert_once(collector: Collector, events: int) -> None:
+    assert len(collector.events) == events
+    assert set(collector.receipts.values()) == {1}
+
+
+async def test_events_go_out_in_batches_and_the_spool_is_empty_afterwards(tmp_path: Path) -> None:
+    with Collector() as collector:
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(250)])
+            await rig.settled()
+        assert_once(collector, 250)
+        posts = [r for r in collector.requests if r.path == "/v1/events/batch"]
+        assert len(posts) == 3
+        assert rig.counters.snapshot().delivered == 250
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_session_is_ensured_once_and_before_its_events(tmp_path: Path) -> None:
+    session = f"{uuid.uuid4()} chat 42"
+    with Collector() as collector:
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(1, session), event(2, session), event(3)])
+            await rig.settled()
+            await rig.take([event(4, session)])
+            await rig.settled()
+        assert [r.path for r in collector.requests] == [
+            "/v1/sessions",
+            "/v1/events/batch",
+            "/v1/events/batch",
+        ]
+        (made,) = [s for s in collector.sessions if s["session_id"] == session.partition(" ")[0]]
+        assert (made["event_name"], made["source"]) == ("chat 42", "production")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+async def test_a_server_in_trouble_is_tried_again_until_it_takes_them_once(
+    tmp_path: Path, status: int
+) -> None:
+    with Collector() as collector:
+        collector.fail(status, times=3)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.settled()
+        assert_once(collector, 10)
+
+
+async def test_what_was_stored_although_the_answer_was_lost_is_not_sent_again(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.drop(after=True, times=1, path="/v1/events/batch")
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.settled()
+        assert_once(collector, 10)
+        assert sum(1 for r in collector.requests if r.method == "GET") == 10
+
+
+async def test_a_partly_stored_batch_is_completed_without_duplicates(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.fail_partly(keep=4, times=1)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.settled()
+        assert_once(collector, 10)
+
+
+async def test_an_ingestion_key_cannot_look_up_and_sends_again(tmp_path: Path) -> None:
+    key = "hh_ingst_" + "a" * 24 + "_" + "b" * 64
+    with Collector() as collector:
+        collector.drop(after=True, times=1, path="/v1/events/batch")
+        async with running(tmp_path, collector.url, api_key=key) as rig:
+            await rig.take([event(1)])
+            await rig.settled()
+        assert [r.method for r in collector.requests] == ["POST", "POST"]
+        assert list(collector.receipts.values()) == [2]
+
+
+async def test_one_bad_event_among_many_becomes_the_only_dead_letter(tmp_path: Path) -> None:
+    poison = event(37)
+    with Collector() as collector:
+        collector.poison(poison.id)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(100)])
+            await rig.settled()
+        assert_once(collector, 99)
+        stats = rig.counters.snapshot()
+        assert (stats.delivered, stats.dead) == (99, 1)
+    (letter,) = letters(tmp_path)
+    assert (letter.id, letter.status) == (poison.id, 400)
+
+
+async def test_too_large_a_request_is_halved_until_it_passes(tmp_path: Path) -> None:
+    with Collector(max_body_bytes=2000) as collector:
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(60)])
+            await rig.settled()
+        assert_once(collector, 60)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_refused_key_pauses_delivery_keeps_all_and_says_what_to_do(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Collector() as collector:
+        collector.fail(status)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.until(lambda: rig.counters.last_error == f"HTTP {status}")
+            assert rig.counters.snapshot().pending == 10
+            collector.clear()
+            await rig.settled()
+            assert rig.counters.last_error is None
+        assert_once(collector, 10)
+    (line, over) = [r.getMessage() for r in caplog.records if r.name == "honeyhive_litellm"]
+    assert "HONEYHIVE_API_KEY" in line and "HONEYHIVE_API_URL" in line and "hh_key" not in line
+    assert "takes events again" in over
+
+
+async def test_a_server_with_the_deprecated_routes_alone_is_served_through_them(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.fail(404, path="/v1/")
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(1, f"{uuid.uuid4()} s"), event(2)])
+            await rig.settled()
+            await rig.take([event(3)])
+            await rig.settled()
+        assert_once(collector, 3)
+        assert [r.path for r in collector.requests] == [
+            "/v1/sessions",
+            "/session/start",
+            "/events/batch",
+            "/events/batch",
+        ]
+
+
+async def test_while_the_server_is_down_one_batch_probes_and_the_rest_waits(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.fail(503)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(400)])
+            await rig.until(lambda: len(collector.requests) >= 6)
+            bodies = {r.size for r in collector.requests[4:]}
+            assert len(bodies) == 1  # the first four set out together; then always the same batch
+            collector.clear()
+            await rig.settled()
+        assert_once(collector, 400)
+
+
+async def test_a_killed_senders_batch_is_looked_up_by_its_heir(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.hang(after=True, path="/v1/events/batch")
+        async with running(tmp_path, collector.url, request_timeout=30) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.until(lambda: len(collector.events) == 10)
+        collector.clear()
+        async with running(tmp_path, collector.url) as heir:
+            await heir.settled()
+            assert heir.counters.snapshot().delivered == 10
+        assert_once(collector, 10)
+
+
+async def test_a_batch_that_certainly_was_not_sent_is_not_asked_for_after_a_restart(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.down()
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.until(lambda: rig.counters.last_error is not None)
+        collector.up()
+        async with running(tmp_path, collector.url, lookup_delay=3600) as heir:
+            await heir.settled()
+        assert_once(collector, 10)
+        assert [r.method for r in collector.requests] == ["POST"]
