@@ -203,14 +203,10 @@ def prepare(models: ModelServer) -> None:
 
 def before_the_kill(worker: Worker, collector: Collector, models: ModelServer, screen: Screen) -> None:
     screen.wait("the worker's start", worker.is_ready)
-    screen.say(
-        "The worker makes LiteLLM calls: chat, streams, tools, embeddings, errors, a Router with a fallback."
-    )
+    screen.say("The worker makes LiteLLM calls: chat, streams, tools, embeddings, errors, a Router with a fallback.")
     screen.wait("the first calls", worker.tell("round", ROUNDS["quiet"]))
     collector.down()
-    screen.say(
-        "[red]The collector goes down.[/red] The worker does not notice: its calls go on, events go to disk."
-    )
+    screen.say("[red]The collector goes down.[/red] The worker does not notice: its calls go on, events go to disk.")
     screen.wait("the calls during the outage", worker.tell("round", ROUNDS["collector down"]))
     requests = len(models.requests)
     screen.wait("one more call", worker.tell("hang"))
@@ -244,9 +240,7 @@ def run_story(console: Console, collector: Collector, models: ModelServer, folde
     environment = worker_environment(collector, models, folder / "spool")
     errors = folder / "worker.log"
     with Screen(console, collector, models) as screen:
-        screen.say(
-            f"A HoneyHive-compatible collector listens on {collector.url}, the models on {models.url}."
-        )
+        screen.say(f"A HoneyHive-compatible collector listens on {collector.url}, the models on {models.url}.")
         with Worker(environment, errors) as first:
             screen.say(f"The worker (pid {first.pid}) starts; its spool is a folder on this disk.")
             before_the_kill(first, collector, models, screen)
@@ -331,9 +325,7 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
     table.add_row("lost", str(sum(lost.values())))
     console.print(table)
     if sum(expected.values()) != requests:
-        console.print(
-            f"[red]The worker told of {sum(expected.values())} requests, the models saw {requests}.[/red]"
-        )
+        console.print(f"[red]The worker told of {sum(expected.values())} requests, the models saw {requests}.[/red]")
     for what, names in (
         ("lost", dict(lost)),
         ("unasked", dict(unasked)),

@@ -60,11 +60,11 @@ class Committed:
     """Count the events this process caused, and wait until as many are committed to the spool."""
 
     def __init__(self) -> None:
-        self._before = honeyhive_litellm.stats().accepted
+        self._before = honeyhive_litellm.stats().committed
         self._caused = 0
 
     def _are_on_disk(self) -> bool:
-        return honeyhive_litellm.stats().accepted - self._before >= self._caused
+        return honeyhive_litellm.stats().committed - self._before >= self._caused
 
     def report(self, call: str, answer: Optional[str], events: int = 1) -> None:
         """Print the call's line once its events are on disk (from plain code)."""
@@ -106,9 +106,7 @@ def plain_calls(committed: Committed, router: Any) -> None:
 
     options = {"stream": True, "stream_options": {"include_usage": True}}
     chunks = list(
-        litellm.completion(
-            messages=user("Tell me a story"), **options, **to("gpt-4o-mini"), **named("stream")
-        )
+        litellm.completion(messages=user("Tell me a story"), **options, **to("gpt-4o-mini"), **named("stream"))
     )
     committed.report("stream", chunks[0].id)
 

@@ -66,7 +66,7 @@ class HoneyHiveLogger(CustomLogger):
         return self._runtime.settings
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        _guarded(self._runtime.recorder.begin, kwargs)
+        _guarded(self._runtime.recorder.begin, kwargs, self)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
@@ -74,19 +74,13 @@ class HoneyHiveLogger(CustomLogger):
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.fail, kwargs)
 
-    async def async_log_success_event(
-        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
-    ) -> None:
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
 
-    async def async_log_failure_event(
-        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
-    ) -> None:
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.fail, kwargs)
 
-    async def async_post_call_success_deployment_hook(
-        self, request_data: Any, response: Any, call_type: Any
-    ) -> None:
+    async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             _guarded(self._runtime.recorder.answered, logging_object.model_call_details, response)

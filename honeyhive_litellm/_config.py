@@ -120,9 +120,7 @@ def _size(least: int, most: int) -> Reader:
             if match is not None:
                 size = int(match.group(1)) * _UNITS[(match.group(2) or "").lower()]
         if size is None or not least <= size <= most:
-            raise _RefusedError(
-                f"is {_given(value)}; give bytes from {least} to {most}; 4MB and 4MiB work too"
-            )
+            raise _RefusedError(f"is {_given(value)}; give bytes from {least} to {most}; 4MB and 4MiB work too")
         return size
 
     return read
@@ -265,12 +263,8 @@ OPTIONS: Tuple[Option, ...] = (
     _row("capture_raw_request", _flag, "record the request as the provider gets it", "HONEYHIVE_CAPTURE_RAW"),
     _row("custom_attributes", _attributes, "metadata for every event; a JSON object in the variable"),
     _row("debug", _flag, "print a line for every event traced"),
-    _row(
-        "spool_path", _folder, "folder of undelivered events; one per project in the state folder by default"
-    ),
-    _row(
-        "durability", _durability, "what an event survives: a kill (`process`) or a power cut too (`power`)"
-    ),
+    _row("spool_path", _folder, "folder of undelivered events; one per project in the state folder by default"),
+    _row("durability", _durability, "what an event survives: a kill (`process`) or a power cut too (`power`)"),
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),
     _row("shutdown_timeout", _seconds(zero=True), "seconds that exit may take to deliver what is left"),
     _row("request_timeout", _seconds(zero=False), "seconds that one request may take"),
@@ -285,9 +279,7 @@ OPTIONS: Tuple[Option, ...] = (
 )
 
 
-def _read_all(
-    values: Mapping[str, object], sources: Mapping[str, str]
-) -> Tuple[Dict[str, object], List[str]]:
+def _read_all(values: Mapping[str, object], sources: Mapping[str, str]) -> Tuple[Dict[str, object], List[str]]:
     """The clean values and one line for each problem. *sources* names the variables that were read."""
     clean: Dict[str, object] = {}
     problems: List[str] = []
@@ -299,9 +291,7 @@ def _read_all(
             except _RefusedError as refusal:
                 problems.append(f"{option.name} ({variable}) {refusal}")
         elif option.required:
-            problems.append(
-                f"{option.name} ({variable}) is missing; pass {option.name}=... or set {variable}"
-            )
+            problems.append(f"{option.name} ({variable}) is missing; pass {option.name}=... or set {variable}")
     longest, largest = clean.get("max_field_bytes"), clean.get("max_event_bytes")
     if isinstance(longest, int) and isinstance(largest, int) and longest > largest:
         problems.append(

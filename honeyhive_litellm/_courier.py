@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Optional, Sequence
+from typing import Callable, Sequence
 
 import tenacity
 

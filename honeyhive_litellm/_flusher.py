@@ -115,7 +115,9 @@ class Flusher:
             for half in await self._spool.split(batch):
                 await self._deliver(half)
         elif courier.verdict is Verdict.REJECT:
-            warn("dead", "honeyhive: the server refused an event for good (HTTP %s): see the dead letters", reply.status)
+            warn(
+                "dead", "honeyhive: the server refused an event for good (HTTP %s): see the dead letters", reply.status
+            )
             await self._spool.bury(batch, reply.status, reply.body)
         else:
             self._delivered(batch.rows)

@@ -16,10 +16,10 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from datetime import datetime
-from typing import Any, Callable, Deque, Dict, List, Mapping, MutableMapping, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
 
 from ._config import Settings
-from ._event import event_id, encode, decode, join, members, session_id
+from ._event import decode, encode, event_id, join, members, session_id
 from ._mapping import Outcome, Request, map_failure, map_request, map_success
 from ._record import EVENT, START, Record
 from ._redaction import clean, clean_text, fit
@@ -45,14 +45,27 @@ class Token(str):
 class _Attempt:
     """One attempt at a call, from its start until its event is written."""
 
-    __slots__ = ("chunks", "ended", "event_id", "head", "held_since", "metadata", "number", "ref", "request",
-                 "response", "session", "started_ms")  # fmt: skip
+    __slots__ = (
+        "chunks",
+        "event_id",
+        "head",
+        "held_since",
+        "metadata",
+        "number",
+        "ref",
+        "request",
+        "response",
+        "session",
+        "started_ms",
+        "teller",
+    )
 
     def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
         self.event_id = id_
         self.number = number
         self.request = request
         self.started_ms = started_ms
+        self.teller: object = None
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
@@ -87,17 +100,25 @@ class Recorder:
 
     # ---- notices
 
-    def begin(self, details: MutableMapping[str, Any]) -> None:
-        """A provider is about to be asked. `details` is LiteLLM's own dictionary of the call, shared and live."""
+    def begin(self, details: MutableMapping[str, Any], teller: object) -> None:
+        """A provider is about to be asked. `details` is LiteLLM's own dictionary of the call, shared and live.
+
+        `teller` is the logger that tells of it: a second one tells of the same attempt, the first one of a new one.
+        """
         previous = details.get(self._key)
         if previous is not None:
+            attempt = self._open.get(previous)
+            if attempt is not None and attempt.teller is not teller:
+                return
             self._supersede(previous)
         started_ms = _unix_ms(details.get("start_time")) if previous is None else None
         attempt = self._attempt(details, started_ms)
-        if attempt is None or not self._settings.capture_in_flight:
+        if attempt is None:
             return
-        metadata = {"status": "in_flight", "project": self._settings.project}
-        body = join(attempt.head, b'"metadata":' + join(attempt.metadata, members(metadata)))
+        attempt.teller = teller
+        if not self._settings.capture_in_flight:
+            return
+        body = join(attempt.head, b'"metadata":' + join(attempt.metadata, b'"status":"in_flight"'))
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
 
     def answered(self, details: Mapping[str, Any], response: object) -> None:
@@ -140,7 +161,8 @@ class Recorder:
         if request.skip:
             return None
         attempt = _Attempt(str(token), number, request, started_ms or time.time() * 1000)
-        attempt.ref = weakref.ref(token, lambda _, id_=attempt.event_id: self._ended.append(id_))
+        ended, id_ = self._ended, attempt.event_id
+        attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
         self._fill_head(attempt)
         self._open[attempt.event_id] = attempt
         return attempt
@@ -198,24 +220,27 @@ class Recorder:
     def sweep(self) -> None:
         """Write the attempts whose callback did not come: their call's state is gone, or they waited long enough."""
         while self._ended:
-            attempt = self._open.pop(self._ended.popleft(), None)
+            attempt = self._open.get(self._ended.popleft())
             if attempt is not None:
-                self._write_held(attempt)
+                self._close_held(attempt)
         overdue = time.monotonic() - HOLD_S
         for attempt in list(self._open.values()):
             if attempt.held_since is None and _is_complete(attempt.chunks):
                 attempt.held_since = time.monotonic()
             if attempt.held_since is not None and attempt.held_since <= overdue:
-                if self._open.pop(attempt.event_id, None) is not None:
-                    self._write_held(attempt)
+                self._close_held(attempt)
 
     def write_held(self) -> None:
         """Write every outcome that was seen inline, without waiting for its callback any longer."""
         self.sweep()
         for attempt in list(self._open.values()):
             if attempt.response is not None or _is_complete(attempt.chunks):
-                if self._open.pop(attempt.event_id, None) is not None:
-                    self._write_held(attempt)
+                self._close_held(attempt)
+
+    def _close_held(self, attempt: _Attempt) -> None:
+        # Popped first: of this thread and a callback's, the one that gets it writes it.
+        if self._open.pop(attempt.event_id, None) is not None:
+            self._write_held(attempt)
 
     def _write_held(self, attempt: _Attempt) -> None:
         """Write what was seen inline."""

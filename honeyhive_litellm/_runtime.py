@@ -81,6 +81,7 @@ class Runtime:
         self._intake = Intake()
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
+        self._looked = threading.Event()
         self._parts: Optional[_Parts] = None
         self._late: Optional[LateWriter] = None
         self._deadline = 0.0
@@ -143,12 +144,14 @@ class Runtime:
     def flush(self, timeout_s: float) -> int:
         """Deliver what was recorded so far; how many events are undelivered when it is done or the time is up.
 
+        What dead processes left in the spool is part of it, so `init` and `flush` together drain a spool.
         A call that has just returned may not have been told to us by LiteLLM, which calls back late: that is waited
         for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
         """
         deadline = time.monotonic() + timeout_s
         self._await_callbacks(min(deadline, time.monotonic() + CALLBACK_GRACE_S))
         self.recorder.write_held()
+        self._start()
         parts = self._running_parts(deadline)
         if parts is not None:
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
@@ -165,7 +168,7 @@ class Runtime:
     def _running_parts(self, deadline: float) -> Optional[_Parts]:
         if self._state is not State.RUNNING:
             return None
-        self._ready.wait(max(0.0, deadline - time.monotonic()))
+        self._looked.wait(max(0.0, deadline - time.monotonic()))
         return self._parts
 
     def shutdown(self, timeout_s: float) -> int:
@@ -266,17 +269,18 @@ class Runtime:
                 next_look = time.monotonic() + ADOPT_EVERY_S
                 if await parts.spool.adopt():
                     parts.flusher.wake()
+                self._looked.set()
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _finish(self, parts: _Parts) -> None:
         """Deliver until all is settled or the time is nearly up."""
         parts.flusher.hurry(True)
-        while self._counters.snapshot().pending and time.monotonic() < self._deadline - _CLOSING_S:
+        while self._counters.snapshot().pending and time.monotonic() < self._deadline - _CLOSING_S:  # noqa: ASYNC110  settled is told to threads, not to this loop
             await asyncio.sleep(0.005)
 
     # ---- fork
 
-    def _forget_inherited(self) -> None:
+    def forget_inherited(self) -> None:
         """In a forked child: leave everything alone that belongs to the parent, and start afresh.
 
         Not even a reference count may reach zero: closing an inherited SQLite connection would delete the parent's
@@ -309,8 +313,7 @@ def flush_all(timeout_s: float) -> int:
 def shutdown_all(timeout_s: Optional[float] = None) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
     return sum(
-        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s)
-        for runtime in _runtimes
+        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s) for runtime in _runtimes
     )
 
 
@@ -322,7 +325,7 @@ def stats_of_all() -> Stats:
 def _forget_all_inherited() -> None:
     _log.reset()
     for runtime in _runtimes:
-        runtime._forget_inherited()
+        runtime.forget_inherited()
 
 
 atexit.register(shutdown_all)

@@ -199,7 +199,7 @@ class Segment:
         if os.name == "nt":
             await self.close()
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError:
             pass  # then the moves below fail as well, and the file stays where it is
         self._each_file(lambda path: os.replace(path, folder / os.path.basename(path)))

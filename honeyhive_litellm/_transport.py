@@ -57,9 +57,7 @@ class _Sent:
 class Transport:
     """HTTP to one HoneyHive server. Belongs to the event loop of its first request; `aclose` it there."""
 
-    def __init__(
-        self, api_url: str, api_key: str, *, timeout_s: float = 30.0, version: str = __version__
-    ) -> None:
+    def __init__(self, api_url: str, api_key: str, *, timeout_s: float = 30.0, version: str = __version__) -> None:
         """*timeout_s* bounds a whole request, from waiting for a connection to the answer's last byte."""
         self._api_url = api_url.rstrip("/")
         self._api_key = api_key
@@ -114,9 +112,7 @@ class Transport:
                 text, error = await self._read(response)
                 if 300 <= response.status < 400 and "Location" in response.headers:
                     # It says more than the page that comes with it.
-                    text = self._kept(
-                        f"redirects to {response.headers['Location']}".encode("utf-8", "replace")
-                    )
+                    text = self._kept(f"redirects to {response.headers['Location']}".encode("utf-8", "replace"))
                 retry_after_s = parse_retry_after(response.headers.get("Retry-After"), time.time())
                 return Reply(response.status, text, retry_after_s, error)
         except _FAILURES as failure:
@@ -127,9 +123,7 @@ class Transport:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_note_sent)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=_MAX_CONNECTIONS, keepalive_timeout=_IDLE_S, resolver=_Resolver()
-                ),
+                connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_IDLE_S, resolver=_Resolver()),
                 timeout=aiohttp.ClientTimeout(
                     total=self._timeout_s, sock_connect=min(self._timeout_s, _CONNECT_TIMEOUT_S)
                 ),

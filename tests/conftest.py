@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Before anything imports LiteLLM: its price map comes with it and is not to be fetched.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 from honeyhive_litellm import _log
 

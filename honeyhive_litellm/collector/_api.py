@@ -188,9 +188,7 @@ class Api:
         _refuse(find_problem(properties, schema.SESSION_PROPERTIES, "session_properties"))
         problems = find_problems(body["events"], schema.LEGACY_EVENT, "events")
         sound = [
-            _stored.without_extras(event)
-            for position, event in enumerate(body["events"])
-            if position not in problems
+            _stored.without_extras(event) for position, event in enumerate(body["events"]) if position not in problems
         ]
         is_single = body.get("single_session", body.get("is_single_session", False))
         answer = self._add_events(call, sound, is_single, properties)

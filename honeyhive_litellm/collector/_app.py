@@ -52,9 +52,7 @@ def _digest(key: str) -> bytes:
 class App:
     """The HTTP face of an `Api`, with a `Script` of faults; *on_request* is called as each request comes."""
 
-    def __init__(
-        self, api: Api, script: Script, on_request: Callable[[Received], None] = lambda request: None
-    ) -> None:
+    def __init__(self, api: Api, script: Script, on_request: Callable[[Received], None] = lambda request: None) -> None:
         self.api = api
         self.script = script
         self._on_request = on_request

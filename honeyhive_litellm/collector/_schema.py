@@ -152,9 +152,7 @@ LEGACY_UPDATE = Spec({**_UPDATE_FIELDS, "event_id": UUID}, ("event_id",), is_ope
 
 _BATCH_FIELDS = {"events": LIST, "single_session": BOOLEAN, "session_properties": OBJECT}
 BATCH = Spec(_BATCH_FIELDS, ("events",))
-LEGACY_BATCH = Spec(
-    {**_BATCH_FIELDS, "is_single_session": BOOLEAN, "session": OBJECT}, ("events",), is_open=True
-)
+LEGACY_BATCH = Spec({**_BATCH_FIELDS, "is_single_session": BOOLEAN, "session": OBJECT}, ("events",), is_open=True)
 SESSION_BATCH = Spec({"events": LIST}, ("events",))
 LEGACY_SESSION_BATCH = Spec({"events": LIST, "logs": LIST}, is_open=True)
 LEGACY_EVENT_WRAPPER = Spec({"event": OBJECT}, ("event",), is_open=True)

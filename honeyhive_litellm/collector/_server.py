@@ -100,9 +100,7 @@ class Server:
         """Listen; does nothing when up already."""
         if self._runner is not None or self._socket is None:
             return
-        self._runner = web.AppRunner(
-            self._app.application(), access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S
-        )
+        self._runner = web.AppRunner(self._app.application(), access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         await web.SockSite(self._runner, self._socket).start()
 

@@ -196,9 +196,7 @@ class Collector:
         def arrived() -> List[Received]:
             return [request for request in self._requests if request.path.startswith(path)]
 
-        self._wait_until(
-            lambda: len(arrived()) >= n_requests, f"{n_requests} requests to {path or '/'}", timeout
-        )
+        self._wait_until(lambda: len(arrived()) >= n_requests, f"{n_requests} requests to {path or '/'}", timeout)
         return arrived()
 
     # How it misbehaves
@@ -225,9 +223,7 @@ class Collector:
         content_type, content = _encode(status, body)
         given = {name.lower(): value for name, value in (headers or {}).items()}
         given.setdefault("content-type", content_type)
-        self._add(
-            Fault(Act.REPLY, times, method, path, after=after, status=status, headers=given, body=content)
-        )
+        self._add(Fault(Act.REPLY, times, method, path, after=after, status=status, headers=given, body=content))
 
     def redirect(
         self,
@@ -275,24 +271,18 @@ class Collector:
         """Close the connection before the body is read, or with *after* once the request is stored."""
         self._add(Fault(Act.DROP, times, method, path, after=after))
 
-    def half_reply(
-        self, *, times: Optional[int] = None, method: Optional[str] = None, path: str = ""
-    ) -> None:
+    def half_reply(self, *, times: Optional[int] = None, method: Optional[str] = None, path: str = "") -> None:
         """Process and store the request, send half of the reply's body, and close the connection."""
         self._add(Fault(Act.HALF, times, method, path, after=True))
 
-    def fail_partly(
-        self, keep: int = 1, *, times: Optional[int] = None, path: str = "/v1/events/batch"
-    ) -> None:
+    def fail_partly(self, keep: int = 1, *, times: Optional[int] = None, path: str = "/v1/events/batch") -> None:
         """Store the first *keep* events of a batch and answer 500, which does not say which were stored.
 
         A batch of no more than that is stored as a whole, and answered 500 all the same.
         """
         self._add(Fault(Act.PARTIAL, times, "POST", path, keep=keep))
 
-    def poison(
-        self, event_id: str, status: int = 400, *, times: Optional[int] = None, partial: bool = False
-    ) -> None:
+    def poison(self, event_id: str, status: int = 400, *, times: Optional[int] = None, partial: bool = False) -> None:
         """Refuse every request that carries this event; with *partial* store the others of it and answer
         500.
         """

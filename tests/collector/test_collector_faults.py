@@ -48,9 +48,7 @@ def post(client: httpx.Client, path: str = "/v1/events") -> int:
 # Answers
 
 
-def test_a_failure_is_answered_as_often_as_asked_and_stores_nothing(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_a_failure_is_answered_as_often_as_asked_and_stores_nothing(collector: Collector, client: httpx.Client) -> None:
     collector.fail(429, times=2, headers={"Retry-After": "7"})
     answers = [client.post("/v1/events", json=MODEL) for _ in range(3)]
 
@@ -137,9 +135,7 @@ def test_a_delayed_answer_comes_late_and_is_whole(collector: Collector, client: 
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_client_that_gives_up_on_a_slow_answer_has_delivered_all_the_same(
-    collector: Collector, after: bool
-) -> None:
+def test_a_client_that_gives_up_on_a_slow_answer_has_delivered_all_the_same(collector: Collector, after: bool) -> None:
     collector.delay(0.3, times=1, after=after)
     with connect(collector, timeout=0.1) as client, pytest.raises(httpx.ReadTimeout):
         post(client)
@@ -263,9 +259,7 @@ def test_a_port_that_is_taken_is_refused(collector: Collector) -> None:
 # Poison and partial failures
 
 
-def test_poison_refuses_exactly_the_requests_that_carry_the_event(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_poison_refuses_exactly_the_requests_that_carry_the_event(collector: Collector, client: httpx.Client) -> None:
     good, bad = events(3), events(1)
     collector.poison(bad[0]["event_id"], status=422)
 

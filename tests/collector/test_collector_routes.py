@@ -41,12 +41,8 @@ def new_ids(count: int) -> List[str]:
 # Sessions
 
 
-def test_a_session_is_an_event_of_its_own_id_without_a_parent(
-    collector: Collector, client: httpx.Client
-) -> None:
-    answer = client.post(
-        "/v1/sessions", json={"session_id": SESSION_ID, "session_name": "s1", "source": "dev"}
-    )
+def test_a_session_is_an_event_of_its_own_id_without_a_parent(collector: Collector, client: httpx.Client) -> None:
+    answer = client.post("/v1/sessions", json={"session_id": SESSION_ID, "session_name": "s1", "source": "dev"})
 
     assert answer.status_code == 200
     session = answer.json()
@@ -104,9 +100,7 @@ def test_a_session_cannot_take_the_id_of_an_event(client: httpx.Client) -> None:
     assert client.post("/v1/sessions", json={"session_id": EVENT_ID}).status_code == 400
 
 
-def test_the_legacy_session_is_wrapped_and_may_have_extras(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_the_legacy_session_is_wrapped_and_may_have_extras(collector: Collector, client: httpx.Client) -> None:
     session = {"project": "Simple RAG Project", "session_name": "Playground", "session_id": SESSION_ID}
 
     assert client.post("/session/start", json={"session": session}).json()["session_id"] == SESSION_ID
@@ -118,9 +112,7 @@ def test_the_legacy_session_is_wrapped_and_may_have_extras(
 # Single events
 
 
-def test_an_event_is_stored_as_sent_with_the_documented_defaults(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_an_event_is_stored_as_sent_with_the_documented_defaults(collector: Collector, client: httpx.Client) -> None:
     answer = client.post("/v1/events", json=MODEL)
 
     assert answer.status_code == 200
@@ -132,9 +124,7 @@ def test_an_event_is_stored_as_sent_with_the_documented_defaults(
     assert set(stored) == {*MODEL, "event_id", "session_id", "parent_id", "event_name", "source"}
 
 
-def test_an_event_of_the_same_id_is_stored_once_and_counted_twice(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_an_event_of_the_same_id_is_stored_once_and_counted_twice(collector: Collector, client: httpx.Client) -> None:
     for name in ("first", "second"):
         client.post("/v1/events", json={**MODEL, "event_id": EVENT_ID, "event_name": name})
 
@@ -142,9 +132,7 @@ def test_an_event_of_the_same_id_is_stored_once_and_counted_twice(
     assert collector.receipts == {EVENT_ID: 2}
 
 
-def test_the_legacy_event_is_wrapped_and_its_extras_are_dropped(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_the_legacy_event_is_wrapped_and_its_extras_are_dropped(collector: Collector, client: httpx.Client) -> None:
     event = {**MODEL, "event_id": EVENT_ID, "project": "p", "session_name": "s"}
 
     assert client.post("/events", json={"event": event}).json() == {"success": True, "event_id": EVENT_ID}
@@ -154,9 +142,7 @@ def test_the_legacy_event_is_wrapped_and_its_extras_are_dropped(
     assert not {"project", "session_name"} & set(collector.events[0])
 
 
-def test_a_faulty_event_is_refused_with_a_reason_and_not_stored(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_a_faulty_event_is_refused_with_a_reason_and_not_stored(collector: Collector, client: httpx.Client) -> None:
     answer = client.post("/v1/events", json={**MODEL, "metadata": None})
 
     assert answer.status_code == 400
@@ -189,9 +175,7 @@ def test_one_faulty_event_refuses_a_whole_v1_batch(collector: Collector, client:
     assert collector.events == []
 
 
-def test_a_single_session_is_made_for_all_events_of_a_batch(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_a_single_session_is_made_for_all_events_of_a_batch(collector: Collector, client: httpx.Client) -> None:
     body = {
         "events": [MODEL, {**MODEL, "session_id": SESSION_ID}],
         "single_session": True,
@@ -248,9 +232,7 @@ def test_a_sessions_batch_needs_the_session_and_gives_it_to_every_event(
     assert [event["session_id"] for event in collector.events] == [SESSION_ID] * 2
 
 
-def test_session_traces_take_exactly_one_of_logs_and_events(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_session_traces_take_exactly_one_of_logs_and_events(collector: Collector, client: httpx.Client) -> None:
     client.post("/v1/sessions", json={"session_id": SESSION_ID})
     path, event = f"/session/{SESSION_ID}/traces", {**MODEL, "project": "p"}
 
@@ -267,9 +249,7 @@ def test_session_traces_take_exactly_one_of_logs_and_events(
 # Sessions that do not exist
 
 
-def test_an_event_of_an_unknown_session_is_kept_as_an_orphan(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_an_event_of_an_unknown_session_is_kept_as_an_orphan(collector: Collector, client: httpx.Client) -> None:
     event = {**MODEL, "event_id": EVENT_ID, "session_id": SESSION_ID}
 
     assert client.post("/v1/events", json=event).status_code == 200
@@ -339,18 +319,14 @@ def test_an_update_merges_replaces_sets_and_ignores_as_documented(
 def test_an_update_with_null_outputs_keeps_them_and_new_children_replace_the_old(
     collector: Collector, client: httpx.Client
 ) -> None:
-    client.post(
-        "/v1/events", json={**MODEL, "event_id": EVENT_ID, "outputs": {"a": 1}, "children_ids": ["c"]}
-    )
+    client.post("/v1/events", json={**MODEL, "event_id": EVENT_ID, "outputs": {"a": 1}, "children_ids": ["c"]})
     client.put(f"/v1/events/{EVENT_ID}", json={"outputs": None, "children_ids": ["d"]})
 
     assert collector.event(EVENT_ID)["outputs"] == {"a": 1}
     assert collector.event(EVENT_ID)["children_ids"] == ["d"]
 
 
-def test_an_update_never_creates_and_refuses_what_is_malformed(
-    collector: Collector, client: httpx.Client
-) -> None:
+def test_an_update_never_creates_and_refuses_what_is_malformed(collector: Collector, client: httpx.Client) -> None:
     assert client.put(f"/v1/events/{EVENT_ID}", json={"metadata": {}}).status_code == 400
     assert client.put("/events", json={"event_id": EVENT_ID}).status_code == 400
     assert client.put("/events", json={"metadata": {}}).status_code == 400

@@ -132,18 +132,14 @@ def test_a_body_is_judged_as_documented(value: object, spec: Spec, problem: Opti
     assert find_problem(value, spec) == problem
 
 
-@pytest.mark.parametrize(
-    "field", ["config", "outputs", "metadata", "feedback", "metrics", "user_properties", "inputs"]
-)
+@pytest.mark.parametrize("field", ["config", "outputs", "metadata", "feedback", "metrics", "user_properties", "inputs"])
 @pytest.mark.parametrize("value", [None, "text", [], 1, True])
 def test_the_objects_of_an_event_are_objects_and_never_null(field: str, value: object) -> None:
     assert find_problem({**MODEL, field: value}, schema.EVENT) == f"{field} of the body must be an object"
 
 
 @pytest.mark.parametrize("field", ["event_id", "session_id", "parent_id"])
-@pytest.mark.parametrize(
-    "value", ["", "call-1", ID[:-1], ID + "0", f"{{{ID}}}", ID.replace("-", ""), None, 1]
-)
+@pytest.mark.parametrize("value", ["", "call-1", ID[:-1], ID + "0", f"{{{ID}}}", ID.replace("-", ""), None, 1])
 def test_an_id_that_is_no_uuid_is_refused(field: str, value: object) -> None:
     assert find_problem({**MODEL, field: value}, schema.EVENT) == f"{field} of the body must be a UUID"
 

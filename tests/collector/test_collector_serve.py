@@ -57,9 +57,7 @@ def stored_in(db: Path) -> List[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process is not signalled like this on Windows")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_cleanly_and_keeps_the_events(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_ends_the_server_cleanly_and_keeps_the_events(tmp_path: Path, number: signal.Signals) -> None:
     process, url = start(tmp_path / "local.db")
     event_id = post_event(url)
     process.send_signal(number)

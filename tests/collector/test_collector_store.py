@@ -17,13 +17,8 @@ from honeyhive_litellm.collector._store import Counts, Store
 from honeyhive_litellm.testing import Collector
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet="abé\U0001f41d"), inner, max_size=3)
-    ),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet="abé\U0001f41d"), inner, max_size=3),
     max_leaves=8,
 )
 
@@ -78,9 +73,7 @@ def test_a_database_keeps_all_over_a_restart_and_counts_on(tmp_path: Path) -> No
     sent = {"event_id": str(uuid.uuid4()), "event_type": "model", "inputs": {}}
     for _ in range(2):
         with Collector(db=path) as collector:
-            assert httpx.post(
-                f"{collector.url}/v1/events", json=sent, headers=headers, trust_env=False
-            ).is_success
+            assert httpx.post(f"{collector.url}/v1/events", json=sent, headers=headers, trust_env=False).is_success
     with Collector(db=str(path)) as collector:
         assert [stored["event_id"] for stored in collector.events] == [sent["event_id"]]
         assert collector.receipts == {sent["event_id"]: 2}

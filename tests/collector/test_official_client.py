@@ -125,9 +125,7 @@ def test_its_generated_v1_calls_work_too(collector: Collector, client: Any) -> N
     session = Sessions_service.createSession(config, data=v1.StartSessionRequest(session_id=session_id))
     created = Events_service.createEvent(config, data=event)
     batch = Events_service.createEventBatch(config, data=v1.PostEventBatchRequest(events=[event, event]))
-    Events_service.updateEvent(
-        config, event_id=created.event_id, data=v1.UpdateEventRequest(metrics={"m": 1})
-    )
+    Events_service.updateEvent(config, event_id=created.event_id, data=v1.UpdateEventRequest(metrics={"m": 1}))
     read = Events_service.getEvent(config, event_id=created.event_id)
     found = Events_service.searchEvents(config, data=v1.SearchEventsRequest(limit=10))
 

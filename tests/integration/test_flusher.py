@@ -114,9 +114,7 @@ async def test_a_session_is_ensured_once_and_before_its_events(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-async def test_a_server_in_trouble_is_tried_again_until_it_takes_them_once(
-    tmp_path: Path, status: int
-) -> None:
+async def test_a_server_in_trouble_is_tried_again_until_it_takes_them_once(tmp_path: Path, status: int) -> None:
     with Collector() as collector:
         collector.fail(status, times=3)
         async with running(tmp_path, collector.url) as rig:

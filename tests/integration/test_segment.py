@@ -26,7 +26,7 @@ async def created(path: object) -> Segment:
 
 
 async def drained(segment: Segment, max_events: int = 100, max_bytes: int = 10**6) -> List[Batch]:
-    batches = []
+    batches: List[Batch] = []
     while True:
         batch = await segment.next_batch(max_events, max_bytes)
         if batch is None:

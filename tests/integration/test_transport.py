@@ -41,9 +41,7 @@ class Connection:
         await self._writer.drain()
 
     async def answer(self, status: int, body: bytes = b"", headers: str = "") -> None:
-        await self.write(
-            f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
-        )
+        await self.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
 
     def reset(self) -> None:
         self._writer.transport.abort()
@@ -181,9 +179,7 @@ async def test_a_redirect_to_bytes_that_are_no_text_is_told_all_the_same() -> No
     assert await post_to(handler) == Reply(301, "redirects to /??")
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)]
-)
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)])
 async def test_retry_after_is_read(header: str, seconds: Optional[float]) -> None:
     async def handler(connection: Connection) -> None:
         await connection.read_request()
@@ -535,9 +531,7 @@ async def test_the_environments_proxy_is_used_except_for_this_machine_and_no_pro
     async def handler(connection: Connection) -> None:
         while True:
             line, headers, _ = await connection.read_request()
-            lines.append(
-                " ".join([line, headers.get("authorization", "-"), headers.get("proxy-authorization", "-")])
-            )
+            lines.append(" ".join([line, headers.get("authorization", "-"), headers.get("proxy-authorization", "-")]))
             await connection.answer(502 if line.startswith("CONNECT") else 200)
 
     async with serving(handler) as url:

@@ -19,9 +19,7 @@ from honeyhive_litellm._delivery import (
     plan_batches,
 )
 
-bodies = st.one_of(
-    st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"])
-)
+bodies = st.one_of(st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"]))
 replies = st.builds(
     Reply,
     status=st.one_of(st.none(), st.integers(100, 599)),
@@ -44,14 +42,10 @@ def test_only_a_success_delivers_and_nothing_delivered_is_ambiguous(
 
 
 @given(replies, sizes, attempts)
-def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(
-    reply: Reply, batch_size: int, attempt: int
-) -> None:
+def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(reply: Reply, batch_size: int, attempt: int) -> None:
     verdict = classify(reply, batch_size, attempt)
     assert verdict is not Verdict.SPLIT or batch_size > 1
-    assert verdict is not Verdict.REJECT or (
-        batch_size == 1 and reply.status is not None and reply.status < 500
-    )
+    assert verdict is not Verdict.REJECT or (batch_size == 1 and reply.status is not None and reply.status < 500)
 
 
 @given(replies, st.integers(2, 100), attempts)
@@ -70,9 +64,7 @@ def test_only_500_is_judged_by_the_attempt(reply: Reply, batch_size: int, one: i
         assert reply.status == 500
 
 
-@given(
-    st.one_of(st.none(), st.text(max_size=60), st.from_regex(r"\d{1,20}", fullmatch=True)), st.floats(0, 1e11)
-)
+@given(st.one_of(st.none(), st.text(max_size=60), st.from_regex(r"\d{1,20}", fullmatch=True)), st.floats(0, 1e11))
 def test_any_retry_after_gives_a_bounded_wait_or_none(value: Optional[str], now: float) -> None:
     seconds = parse_retry_after(value, now)
     assert seconds is None or 0 <= seconds <= 3600

@@ -228,9 +228,7 @@ def test_a_relative_spool_path_is_made_absolute_and_a_home_sign_expanded(
 
 def test_the_spool_has_a_folder_for_each_project_in_the_users_state_folder(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    assert (
-        default_spool_path("My Shop/2!", home, "linux").parent == tmp_path / ".local/state/honeyhive-litellm"
-    )
+    assert default_spool_path("My Shop/2!", home, "linux").parent == tmp_path / ".local/state/honeyhive-litellm"
     found = default_spool_path("My Shop/2!", home, "darwin")
     assert found.parent == tmp_path / "Library/Application Support/honeyhive-litellm"
     assert re.fullmatch(r"my-shop-2-[0-9a-f]{8}", found.name)
@@ -253,9 +251,7 @@ def test_the_state_folder_variables_are_obeyed_when_absolute(tmp_path: Path) -> 
     assert default_spool_path("a", state, "linux").parent == tmp_path / "honeyhive-litellm"
     assert default_spool_path("a", state, "win32").parent == tmp_path / "honeyhive-litellm"
     relative = {**home, "XDG_STATE_HOME": "state"}
-    assert (
-        default_spool_path("a", relative, "linux").parent == tmp_path / "home/.local/state/honeyhive-litellm"
-    )
+    assert default_spool_path("a", relative, "linux").parent == tmp_path / "home/.local/state/honeyhive-litellm"
 
 
 @pytest.mark.parametrize("home", ["/nonexistent", "/", "relative"])

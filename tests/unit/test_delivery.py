@@ -69,9 +69,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "batch", "batch_again", "single", "single_again", "ambiguous"), TABLE
-)
+@pytest.mark.parametrize(("status", "body", "batch", "batch_again", "single", "single_again", "ambiguous"), TABLE)
 def test_each_row_of_the_table_holds(
     status: Optional[int],
     body: str,
@@ -124,9 +122,7 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
         ("Tue, 99 Nov 2023 22:13:50 GMT", None),
     ],
 )
-def test_retry_after_is_read_in_both_forms_and_bounded(
-    value: Optional[str], seconds: Optional[float]
-) -> None:
+def test_retry_after_is_read_in_both_forms_and_bounded(value: Optional[str], seconds: Optional[float]) -> None:
     assert parse_retry_after(value, NOW) == seconds
 
 

@@ -69,9 +69,7 @@ def stream_until_dropped(client: httpx.Client, model: str) -> List[str]:
     """Read a chat's stream until the connection breaks, and return the texts that arrived."""
     texts: List[str] = []
     body = {"model": model, "messages": user("one two three"), "stream": True}
-    with client.stream("POST", "chat/completions", json=body) as response, pytest.raises(
-        httpx.RemoteProtocolError
-    ):
+    with client.stream("POST", "chat/completions", json=body) as response, pytest.raises(httpx.RemoteProtocolError):
         lines = (line[len("data: ") :] for line in response.iter_lines() if line)
         texts.extend(json.loads(line)["choices"][0]["delta"]["content"] for line in lines)
     return texts
@@ -92,9 +90,7 @@ def test_the_answer_names_its_question_and_carries_ids_of_its_own(client: httpx.
 
 def test_parts_of_a_message_are_read_as_one_question(client: httpx.Client) -> None:
     parts = [{"type": "text", "text": "what is"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
-    answer = client.post(
-        "chat/completions", json={"model": "m", "messages": [{"role": "user", "content": parts}]}
-    )
+    answer = client.post("chat/completions", json={"model": "m", "messages": [{"role": "user", "content": parts}]})
 
     assert answer.json()["choices"][0]["message"]["content"] == "answer to: what is"
 
@@ -162,12 +158,7 @@ def test_tool_choice_is_obeyed(client: httpx.Client) -> None:
 
 def test_a_streamed_tool_call_comes_in_pieces(client: httpx.Client) -> None:
     *events, _ = events_of(client, "chat/completions", model="m", messages=user("a b c"), tools=[WEATHER])
-    calls = [
-        call
-        for event in events
-        for choice in event["choices"]
-        for call in choice["delta"].get("tool_calls", [])
-    ]
+    calls = [call for event in events for choice in event["choices"] for call in choice["delta"].get("tool_calls", [])]
 
     assert calls[0]["function"]["name"] == "weather"
     assert json.loads("".join(call["function"]["arguments"] for call in calls)) == {
@@ -193,9 +184,7 @@ def test_cached_tokens_and_a_missing_usage_follow_the_model_name(client: httpx.C
     assert 0 < cached["prompt_tokens_details"]["cached_tokens"] < cached["prompt_tokens"]
     assert "usage" not in ask(client, "hello", model="nousage").json()
     options = {"include_usage": True}
-    *events, _ = events_of(
-        client, "chat/completions", model="nousage", messages=user("x"), stream_options=options
-    )
+    *events, _ = events_of(client, "chat/completions", model="nousage", messages=user("x"), stream_options=options)
     assert all("usage" not in event for event in events)
 
 
@@ -248,9 +237,7 @@ def test_responses_answer_plain_and_streamed(client: httpx.Client) -> None:
     assert plain["usage"]["total_tokens"] == plain["usage"]["input_tokens"] + plain["usage"]["output_tokens"]
     assert events[0]["type"] == "response.created"
     assert "".join(event.get("delta", "") for event in events) == "answer to: hello"
-    assert events[-1]["response"]["output"] == [
-        {**plain["output"][0], "id": events[-1]["response"]["output"][0]["id"]}
-    ]
+    assert events[-1]["response"]["output"] == [{**plain["output"][0], "id": events[-1]["response"]["output"][0]["id"]}]
 
 
 def test_moderations_flag_nothing(client: httpx.Client) -> None:
@@ -287,9 +274,7 @@ def test_a_slow_model_takes_its_time(client: httpx.Client) -> None:
     assert time.monotonic() - started >= 0.12
 
 
-def test_behaviour_can_be_given_to_any_model_and_taken_back(
-    server: ModelServer, client: httpx.Client
-) -> None:
+def test_behaviour_can_be_given_to_any_model_and_taken_back(server: ModelServer, client: httpx.Client) -> None:
     server.behave("gpt-4o", "fail-503")
     during = ask(client, "x").status_code
     server.behave("gpt-4o", "")
@@ -308,9 +293,7 @@ def test_a_broken_model_without_a_stream_drops_the_connection(client: httpx.Clie
         ask(client, "x", model="break-0")
 
 
-def test_a_stalled_stream_gives_so_many_chunks_and_waits_for_the_end(
-    server: ModelServer, client: httpx.Client
-) -> None:
+def test_a_stalled_stream_gives_so_many_chunks_and_waits_for_the_end(server: ModelServer, client: httpx.Client) -> None:
     def close_when_asked() -> None:
         server.wait_for(1)
         server.close()
@@ -481,9 +464,7 @@ def test_litellm_reads_reasoning_and_cached_tokens(server: ModelServer, litellm:
         ("fail-500", "InternalServerError"),
     ],
 )
-def test_litellm_raises_the_error_of_the_status(
-    server: ModelServer, litellm: Any, model: str, error: str
-) -> None:
+def test_litellm_raises_the_error_of_the_status(server: ModelServer, litellm: Any, model: str, error: str) -> None:
     with pytest.raises(getattr(litellm, error)):
         litellm.completion(messages=user("x"), **through(server, f"openai/{model}"))
     assert len(server.requests) == 1
@@ -499,9 +480,7 @@ def test_litellm_reports_a_stream_that_broke(server: ModelServer, litellm: Any) 
 
 
 def test_litellm_completes_text_and_responses(server: ModelServer, litellm: Any) -> None:
-    text = litellm.text_completion(
-        prompt="tell", **through(server, "text-completion-openai/gpt-3.5-turbo-instruct")
-    )
+    text = litellm.text_completion(prompt="tell", **through(server, "text-completion-openai/gpt-3.5-turbo-instruct"))
     answer = litellm.responses(input="hello", **through(server))
 
     assert text.choices[0].text == "answer to: tell"

@@ -58,9 +58,7 @@ def test_a_span_may_not_cut_through_another() -> None:
         ([(2, 9)], 5, 9, None),
     ],
 )
-def test_the_next_gap(
-    spans: List[Tuple[int, int]], after: int, last: int, expected: Tuple[int, int]
-) -> None:
+def test_the_next_gap(spans: List[Tuple[int, int]], after: int, last: int, expected: Tuple[int, int]) -> None:
     assert Spans([span(lo, hi) for lo, hi in spans]).gap(after, last) == expected
 
 

@@ -1,0 +1,7 @@
+"""`python -m honeyhive_litellm` is the command `honeyhive-litellm`."""
+
+from __future__ import annotations
+
+from .cli import main
+
+main(prog_name="honeyhive-litellm")

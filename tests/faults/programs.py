@@ -1,0 +1,78 @@
+"""Small programs of users, run as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict
+
+HEAD = """
+import asyncio, os, sys, threading, time
+import litellm, honeyhive_litellm
+honeyhive_litellm.init()
+MESSAGES = [{"role": "user", "content": "hello"}]
+async def call(answer, **options):
+    return await litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response=answer, **options)
+async def read(answer):
+    async for _ in await call(answer, stream=True):
+        pass
+def committed(n):
+    end = time.monotonic() + 30
+    while honeyhive_litellm.stats().committed < n:
+        if time.monotonic() > end:
+            raise SystemExit("not committed in time: %r" % (honeyhive_litellm.stats(),))
+        time.sleep(0.002)
+"""
+
+
+def environment(url: str, spool: Path, **variables: str) -> Dict[str, str]:
+    """A program's environment; only our own variables, and LiteLLM's price map from its package."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
+    return {
+        **inherited,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "HONEYHIVE_API_KEY": "hh_key",
+        "HONEYHIVE_PROJECT": "faults",
+        "HONEYHIVE_API_URL": url,
+        "HONEYHIVE_SPOOL_PATH": str(spool),
+        "HONEYHIVE_LOOKUP_DELAY": "0",
+        **variables,
+    }
+
+
+def start(code: str, url: str, spool: Path, **variables: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAD + code],
+        env=environment(url, spool, **variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(code: str, url: str, spool: Path, timeout: float = 60, **variables: str) -> str:
+    """Run a program to its end, which must be a good one; what it printed."""
+    with start(code, url, spool, **variables) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert process.returncode == 0, err[-4000:]
+    return out
+
+
+def drain(url: str, spool: Path) -> None:
+    """The next process that opens the spool: it makes no call of its own."""
+    assert run("print(honeyhive_litellm.flush(30))", url, spool).split() == ["0"]
+
+
+def signal_ready(process: "subprocess.Popen[str]") -> str:
+    """The next line that the program prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1][-4000:]
+    return line.strip()

@@ -1,0 +1,534 @@
+"""What LiteLLM really hands out, mapped: its own mocked answers, and its HTTP path to a server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import json
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import pytest
+import pytest_asyncio
+
+from honeyhive_litellm._mapping import Outcome, Request, map_failure, map_request, map_success
+from honeyhive_litellm.testing import ModelServer
+
+# LiteLLM keeps its HTTP clients for ever, one set a loop: so one loop for all, and they are closed at its end.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    project: str = "demo"
+    environment: str = "test"
+    custom_attributes: Optional[Mapping[str, Any]] = None
+    capture_message_content: bool = True
+    capture_headers: bool = False
+    capture_raw_request: bool = False
+
+
+class Seen:
+    """The parts of each call, mapped in the very moment in which LiteLLM tells of it."""
+
+    def __init__(self) -> None:
+        self.settings = Chosen()
+        self.requests: List[Request] = []
+        self.outcomes: List[Outcome] = []
+        self.late_requests: List[Request] = []
+        self._news = threading.Condition()
+
+    def asked(self, kwargs: Any) -> None:
+        with self._news:
+            self.requests.append(map_request(kwargs, self.settings))
+            self._news.notify_all()
+
+    def ended(self, kwargs: Any, outcome: Outcome) -> None:
+        with self._news:
+            self.late_requests.append(map_request(kwargs, self.settings))
+            self.outcomes.append(outcome)
+            self._news.notify_all()
+
+    def wait(self, outcomes: int = 1) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.outcomes) >= outcomes, timeout=20), "no outcome was told"
+
+    def one(self) -> Tuple[Request, Outcome]:
+        """The only call, as it was told before its provider was asked, or else when it had ended."""
+        self.wait()
+        assert len(self.outcomes) == 1
+        return (self.requests or self.late_requests)[0], self.outcomes[0]
+
+
+@pytest.fixture(scope="module")
+def litellm() -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    module = pytest.importorskip("litellm")
+    module.suppress_debug_info = True
+    return module
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def _closed_clients(litellm: Any) -> AsyncIterator[None]:
+    from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
+
+    yield
+    await close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ModelServer]:
+    with ModelServer() as running:
+        yield running
+
+
+@pytest.fixture()
+def http(server: ModelServer) -> Dict[str, Any]:
+    return {"api_base": server.url, "api_key": "sk-hunter2", "max_retries": 0}
+
+
+@pytest.fixture()
+def seen(litellm: Any) -> Iterator[Seen]:
+    from litellm.integrations.custom_logger import CustomLogger
+
+    found = Seen()
+
+    class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]
+        def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+            found.asked(kwargs)
+
+        def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+            found.ended(kwargs, map_success(kwargs, response_obj, found.settings, True))
+
+        def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+            found.ended(kwargs, map_failure(kwargs, kwargs.get("exception"), found.settings, True))
+
+        async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+            self.log_success_event(kwargs, response_obj, start_time, end_time)
+
+        async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+            self.log_failure_event(kwargs, response_obj, start_time, end_time)
+
+    logger = Logger()
+    litellm.callbacks.append(logger)
+    yield found
+    for name in ("callbacks", "input_callback", "success_callback", "failure_callback",
+                 "_async_success_callback", "_async_failure_callback"):  # fmt: skip
+        registered = getattr(litellm, name, None)
+        while isinstance(registered, list) and logger in registered:
+            registered.remove(logger)
+
+
+async def on_a_thread(function: Callable[[], Any]) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, function)
+
+
+async def finish(call: Awaitable[Any], seen: Seen) -> None:
+    """Make the call, read it to its end, and let LiteLLM tell of it before the loop is gone."""
+    try:
+        answer = await call
+        if hasattr(answer, "__aiter__"):
+            async for _ in answer:
+                pass
+    except Exception as error:
+        assert seen.outcomes or str(error)
+    await on_a_thread(seen.wait)
+
+
+def metadata_of(outcome: Outcome, *names: str) -> Dict[str, object]:
+    return {name: outcome.metadata.get(name) for name in names}
+
+
+# Chats
+
+
+async def test_a_chat_over_http(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    call = litellm.acompletion(
+        model="openai/gpt-4o",
+        messages=MESSAGES,
+        temperature=0.2,
+        user="u-1",
+        extra_headers={"X-Secret": "hunter2"},
+        extra_body={"top_k": 4},
+        metadata={"session_id": "s-1", "purpose": "test", "tags": ["a"]},
+        **http,
+    )
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.event_name == "completion"
+    assert request.inputs == {"chat_history": MESSAGES}
+    assert request.config == {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "is_streaming": False,
+        "temperature": 0.2,
+        "user": "u-1",
+        "top_k": 4,
+        "max_retries": 0,
+    }
+    assert request.session == "s-1"
+    assert request.user_properties == {"user_id": "u-1"}
+    assert request.metadata["purpose"] == "test"
+    assert request.metadata["tags"] == ["a"]
+    assert request.metadata["api_base"] == http["api_base"][: -len("/v1")]
+    assert "hunter2" not in repr((request, outcome))
+
+    assert outcome.outputs == {"role": "assistant", "content": "answer to: hello", "finish_reason": "stop"}
+    assert outcome.error is None
+    assert outcome.metadata["success"] is True
+    assert metadata_of(outcome, "prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_read_tokens") == {
+        "prompt_tokens": outcome.metadata["total_tokens"] - outcome.metadata["completion_tokens"],  # type: ignore[operator]
+        "completion_tokens": 5,
+        "reasoning_tokens": 0,
+        "cache_read_tokens": 0,
+    }
+    assert isinstance(outcome.metadata["cost"], float)
+    assert isinstance(outcome.metadata["litellm_overhead_ms"], float)
+    assert str(outcome.metadata["provider_request_id"]).startswith("req-")
+    assert "time_to_first_token_ms" not in outcome.metadata
+    assert outcome.start_ms is not None and outcome.end_ms is not None and outcome.start_ms < outcome.end_ms
+
+
+async def test_the_callers_metadata_is_the_same_before_and_after_litellm_wrote_into_it(
+    litellm: Any, seen: Seen, http: Dict[str, Any]
+) -> None:
+    await finish(litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, metadata={"k": 1}, **http), seen)
+
+    before, after = seen.requests[0].metadata, seen.late_requests[0].metadata
+    assert before == after
+    assert before["k"] == 1
+
+
+async def test_a_stream_tells_its_time_to_the_first_token(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    options = {"include_usage": True}
+    call = litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, stream=True, stream_options=options, **http)
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.config["is_streaming"] is True
+    assert outcome.outputs["content"] == "answer to: hello"
+    first, whole = outcome.metadata["time_to_first_token_ms"], outcome.metadata["duration_ms"]
+    assert isinstance(first, float) and isinstance(whole, float) and 0 < first < whole
+    assert outcome.metadata["completion_tokens"] == 5
+    assert isinstance(outcome.metadata["cost"], float)
+
+
+async def test_a_stream_whose_provider_told_no_usage_has_neither_tokens_nor_cost(
+    litellm: Any, seen: Seen, http: Dict[str, Any]
+) -> None:
+    await finish(litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, stream=True, **http), seen)
+    _, outcome = seen.one()
+
+    unknown = {name for name in outcome.metadata if "tokens" in name or "cost" in name}
+    assert unknown == set()
+
+
+async def test_a_synchronous_call_of_a_tool_with_reasoning_and_cached_tokens(
+    litellm: Any, seen: Seen, http: Dict[str, Any]
+) -> None:
+    ask = functools.partial(litellm.completion, model="openai/reason-cached", messages=MESSAGES, tools=TOOLS)
+    await on_a_thread(functools.partial(ask, tool_choice="auto", **http))
+    await on_a_thread(seen.wait)
+    request, outcome = seen.one()
+
+    assert request.inputs["functions"] == TOOLS
+    assert request.config["tool_choice"] == "auto"
+    assert "tools" not in request.config
+    calls: Any = outcome.outputs["tool_calls"]
+    [call] = calls
+    assert call["type"] == "function" and call["id"].startswith("call_")
+    assert call["function"]["name"] == "weather"
+    assert json.loads(call["function"]["arguments"]) == {"city": "hello"}
+    assert outcome.outputs["content"] is None
+    assert outcome.outputs["finish_reason"] == "tool_calls"
+    assert outcome.outputs["reasoning_content"] == "thinking about: hello"
+    assert int(str(outcome.metadata["cache_read_tokens"])) > 0
+    assert int(str(outcome.metadata["reasoning_tokens"])) > 0
+    # LiteLLM's price list does not know the model, and its payload says 0.0.
+    assert "cost" not in outcome.metadata and "estimated_cost" not in outcome.metadata
+
+
+async def test_further_choices_are_kept(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    await finish(litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, n=2, **http), seen)
+    _, outcome = seen.one()
+
+    assert outcome.outputs["content"] == "answer to: hello"
+    assert outcome.outputs["choices"] == [
+        {"role": "assistant", "content": "answer 2 to: hello", "finish_reason": "stop"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "name"),
+    [
+        ("gpt-4o", "openai", "gpt-4o"),
+        ("anthropic/claude-sonnet-4-20250514", "anthropic", "claude-sonnet-4-20250514"),
+        ("bedrock/anthropic.claude-3-sonnet-20240229-v1:0", "bedrock", "anthropic.claude-3-sonnet-20240229-v1:0"),
+        ("openrouter/anthropic/claude-3-haiku", "openrouter", "anthropic/claude-3-haiku"),
+        ("azure/my-deployment", "azure", "my-deployment"),
+    ],
+)
+async def test_provider_and_model_are_those_litellm_resolved(
+    litellm: Any, seen: Seen, model: str, provider: str, name: str
+) -> None:
+    secrets = {"aws_access_key_id": "hunter2", "aws_secret_access_key": "hunter2"} if provider == "bedrock" else {}
+    call = litellm.acompletion(
+        model=model, messages=MESSAGES, mock_response="hi", max_tokens=9, api_key="hunter2", **secrets
+    )
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert (request.provider, request.model) == (provider, name)
+    assert request.config["max_tokens"] == 9
+    assert outcome.outputs["content"] == "hi"
+    assert "hunter2" not in repr((request, outcome))
+
+
+# Sessions
+
+
+@pytest.mark.parametrize(
+    ("given", "session"),
+    [
+        ({}, None),
+        ({"litellm_session_id": "s"}, "s"),
+        ({"litellm_trace_id": "t"}, "t"),
+        ({"metadata": {"trace_id": "m"}}, "m"),
+        ({"metadata": {"session_id": "m"}, "litellm_session_id": "s"}, "m"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["chat", "embedding"])
+async def test_a_trace_id_that_litellm_made_up_is_no_session(
+    litellm: Any, seen: Seen, http: Dict[str, Any], kind: str, given: Dict[str, Any], session: Optional[str]
+) -> None:
+    calls: Dict[str, Callable[[], Awaitable[Any]]] = {
+        "chat": lambda: litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **http, **given),
+        "embedding": lambda: litellm.aembedding(model="openai/embed", input=["a"], **http, **given),
+    }
+    await finish(calls[kind](), seen)
+    request, _ = seen.one()
+
+    assert request.session == session
+    assert request.metadata["trace_id"]
+
+
+async def test_all_attempts_of_a_router_share_a_session(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    deployments = [
+        {"model_name": "bad", "litellm_params": {"model": "openai/fail-500", **http}, "model_info": {"id": "one"}},
+        {"model_name": "good", "litellm_params": {"model": "openai/gpt-4o", **http}, "model_info": {"id": "two"}},
+    ]
+    router = litellm.Router(model_list=deployments, fallbacks=[{"bad": ["good"]}], num_retries=0)
+    await router.acompletion(model="bad", messages=MESSAGES, metadata={"k": "v"})
+    await on_a_thread(functools.partial(seen.wait, 2))
+
+    assert {request.session for request in seen.requests} == {seen.requests[0].session} != {None}
+    routers: List[Any] = [request.metadata["router"] for request in seen.requests]
+    assert [router["deployment_id"] for router in routers] == ["one", "two"]
+    assert [router["model_group"] for router in routers] == ["bad", "good"]
+    assert [outcome.status for outcome in seen.outcomes] == ["failure", "success"]
+    assert all(request.metadata["k"] == "v" for request in seen.requests)
+    assert not any("hidden_params" in request.metadata for request in seen.late_requests)
+
+
+# Failures
+
+
+async def test_a_mocked_rate_limit(litellm: Any, seen: Seen) -> None:
+    call = litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response="litellm.RateLimitError")
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.inputs == {"chat_history": MESSAGES}
+    assert outcome.status == "failure"
+    assert outcome.error == "RateLimitError: this is a mock rate limit error"
+    assert metadata_of(outcome, "status_code", "error_class", "success", "cost") == {
+        "status_code": 429,
+        "error_class": "RateLimitError",
+        "success": False,
+        "cost": None,
+    }
+
+
+async def test_a_servers_error_names_the_providers_request(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    await finish(litellm.acompletion(model="openai/fail-503", messages=MESSAGES, **http), seen)
+    _, outcome = seen.one()
+
+    assert outcome.error is not None
+    assert outcome.error.startswith("ServiceUnavailableError: OpenAIException")
+    assert outcome.metadata["status_code"] == 503
+    assert "prompt_tokens" not in outcome.metadata
+
+
+async def test_a_stream_that_breaks_keeps_the_tokens_that_litellm_counted(
+    litellm: Any, seen: Seen, http: Dict[str, Any]
+) -> None:
+    call = litellm.acompletion(model="openai/break-2", messages=MESSAGES, stream=True, **http)
+    await finish(call, seen)
+    _, outcome = seen.one()
+
+    assert outcome.status == "failure"
+    assert outcome.error
+    assert outcome.metadata["usage_estimated"] is True
+    assert int(str(outcome.metadata["completion_tokens"])) > 0
+
+
+async def test_a_synchronous_call_without_a_provider_is_mapped_too(litellm: Any, seen: Seen) -> None:
+    with pytest.raises(litellm.BadRequestError):
+        await on_a_thread(functools.partial(litellm.completion, model="nosuch", messages=MESSAGES))
+    request, outcome = seen.one()
+
+    assert (request.provider, request.model) == (None, "nosuch")
+    assert outcome.error is not None and outcome.error.startswith("BadRequestError: LLM Provider NOT provided")
+
+
+# Everything else
+
+
+async def test_embeddings(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    call = litellm.aembedding(model="openai/text-embedding-3-small", input=["a", "b"], dimensions=3, **http)
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.event_name == "embedding"
+    assert request.inputs == {"chunks": ["a", "b"]}
+    assert request.config["dimensions"] == 3
+    assert outcome.outputs == {"num_embeddings": 2, "dimensions": 3}
+    assert outcome.metadata["prompt_tokens"] == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_text_completions(litellm: Any, seen: Seen, http: Dict[str, Any], stream: bool) -> None:
+    call = litellm.atext_completion(model="gpt-3.5-turbo-instruct", prompt="hello", stream=stream, **http)
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.event_name == "text_completion"
+    assert request.provider == "openai"
+    assert request.inputs == {"prompt": "hello"}
+    assert outcome.outputs == {"text": "answer to: hello", "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+async def test_the_responses_api(litellm: Any, seen: Seen, http: Dict[str, Any], stream: bool) -> None:
+    call = litellm.aresponses(
+        model="openai/gpt-4o",
+        input="hello",
+        instructions="be brief",
+        stream=stream,
+        metadata={"session_id": "s"},
+        **http,
+    )
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.event_name == "responses"
+    assert request.inputs == {"chat_history": MESSAGES}
+    assert request.session == "s"
+    assert outcome.outputs == {"role": "assistant", "content": "answer to: hello", "finish_reason": "completed"}
+    assert outcome.metadata["completion_tokens"] == 5
+
+
+async def test_anthropics_own_messages(litellm: Any, seen: Seen) -> None:
+    call = litellm.anthropic.messages.acreate(
+        model="anthropic/claude-3-5-sonnet-20240620", messages=MESSAGES[1:], max_tokens=9, mock_response="hi"
+    )
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.event_name == "anthropic_messages"
+    assert (request.provider, request.model) == ("anthropic", "claude-3-5-sonnet-20240620")
+    assert outcome.outputs["content"] == "hi"
+    assert outcome.metadata["prompt_tokens"] == 2095
+
+
+async def test_moderations(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    del http["max_retries"]
+    await finish(litellm.amoderation(model="openai/omni-moderation-latest", input="bad", **http), seen)
+    request, outcome = seen.one()
+
+    assert request.inputs == {"input": "bad"}
+    results: Any = outcome.outputs["results"]
+    assert [result["flagged"] for result in results] == [False]
+    assert outcome.metadata["cost"] == 0.0  # LiteLLM's price list says that it is free
+
+
+async def test_images(litellm: Any, seen: Seen) -> None:
+    await finish(
+        litellm.aimage_generation(model="openai/dall-e-3", prompt="a cat", mock_response="http://x/y.png"), seen
+    )
+    request, outcome = seen.one()
+
+    assert request.inputs == {"prompt": "a cat"}
+    assert outcome.outputs == {"num_images": 1, "images": [{"url": "http://x/y.png"}]}
+    assert "total_tokens" not in outcome.metadata
+
+
+# Switches
+
+
+async def test_litellms_no_log_is_obeyed_at_the_start(litellm: Any, seen: Seen) -> None:
+    await litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response="hi", **{"no-log": True})
+
+    assert [request.skip for request in seen.requests] == [True]
+
+
+async def test_litellms_redaction_of_one_call_leaves_no_content(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
+    seen.settings = Chosen(capture_raw_request=True)
+    call = litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, turn_off_message_logging=True, **http)
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    assert request.capture_content is False
+    assert request.inputs == {"chat_history": [{"role": "system"}, {"role": "user"}]}
+    assert outcome.outputs == {"role": "assistant", "finish_reason": "stop"}
+    assert "hello" not in repr((request, outcome, seen.late_requests))
+
+
+async def test_litellms_global_redaction_is_seen_when_the_call_has_ended(
+    litellm: Any, seen: Seen, http: Dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litellm, "turn_off_message_logging", True)
+    await finish(litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **http), seen)
+    _, outcome = seen.one()
+
+    assert outcome.outputs == {"role": "assistant", "finish_reason": "stop"}
+    assert seen.late_requests[0].capture_content is False
+
+
+async def test_headers_and_the_raw_request_come_without_credentials(
+    litellm: Any, seen: Seen, http: Dict[str, Any]
+) -> None:
+    seen.settings = Chosen(capture_headers=True, capture_raw_request=True)
+    call = litellm.acompletion(
+        model="openai/gpt-4o", messages=MESSAGES, extra_headers={"Authorization": "hunter2"}, **http
+    )
+    await finish(call, seen)
+    request, outcome = seen.one()
+
+    raw: Any = request.metadata["raw_request"]
+    assert raw["body"]["messages"] == MESSAGES
+    headers: Any = outcome.metadata["response_headers"]
+    assert headers["x-request-id"].startswith("req-")
+    assert "hunter2" not in repr((request, outcome))

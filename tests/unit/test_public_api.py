@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import honeyhive_litellm
+
+
+def test_everything_public_is_listed_sorted_and_there() -> None:
+    assert sorted(honeyhive_litellm.__all__) == honeyhive_litellm.__all__
+    for name in honeyhive_litellm.__all__:
+        assert getattr(honeyhive_litellm, name) is not None
+
+
+def test_nothing_public_is_left_out() -> None:
+    public = {
+        name
+        for name, value in vars(honeyhive_litellm).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("honeyhive_litellm")
+    }
+    assert public <= set(honeyhive_litellm.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        honeyhive_litellm.nonsense  # noqa: B018
+
+
+def test_importing_the_package_imports_neither_litellm_nor_aiohttp() -> None:
+    code = "import honeyhive_litellm, sys; print(sorted({'litellm', 'aiohttp', 'sqlite3'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
