@@ -49,7 +49,10 @@ def fit(event: Mapping[str, object], max_event_bytes: int) -> Dict[str, object]:
         return len(encode(fitted)) <= max_event_bytes
 
     fitted = dict(event)
-    for shrink, start, floor in ((_cut_strings, _longest_string, _SHORT_TEXT), (_cut_lists, _longest_list, _SHORT_LIST)):
+    for shrink, start, floor in (
+        (_cut_strings, _longest_string, _SHORT_TEXT),
+        (_cut_lists, _longest_list, _SHORT_LIST),
+    ):
         bound = max((start(value) for value in fitted.values()), default=0)
         while bound > floor and not fits():
             bound = max(bound // 2, floor)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
@@ -57,7 +57,7 @@ class HoneyHiveLogger(CustomLogger):
         self.project = settings.project
         self.environment = settings.environment
         self.api_url = settings.api_url
-        self._runtime = runtime_for(settings, litellm.stream_chunk_builder)
+        self._runtime = runtime_for(settings, _LiteLLM())
         _watch_streams(self._runtime)
 
     @property
@@ -84,6 +84,16 @@ class HoneyHiveLogger(CustomLogger):
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             _guarded(self._runtime.recorder.answered, logging_object.model_call_details, response)
+
+
+class _LiteLLM:
+    """LiteLLM's own functions and switches, for the recorder."""
+
+    def assemble(self, chunks: Sequence[Any]) -> object:
+        return litellm.stream_chunk_builder(list(chunks))
+
+    def hides_content(self) -> bool:
+        return bool(litellm.turn_off_message_logging)
 
 
 def _guarded(notice: Callable[..., None], *arguments: Any) -> None:

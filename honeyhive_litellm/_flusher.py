@@ -17,6 +17,7 @@ from ._log import warn
 from ._record import Row
 from ._segment import Batch
 from ._spool import BATCH_EVENTS, Spool
+from ._sqlite import uninterrupted
 from ._stats import Counters
 
 WORKERS = 4
@@ -118,10 +119,10 @@ class Flusher:
             warn(
                 "dead", "honeyhive: the server refused an event for good (HTTP %s): see the dead letters", reply.status
             )
-            await self._spool.bury(batch, reply.status, reply.body)
+            await uninterrupted(self._spool.bury(batch, reply.status, reply.body))
         else:
             self._delivered(batch.rows)
-            await self._spool.settle(batch)
+            await uninterrupted(self._spool.settle(batch))
 
     def _delivered(self, rows: Sequence[Row]) -> None:
         self._counters.deliver(len(rows))

@@ -11,7 +11,9 @@ from typing import Dict, Optional, Tuple
 MIN_BASE64 = 1024
 """A string that is nothing but base64 counts as media from this many characters on."""
 
-DATA_URI = re.compile(r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?(?:;[\w.=+-]{1,64}){0,4};base64,([A-Za-z0-9+/=_%-]*)", re.ASCII)
+DATA_URI = re.compile(
+    r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?(?:;[\w.=+-]{1,64}){0,4};base64,([A-Za-z0-9+/=_%-]*)", re.ASCII
+)
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n"
 _HEAD = re.compile(r"[A-Za-z0-9+/_\-\r\n]{256}")
@@ -55,7 +57,7 @@ def without_media(text: str) -> str:
     return DATA_URI.sub(_told, text)
 
 
-def _told(match: "re.Match[str]") -> str:
+def _told(match: re.Match[str]) -> str:
     known = facts(_decoded(match.group(2)), match.group(1))
     return "[media: {mime_type}, {bytes} bytes, sha256 {sha256}]".format(**known)
 

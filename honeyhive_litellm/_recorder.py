@@ -12,22 +12,34 @@ cancelled, the stream dropped - the token goes with them and its weak reference 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import weakref
 from collections import OrderedDict, deque
 from datetime import datetime
-from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
+from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, join, members, session_id
 from ._mapping import Outcome, Request, map_failure, map_request, map_success
 from ._record import EVENT, START, Record
-from ._redaction import clean, clean_text, fit
+from ._redaction import clean, clean_text
 
 HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
 
 _REMEMBERED_CALLS = 4096
+
+
+class Host(Protocol):
+    """What only LiteLLM can do; nothing here imports it."""
+
+    def assemble(self, chunks: Sequence[Any]) -> object:
+        """A response, made of a stream's chunks."""
+
+    def hides_content(self) -> bool:
+        """Whether LiteLLM's own switch says that no message may be logged."""
 
 
 class Token(str):
@@ -82,13 +94,15 @@ class Recorder:
         self,
         settings: Settings,
         emit: Callable[[Record], None],
-        assemble: Callable[[Sequence[Any]], object],
+        host: Host,
         key: str,
     ) -> None:
         self._settings = settings
         self._emit = emit
-        self._assemble = assemble
+        self._host = host
+        self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._key = key
+        self._created_ms = time.time() * 1000
         self._open: Dict[str, _Attempt] = {}
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
@@ -144,14 +158,17 @@ class Recorder:
         """LiteLLM's callback tells of a failure."""
         attempt = self._claim(details, "failure")
         if attempt is not None:
-            exception = details.get("exception")
-            self._write(attempt, map_failure(details, exception, self._settings, attempt.request.capture_content))
+            keep = attempt.request.capture_content
+            outcome = map_failure(details, details.get("exception"), self._settings, keep)
+            if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
+                outcome.outputs = self._assembled(attempt).outputs
+            self._write(attempt, outcome)
 
     # ---- attempts
 
     def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[_Attempt]:
         """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
-        request = map_request(details, self._settings)
+        request = map_request(details, self._without_content if self._host.hides_content() else self._settings)
         number = self._attempts.pop(request.call_id, 0) + 1
         self._attempts[request.call_id] = number
         if len(self._attempts) > _REMEMBERED_CALLS:
@@ -189,7 +206,7 @@ class Recorder:
             "inputs": request.inputs,
         }
         if request.parent_id is not None:
-            content["parent_id"] = request.parent_id
+            content["parent_id"] = session_id(request.parent_id)
         if request.user_properties:
             content["user_properties"] = request.user_properties
         limit = self._settings.max_field_bytes
@@ -202,11 +219,14 @@ class Recorder:
         if token is not None:
             return self._open.pop(token, None)
         # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
+        started_ms = _unix_ms(details.get("start_time"))
+        if started_ms is not None and started_ms < self._created_ms:
+            return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
         said = f"{details.get('litellm_call_id')} {outcome}"
         if said in self._attempts:
             return None
         self._attempts[said] = 1
-        attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+        attempt = self._attempt(details, started_ms)
         return None if attempt is None else self._open.pop(attempt.event_id, None)
 
     def _supersede(self, token: str) -> None:
@@ -244,15 +264,11 @@ class Recorder:
 
     def _write_held(self, attempt: _Attempt) -> None:
         """Write what was seen inline."""
-        response = attempt.response
-        status = "success"
-        if response is None and attempt.chunks:
-            response = self._assemble(attempt.chunks)
-            status = "success" if _is_complete(attempt.chunks) else "abandoned"
-        if response is not None:
-            details: Dict[str, object] = {"stream": attempt.chunks is not None}
-            outcome = map_success(details, response, self._settings, attempt.request.capture_content)
-            outcome.status = status
+        if attempt.response is not None:
+            outcome = map_success({}, attempt.response, self._settings, attempt.request.capture_content)
+        elif attempt.chunks:
+            outcome = self._assembled(attempt)
+            outcome.status = "success" if _is_complete(attempt.chunks) else "abandoned"
         elif attempt.chunks is not None:
             outcome = _outcome("abandoned", None)
         elif attempt.number > 1:
@@ -260,6 +276,15 @@ class Recorder:
         else:
             outcome = _outcome("cancelled", "Cancelled: the call was given up before an answer came")
         self._write(attempt, outcome)
+
+    def _assembled(self, attempt: _Attempt) -> Outcome:
+        """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
+        chunks = attempt.chunks or ()
+        response = self._host.assemble(chunks)
+        outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
+        if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
+            outcome.metadata["usage_estimated"] = True
+        return outcome
 
     # ---- writing
 

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from enum import Enum
-from typing import Any, Awaitable, Callable, List, NamedTuple, Optional, Sequence
+from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
 from . import _log
 from ._config import Settings
@@ -25,8 +25,9 @@ from ._intake import Intake
 from ._late import LateWriter
 from ._log import announce, warn
 from ._record import EVENT, Record, Row
-from ._recorder import Recorder
+from ._recorder import Host, Recorder
 from ._spool import Spool
+from ._sqlite import uninterrupted
 from ._stats import Counters, Stats, sum_of
 from ._transport import Transport
 
@@ -59,14 +60,11 @@ class _Parts(NamedTuple):
 
 
 class Runtime:
-    """Everything behind one `Settings`: recorder, intake, spool, flusher, and the thread that runs them.
+    """Everything behind one `Settings`: recorder, intake, spool, flusher, and the thread that runs them."""
 
-    `assemble` builds a response from a stream's chunks (LiteLLM's own function; nothing below imports LiteLLM).
-    """
-
-    def __init__(self, settings: Settings, assemble: Callable[[Sequence[Any]], object]) -> None:
+    def __init__(self, settings: Settings, host: Host) -> None:
         self.settings = settings
-        self._assemble = assemble
+        self._host = host
         self._number = len(_runtimes)
         self._reset()
         _runtimes.append(self)
@@ -74,7 +72,7 @@ class Runtime:
     def _reset(self) -> None:
         # Runtimes with settings of their own each record the call, so each leaves a token of its own in its details.
         key = f"honeyhive_event_id_{self._number}" if self._number else "honeyhive_event_id"
-        self.recorder = Recorder(self.settings, self._put, self._assemble, key)
+        self.recorder = Recorder(self.settings, self._put, self._host, key)
         self._lock = threading.Lock()
         self._state = State.CREATED
         self._counters = Counters()
@@ -222,15 +220,12 @@ class Runtime:
             await self._finish(parts)
         finally:
             self._intake.close()
-            await _cancel(others)
-            await _cancel([writer])
-            while True:
-                group = self._intake.take()
-                if not group:
-                    break
-                await self._commit(parts, group)
-            await transport.aclose()
-            await spool.close()
+            try:
+                await _cancel([writer, *others])
+                await self._commit_rest(parts)
+                await transport.aclose()
+            finally:
+                await spool.close()
 
     async def _write(self, parts: _Parts, filled: asyncio.Event) -> None:
         """Commit what comes in, all that came meanwhile as one group: no linger, and no commit per event under load."""
@@ -244,7 +239,14 @@ class Runtime:
                 await filled.wait()
             group = self._intake.take()
             if group:
-                await asyncio.shield(self._commit(parts, group))
+                await uninterrupted(self._commit(parts, group))
+
+    async def _commit_rest(self, parts: _Parts) -> None:
+        while True:
+            group = self._intake.take()
+            if not group:
+                return
+            await self._commit(parts, group)
 
     async def _commit(self, parts: _Parts, group: List[Record]) -> None:
         await parts.spool.append(group)
@@ -296,30 +298,39 @@ class Runtime:
 _runtimes: List[Runtime] = []
 
 
-def runtime_for(settings: Settings, assemble: Callable[[Sequence[Any]], object]) -> Runtime:
+def runtime_for(settings: Settings, host: Host) -> Runtime:
     """The process's runtime for these settings, made at the first request."""
     for runtime in _runtimes:
         if runtime.settings == settings and not runtime.is_closed:
             return runtime
-    return Runtime(settings, assemble)
+    return Runtime(settings, host)
 
 
 def flush_all(timeout_s: float) -> int:
-    """Flush every runtime within the time; how many events are undelivered."""
+    """Flush the runtimes at work within the time; how many events are undelivered."""
     deadline = time.monotonic() + timeout_s
-    return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _runtimes)
+    return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _current())
 
 
 def shutdown_all(timeout_s: Optional[float] = None) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
-    return sum(
-        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s) for runtime in _runtimes
-    )
+    current = _current()
+    for runtime in _runtimes:
+        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s)
+    return sum(runtime.stats().pending for runtime in current)
 
 
 def stats_of_all() -> Stats:
-    """The numbers of all runtimes, added up."""
-    return sum_of([runtime.stats() for runtime in _runtimes])
+    """The numbers of the runtimes at work, added up."""
+    return sum_of([runtime.stats() for runtime in _current()])
+
+
+def _current() -> List[Runtime]:
+    """The runtimes at work; after a shutdown the last one, whose numbers are final.
+
+    What an earlier one left on disk is no longer its own: whoever adopts it counts it.
+    """
+    return [runtime for runtime in _runtimes if not runtime.is_closed] or _runtimes[-1:]
 
 
 def _forget_all_inherited() -> None:

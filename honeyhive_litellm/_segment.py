@@ -20,7 +20,7 @@ from . import _sql
 from ._errors import NewerFormatError, SpoolError
 from ._record import START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
-from ._sqlite import close_quietly, make_daemon, private_file
+from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
 
 MEMORY = ":memory:"
 """The path of a segment that has no file: the last resort while nothing can be written."""
@@ -96,7 +96,7 @@ class Segment:
 
     async def create(self) -> None:
         """Make the file, with its header durable before the first record. Raises SpoolError."""
-        await self._connect(_sql.CREATE_SEGMENT, create=True)
+        await uninterrupted(self._connect(_sql.CREATE_SEGMENT, create=True))
 
     async def open(self) -> None:
         """Open a file that exists and read how far it is delivered. Raises SpoolError when it is no segment of ours."""
@@ -105,7 +105,7 @@ class Segment:
         if _size(self.path) == 0:
             # SQLite would take it for a new database and throw its WAL away.
             raise SpoolError(f"{self.path} is empty")
-        await self._connect(_sql.OPEN_SEGMENT, create=False)
+        await uninterrupted(self._connect(_sql.OPEN_SEGMENT, create=False))
         try:
             await self._load()
         except BaseException:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Awaitable, TypeVar
 
 import aiosqlite
+
+_T = TypeVar("_T")
+
+
+async def uninterrupted(work: Awaitable[_T]) -> _T:
+    """Await `work` to its end, even if cancelled meanwhile, and be cancelled only then.
+
+    aiosqlite's thread goes on with what it was asked whatever becomes of the asker: a connection whose opening is
+    cancelled would answer to a loop that may be closed by then, and a cancelled commit commits.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def close_quietly(db: aiosqlite.Connection) -> None:

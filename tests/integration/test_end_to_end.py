@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import litellm
 import pytest
@@ -12,22 +12,6 @@ import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
 MESSAGES = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def traced(collector: Collector, tmp_path: Path) -> Iterator[Collector]:
-    """The package at work in this very process."""
-    honeyhive_litellm.init(
-        api_key="hh_key", project="tests", api_url=collector.url, spool_path=tmp_path, lookup_delay=0
-    )
-    yield collector
-    honeyhive_litellm.shutdown(5)
 
 
 def assert_once(collector: Collector, events: int) -> None:
@@ -132,7 +116,7 @@ async def call(answer: str, **options: Any) -> Any:
 
 def test_init_twice_is_harmless(traced: Collector, tmp_path: Path) -> None:
     before = list(litellm.callbacks)
-    honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=traced.url, spool_path=tmp_path, lookup_delay=0)
+    honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=traced.url, spool_path=tmp_path)
     assert litellm.callbacks == before
     litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="hi")
     assert honeyhive_litellm.flush(5) == 0
@@ -141,7 +125,7 @@ def test_init_twice_is_harmless(traced: Collector, tmp_path: Path) -> None:
 
 def test_a_logger_registered_by_hand_beside_init_records_a_call_once(traced: Collector, tmp_path: Path) -> None:
     logger = honeyhive_litellm.HoneyHiveLogger(
-        api_key="hh_key", project="tests", api_url=traced.url, spool_path=tmp_path, lookup_delay=0
+        api_key="hh_key", project="tests", api_url=traced.url, spool_path=tmp_path
     )
     litellm.callbacks.append(logger)
     try:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from typing import Any, List
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyhive_litellm._bounds import cut, fit, utf8_size
+from honeyhive_litellm._credentials import is_secret_name
+from honeyhive_litellm._event import encode
+from honeyhive_litellm._redaction import clean, clean_text
+
+LIMIT = 10_000
+TAIL = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7"
+SECRETS = [
+    f"sk-{TAIL}",
+    f"sk-proj-{TAIL}",
+    f"sk-ant-api03-{TAIL}",
+    f"sk-or-v1-{TAIL}",
+    f"hh_{TAIL}",
+    f"hh_ingst_{TAIL[:24]}_{TAIL}",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    f"AIza{TAIL}",
+    f"ya29.{TAIL}",
+    f"ghp_{TAIL}",
+    f"gho_{TAIL}",
+    f"github_pat_{TAIL}",
+    f"xoxb-{TAIL}",
+    f"xoxp-{TAIL}",
+    f"sk_live_{TAIL}",
+    f"rk_test_{TAIL}",
+    f"hf_{TAIL}",
+    f"gsk_{TAIL}",
+    f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{TAIL}",
+    f"-----BEGIN PRIVATE KEY-----\n{TAIL}\n-----END PRIVATE KEY-----",
+    f"-----BEGIN RSA PRIVATE KEY-----\n{TAIL}\n-----END RSA PRIVATE KEY-----",
+    f"Bearer {TAIL}",
+    f"Authorization: Bearer {TAIL}",
+    f"authorization: Basic {base64.b64encode(b'user:' + TAIL.encode()).decode()}",
+    f"https://user:{TAIL}@example.com/path",
+    f"postgresql://admin:{TAIL}@db/x",
+    f"https://example.com/?api_key={TAIL}",
+    f"https://example.com/?key={TAIL}",
+    f"https://example.com/x?sig={TAIL}",
+    f"https://s3/x?X-Amz-Signature={TAIL}",
+    f"DefaultEndpointsProtocol=https;AccountKey={TAIL}",
+    f"aws_secret_access_key={TAIL}",
+    f"aws_secret_access_key = '{TAIL}'",
+    f'{{"api_key": "{TAIL}"}}',
+    f"client_secret: {TAIL}",
+    f"password={TAIL}",
+    f"PASSWORD={TAIL}",
+    f"azure_ad_token={TAIL}",
+    f"Set-Cookie: session={TAIL}; Path=/",
+    f"OPENAI_API_KEY={TAIL}",
+]
+
+PLACES = [
+    lambda s: s,
+    lambda s: {"text": s},
+    lambda s: [{"role": "user", "content": [{"type": "text", "text": f"look: {s} , please"}]}],
+    lambda s: {"arguments": json.dumps({"note": s})},
+    lambda s: ValueError(f"request failed: {s}"),
+    lambda s: {"deep": [[[({"a": (s,)},)]]]},
+    lambda s: f"line one\nline two {s}\nline three",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("place", range(len(PLACES)))
+def test_no_credential_survives_in_any_text(secret: str, place: int) -> None:
+    cleaned = encode(clean(PLACES[place](secret), LIMIT)).decode()
+    assert TAIL not in cleaned
+    assert "IOSFODNN7" not in cleaned
+    assert base64.b64encode(b"user:" + TAIL.encode()).decode() not in cleaned
+    assert "redacted" in cleaned
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "apiKey", "x-api-key", "Authorization", "proxy-authorization", "cookie", "password", "client_secret",
+     "aws_secret_access_key", "aws_access_key_id", "aws_session_token", "azure_ad_token", "azure_password",
+     "vertex_credentials", "private_key", "access_token", "refresh_token", "connection_string", "database_url"],
+)  # fmt: skip
+def test_a_value_under_a_credentials_name_is_replaced_whatever_it_looks_like(name: str) -> None:
+    assert clean({"a": [{name: "plain word"}]}, LIMIT) == {"a": [{name: "[redacted]"}]}
+    assert clean({name: {"nested": "plain word"}}, LIMIT) == {name: "[redacted]"}
+    assert clean({name: None, "beside": 1}, LIMIT) == {name: None, "beside": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["prompt_tokens", "max_tokens", "completion_tokens", "token_ids", "cached_tokens", "tokens", "reasoning_tokens",
+     "key_alias", "virtual_key_hash", "user_api_key_hash", "author", "api_key_alias"],
+)  # fmt: skip
+def test_names_of_counts_hashes_and_aliases_are_no_credentials(name: str) -> None:
+    assert not is_secret_name(name)
+    assert clean({name: "value"}, LIMIT) == {name: "value"}
+
+
+def test_a_tools_parameter_named_like_a_credential_stays() -> None:
+    schema = {"type": "object", "properties": {"password": {"type": "string", "description": "the user's"}}}
+    assert clean(schema, LIMIT) == schema
+
+
+PROSE = [
+    "We asked (task-list) for hh_session and the sk- prefix; key: the door. Basic JavaScript, Bearer of news.",
+    "The password policy: at least ten characters. Secret sauce. Time is 12:30, ratio 3:4, a=b.",
+    "See https://example.com/path?page=2&q=cats and mailto:someone@example.com.",
+    "def f(token): return tokens[token]",
+]
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_ordinary_text_is_left_as_it_is(text: str) -> None:
+    assert clean_text(text, LIMIT) == text
+
+
+def test_media_become_their_digest_type_and_size() -> None:
+    data = b"\x89PNG" + bytes(range(256)) * 8
+    encoded = base64.b64encode(data).decode()
+    told = clean({"url": f"data:image/png;base64,{encoded}", "b64_json": encoded, "raw": data}, LIMIT)
+    assert isinstance(told, dict)
+    assert {v["bytes"] for v in told.values()} == {len(data)}
+    assert len({v["sha256"] for v in told.values()}) == 1
+    assert told["url"]["mime_type"] == told["b64_json"]["mime_type"] == "image/png"
+    inside = clean_text(f"see data:image/png;base64,{encoded} above", LIMIT)
+    assert encoded[:64] not in inside and "image/png" in inside
+
+
+def test_a_long_text_is_cut_on_a_character_and_tells_its_size() -> None:
+    text = "é" * 20_000
+    result = clean_text(text, 1000)
+    assert utf8_size(result) <= 1000
+    assert result.endswith("…[truncated: 40000 bytes]")
+    assert cut(result, 1000) == result
+
+
+def test_no_half_of_a_credential_is_left_at_the_cut() -> None:
+    result = clean_text("x" * 960 + " " + SECRETS[1] + " and more" * 1000, 1000)
+    assert "Zq7" not in result
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sk-" * 350_000, "eyJ" * 350_000, '{"key": "' * 110_000, "://" * 350_000, "a:" * 500_000, "password=" * 110_000,
+     "-----BEGIN PRIVATE KEY-----" * 40_000, "\\" * 1_000_000, "=" * 1_000_000],
+    ids=lambda text: str(text[:12]),
+)  # fmt: skip
+@pytest.mark.timeout(60)
+def test_hostile_text_of_a_megabyte_is_no_trap(text: str) -> None:
+    assert isinstance(clean_text(text, 2_000_000), str)
+
+
+def test_what_json_does_not_know_costs_itself_alone() -> None:
+    loop: List[Any] = []
+    loop.append(loop)
+    cleaned = clean({"lock": threading.Lock(), "loop": loop, "nan": float("nan"), "big": 2**80, 3: {1}}, LIMIT)
+    assert cleaned == {
+        "lock": "<unserialisable: lock>",
+        "loop": ["<cycle>"],
+        "nan": "nan",
+        "big": hex(2**80),
+        "3": [1],
+    }
+
+
+def test_depth_and_length_are_bounded() -> None:
+    deep: Any = "end"
+    for _ in range(1000):
+        deep = [deep]
+    assert b"<too deep>" in encode(clean(deep, LIMIT))
+    long = clean(list(range(100_000)), LIMIT)
+    assert isinstance(long, list)
+    assert len(long) == 10_001 and long[-1] == "[90000 more]"
+
+
+JSONLIKE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.sampled_from(SECRETS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSONLIKE)
+def test_cleaning_is_idempotent_encodable_and_leaves_no_secret(value: object) -> None:
+    once = clean(value, LIMIT)
+    encoded = encode(once)
+    assert TAIL.encode() not in encoded
+    assert clean(once, LIMIT) == once
+
+
+@given(st.dictionaries(st.sampled_from(["inputs", "outputs", "metadata"]), JSONLIKE), st.integers(3000, 6000))
+def test_an_event_that_is_too_large_is_made_to_fit_and_keeps_its_ids(parts: Any, limit: int) -> None:
+    event = {"event_id": "an id", "start_time": 1.0, **clean({**parts, "inputs": {"long": "word " * 4000}}, LIMIT)}  # type: ignore[dict-item]
+    fitted = fit(event, limit)
+    assert len(encode(fitted)) <= limit
+    assert (fitted["event_id"], fitted["start_time"]) == ("an id", 1.0)
