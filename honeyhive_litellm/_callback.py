@@ -3,6 +3,7 @@
 What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
 
 * `log_pre_api_call`: inline, before each attempt to reach a provider; the record of the call's start.
+* `log_post_api_call`: inline, when the provider has answered; `flush` then waits for what LiteLLM has to tell.
 * `async_post_call_success_deployment_hook`: inline and awaited, before the caller of an async call gets its
   response; the outcome is held from here on.
 * `log_success_event`, `async_log_success_event`: later, from a thread or a queue, with everything LiteLLM knows.
@@ -67,6 +68,9 @@ class HoneyHiveLogger(CustomLogger):
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         _guarded(self._runtime.recorder.begin, kwargs, self)
+
+    def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        _guarded(self._runtime.recorder.replied, kwargs)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.succeed, kwargs, response_obj)

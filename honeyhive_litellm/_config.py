@@ -159,6 +159,9 @@ def _folder(value: object) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))
 
 
+_DEFAULT_URL = "https://api.honeyhive.ai"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a user may choose, checked: a `Settings` that exists is sound.
@@ -172,7 +175,7 @@ class Settings:
     api_key: str = field(repr=False)
     project: str
     environment: str = "production"
-    api_url: str = "https://api.honeyhive.ai"
+    api_url: str = _DEFAULT_URL
     capture_message_content: bool = True
     capture_headers: bool = False
     capture_raw_request: bool = False
@@ -195,7 +198,9 @@ class Settings:
         clean, problems = _read_all(values, {})
         _raise_if_any(problems)
         if self.spool_path is _PER_PROJECT:
-            clean["spool_path"] = default_spool_path(cast(str, clean["project"]), os.environ)
+            clean["spool_path"] = default_spool_path(
+                cast(str, clean["project"]), os.environ, api_url=cast(str, clean["api_url"])
+            )
         for name, value in clean.items():
             object.__setattr__(self, name, value)
 
@@ -221,7 +226,9 @@ class Settings:
         clean, problems = _read_all(values, sources)
         _raise_if_any(problems + _unknown(arguments))
         if "spool_path" not in clean:
-            clean["spool_path"] = default_spool_path(cast(str, clean["project"]), environ)
+            clean["spool_path"] = default_spool_path(
+                cast(str, clean["project"]), environ, api_url=cast(str, clean["api_url"])
+            )
         return cls(**cast(Dict[str, Any], clean))
 
 
@@ -317,14 +324,19 @@ def _raise_if_any(problems: List[str]) -> None:
         raise ConfigError("\n  ".join(["honeyhive_litellm cannot start with these settings:", *problems]))
 
 
-def default_spool_path(project: str, environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+def default_spool_path(
+    project: str, environ: Mapping[str, str], platform: str = sys.platform, api_url: str = _DEFAULT_URL
+) -> Path:
     """The folder for *project*'s spool in this user's state directory; created by nobody here.
+
+    Another server has another folder, so that what a trial run left never goes to the real one.
 
     $XDG_STATE_HOME or ~/.local/state, on macOS ~/Library/Application Support, on Windows %LOCALAPPDATA%. With
     no home, as in many containers, it is a folder with the user's id in the temporary directory.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-")[:40].strip("-") or "project"
-    digest = hashlib.sha256(project.encode("utf-8")).hexdigest()[:8]
+    named = project if api_url == _DEFAULT_URL else f"{project} {api_url}"
+    digest = hashlib.sha256(named.encode("utf-8")).hexdigest()[:8]
     return _state_folder(environ, platform) / f"{slug}-{digest}"
 
 

@@ -24,6 +24,9 @@ from ._stats import Counters
 PROBE_PAUSE_S = 30.0
 """How often a refused key or address is tried again."""
 
+POISON_ATTEMPTS = 8
+"""A single event that the server fails on this often, while it takes others, is refused for good."""
+
 _WAITING = (Verdict.RETRY, Verdict.PAUSE)
 
 
@@ -32,6 +35,7 @@ class Road:
 
     def __init__(self, ingestion: Ingestion, counters: Counters) -> None:
         self.is_down = False
+        self.deliveries = 0
         self.probe = asyncio.Lock()
         self._ingestion = ingestion
         self._counters = counters
@@ -40,6 +44,7 @@ class Road:
         """Remember how the server is, and tell the user once when that changes."""
         self.is_down = verdict in _WAITING
         if not self.is_down:
+            self.deliveries += 1
             self._counters.last_error = None
             recovered("server", "honeyhive: the server takes events again")
             return
@@ -85,6 +90,7 @@ class Courier:
         self._back_off = back_off
         self._on_found = on_found
         self._attempts = 0
+        self._others_before = road.deliveries
         self._is_marked = True
         self._is_posting = False
         self._probes = False
@@ -111,10 +117,26 @@ class Courier:
         if self._road.is_down:
             await self._start_probing()
         reply = await self._try_once()
+        if self._is_poison(reply):
+            self.verdict = Verdict.REJECT
         self._road.report(reply, self.verdict)
-        if self._road.is_down:
+        if self._road.is_down and len(self.batch.rows) > 1:
             await self._start_probing()
+        else:
+            # A single event may itself be what the server fails on: others must be able to prove it.
+            self._stop_probing()
         return reply
+
+    def _is_poison(self, reply: Reply) -> bool:
+        """Whether it is this event that the server fails on, again and again, and not the server that is in trouble."""
+        return (
+            self.verdict is Verdict.RETRY
+            and reply.status is not None
+            and reply.status >= 500
+            and len(self.batch.rows) == 1
+            and self._attempts >= POISON_ATTEMPTS
+            and self._road.deliveries > self._others_before
+        )
 
     async def _try_once(self) -> Reply:
         if self.batch.ambiguous_since is not None:

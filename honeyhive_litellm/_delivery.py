@@ -1,4 +1,4 @@
-"""What to make of the server's answer, how long to wait, what to put into one request: decisions without IO.
+"""What to make of the server's answer, how long to wait, the body of one request: decisions without IO.
 
 The server's habits behind the table: HoneyHive's OpenAPI 1.9 knows 200, 400 and, for a batch, a 500 that
 means "some events created" without saying which. Since 2026 a bad or revoked key answers 404 where it used
@@ -15,21 +15,16 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Callable, Iterable, Optional
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-T = TypeVar("T")
-
-MAX_BATCH_EVENTS = 100
-MAX_BATCH_BYTES = 4_000_000  # of the request body; HoneyHive's troubleshooting page names 5 MB as the limit
 MAX_RETRY_AFTER_S = 3600.0
 
 _RETRY_STATUSES = frozenset({408, 425, 429})
 _CONTENT_STATUSES = frozenset({400, 409, 413, 422})  # refusals of what was sent, not of who sent it where
 _REFUSAL = re.compile(r'"success"\s*:\s*false')
-_FRAME_BYTES = len(b'{"events":[]}')
 
 
 class Verdict(Enum):
@@ -160,36 +155,6 @@ class BackOff:
         if reply is not None and reply.retry_after_s is not None:
             wait = max(wait, reply.retry_after_s + share * self._first_s)
         return wait
-
-
-def halve(items: Sequence[T]) -> Tuple[List[T], List[T]]:
-    """The first and the second half, in order, neither empty. Raises `ValueError` for less than two items."""
-    if len(items) < 2:
-        raise ValueError("one item cannot be halved")
-    middle = len(items) // 2
-    return list(items[:middle]), list(items[middle:])
-
-
-def plan_batches(
-    items: Iterable[T],
-    size: Callable[[T], int],
-    max_events: int = MAX_BATCH_EVENTS,
-    max_bytes: int = MAX_BATCH_BYTES,
-) -> List[List[T]]:
-    """*items* in order, cut into batches of at most *max_events* whose `batch_body` is at most *max_bytes*.
-
-    *size* tells an item's encoded bytes. An item too large for any batch goes alone.
-    """
-    batches: List[List[T]] = []
-    room = 0
-    for item in items:
-        need = size(item) + 1  # and a comma
-        if not batches or need > room or len(batches[-1]) >= max_events:
-            batches.append([])
-            room = max_bytes - _FRAME_BYTES + 1  # the first item has no comma before it
-        batches[-1].append(item)
-        room -= need
-    return batches
 
 
 def batch_body(events: Iterable[bytes]) -> bytes:

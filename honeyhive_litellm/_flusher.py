@@ -113,8 +113,8 @@ class Flusher:
         reply = await courier.carry()
         batch = courier.batch
         if courier.verdict is Verdict.SPLIT:
-            for half in await self._spool.split(batch):
-                await self._deliver(half)
+            # Side by side: the half with the event that spoils it must not keep the other one waiting.
+            await asyncio.gather(*(self._deliver(half) for half in await self._spool.split(batch)))
         elif courier.verdict is Verdict.REJECT:
             warn(
                 "dead", "honeyhive: the server refused an event for good (HTTP %s): see the dead letters", reply.status

@@ -65,6 +65,7 @@ class _Attempt:
         "metadata",
         "number",
         "ref",
+        "replied",
         "request",
         "response",
         "session",
@@ -81,6 +82,7 @@ class _Attempt:
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
+        self.replied = False
         self.response: object = None
         self.chunks: Optional[Sequence[Any]] = None
         self.held_since: Optional[float] = None
@@ -112,6 +114,11 @@ class Recorder:
         """Attempts that began and have no event yet."""
         return len(self._open)
 
+    @property
+    def is_awaiting_notice(self) -> bool:
+        """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
+        return any(attempt.replied or attempt.held_since is not None for attempt in list(self._open.values()))
+
     # ---- notices
 
     def begin(self, details: MutableMapping[str, Any], teller: object) -> None:
@@ -134,6 +141,12 @@ class Recorder:
             return
         body = join(attempt.head, b'"metadata":' + join(attempt.metadata, b'"status":"in_flight"'))
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
+
+    def replied(self, details: Mapping[str, Any]) -> None:
+        """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.replied = attempt.chunks is None and not details.get("stream")
 
     def answered(self, details: Mapping[str, Any], response: object) -> None:
         """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""

@@ -25,7 +25,7 @@ from ._intake import Intake
 from ._late import LateWriter
 from ._log import announce, warn
 from ._record import EVENT, Record, Row
-from ._recorder import Host, Recorder
+from ._recorder import HOLD_S, Host, Recorder
 from ._spool import Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters, Stats, sum_of
@@ -147,7 +147,7 @@ class Runtime:
         for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
         """
         deadline = time.monotonic() + timeout_s
-        self._await_callbacks(min(deadline, time.monotonic() + CALLBACK_GRACE_S))
+        self._await_callbacks(deadline)
         self.recorder.write_held()
         self._start()
         parts = self._running_parts(deadline)
@@ -160,8 +160,11 @@ class Runtime:
     def _await_callbacks(self, deadline: float) -> None:
         if _is_on_loop():
             return  # they come on the very loop that stands still meanwhile
-        while self.recorder.in_flight and time.monotonic() < deadline:
+        grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
+        while self.recorder.in_flight and time.monotonic() < grace:
             time.sleep(0.002)
+        while self.recorder.is_awaiting_notice and time.monotonic() < min(deadline, grace + HOLD_S):
+            time.sleep(0.01)
 
     def _running_parts(self, deadline: float) -> Optional[_Parts]:
         if self._state is not State.RUNNING:

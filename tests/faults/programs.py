@@ -42,7 +42,7 @@ def environment(url: str, spool: Path, **variables: str) -> Dict[str, str]:
     }
 
 
-def start(code: str, url: str, spool: Path, **variables: str) -> "subprocess.Popen[str]":
+def start(code: str, url: str, spool: Path, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", HEAD + code],
         env=environment(url, spool, **variables),
@@ -70,7 +70,7 @@ def drain(url: str, spool: Path) -> None:
     assert run("print(honeyhive_litellm.flush(30))", url, spool).split() == ["0"]
 
 
-def signal_ready(process: "subprocess.Popen[str]") -> str:
+def signal_ready(process: subprocess.Popen[str]) -> str:
     """The next line that the program prints."""
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -103,8 +103,7 @@ async def test_a_message_of_20_megabytes_is_cut_and_says_so(traced: Collector) -
 def test_many_long_messages_still_make_an_event_that_the_server_takes(traced: Collector) -> None:
     messages = [{"role": "user", "content": f"{i} " + "word " * 40_000} for i in range(40)]
     litellm.completion(model="gpt-4o", messages=messages, mock_response="hi")
-    assert honeyhive_litellm.flush(20) == 0
-    (event,) = traced.events
+    (event,) = traced.wait_for(1, timeout=20)  # LiteLLM itself takes a second for these in its logging thread
     assert event["outputs"]["content"] == "hi"
     assert honeyhive_litellm.stats().dead == 0
 

@@ -9,8 +9,9 @@ from typing import Any, AsyncIterator, Callable, List, Optional
 
 import pytest
 
-from honeyhive_litellm import Settings, _courier
+from honeyhive_litellm import Settings, _courier, _flusher
 from honeyhive_litellm._dead import letters
+from honeyhive_litellm._delivery import BackOff
 from honeyhive_litellm._flusher import Flusher
 from honeyhive_litellm._ingestion import Ingestion
 from honeyhive_litellm._record import EVENT, Record
@@ -165,6 +166,23 @@ async def test_one_bad_event_among_many_becomes_the_only_dead_letter(tmp_path: P
         assert (stats.delivered, stats.dead) == (99, 1)
     (letter,) = letters(tmp_path)
     assert (letter.id, letter.status) == (poison.id, 400)
+
+
+async def test_an_event_that_the_server_always_fails_on_stops_nobody_and_dies_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_flusher, "BackOff", lambda: BackOff(first_s=0.01, longest_s=0.05))
+    poison = event(3)
+    with Collector() as collector:
+        collector.poison(poison.id, status=500)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(i) for i in range(10)])
+            await rig.until(lambda: rig.counters.snapshot().delivered == 9)
+            await rig.take([event(i) for i in range(10, 300)])
+            await rig.settled()
+        assert_once(collector, 299)
+    (letter,) = letters(tmp_path)
+    assert (letter.id, letter.status) == (poison.id, 500)
 
 
 async def test_too_large_a_request_is_halved_until_it_passes(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Optional
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +11,9 @@ from honeyhive_litellm._delivery import (
     BackOff,
     Reply,
     Verdict,
-    batch_body,
     classify,
-    halve,
     is_ambiguous,
     parse_retry_after,
-    plan_batches,
 )
 
 bodies = st.one_of(st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"]))
@@ -48,16 +45,6 @@ def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(reply: Reply,
     assert verdict is not Verdict.REJECT or (batch_size == 1 and reply.status is not None and reply.status < 500)
 
 
-@given(replies, st.integers(2, 100), attempts)
-def test_splitting_ends(reply: Reply, batch_size: int, attempt: int) -> None:
-    items = list(range(batch_size))
-    while classify(reply, len(items), attempt) is Verdict.SPLIT:
-        first, second = halve(items)
-        assert first and second and first + second == items
-        items = second
-    assert items
-
-
 @given(replies, sizes, attempts, attempts)
 def test_only_500_is_judged_by_the_attempt(reply: Reply, batch_size: int, one: int, other: int) -> None:
     if classify(reply, batch_size, one) is not classify(reply, batch_size, other):
@@ -75,17 +62,3 @@ def test_every_wait_is_bounded_and_honours_the_server(reply: Reply, attempt: int
     asked = reply.retry_after_s or 0.0
     wait = BackOff(draw=lambda: draw).seconds(attempt, reply)
     assert asked <= wait <= max(60.0, asked + 0.5)
-
-
-@given(st.lists(st.binary(max_size=40)), st.integers(1, 8), st.integers(1, 120))
-def test_batches_keep_all_events_in_order_and_within_limits(
-    events: List[bytes], max_events: int, max_bytes: int
-) -> None:
-    batches = plan_batches(events, len, max_events, max_bytes)
-    assert [event for batch in batches for event in batch] == events
-    for batch in batches:
-        assert 1 <= len(batch) <= max_events
-        assert len(batch) == 1 or len(batch_body(batch)) <= max_bytes
-    for batch, following in zip(batches, batches[1:]):
-        longer = [*batch, following[0]]
-        assert len(longer) > max_events or len(batch_body(longer)) > max_bytes

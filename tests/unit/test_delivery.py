@@ -14,10 +14,8 @@ from honeyhive_litellm._delivery import (
     Verdict,
     batch_body,
     classify,
-    halve,
     is_ambiguous,
     parse_retry_after,
-    plan_batches,
 )
 
 DELIVERED, RETRY, SPLIT = Verdict.DELIVERED, Verdict.RETRY, Verdict.SPLIT
@@ -184,27 +182,6 @@ def test_tenacity_may_use_the_policy_for_a_function_that_raises() -> None:
     with pytest.raises(OSError, match="no"):
         retrying(fail)
     assert slept == [0.5, 1.0]
-
-
-def test_halving_keeps_order_and_refuses_a_single_item() -> None:
-    assert halve([1, 2, 3, 4, 5]) == ([1, 2], [3, 4, 5])
-    assert halve("ab") == (["a"], ["b"])
-    with pytest.raises(ValueError, match="cannot be halved"):
-        halve([1])
-
-
-def test_batches_are_as_large_as_both_limits_allow() -> None:
-    assert plan_batches([], len) == []
-    assert [len(batch) for batch in plan_batches([b"{}"] * 250, len)] == [100, 100, 50]
-    events = [b"x" * 10] * 4
-    fits = len(batch_body(events))
-    assert [len(batch) for batch in plan_batches(events, len, max_bytes=fits)] == [4]
-    assert [len(batch) for batch in plan_batches(events, len, max_bytes=fits - 1)] == [3, 1]
-
-
-def test_an_event_too_large_for_any_batch_goes_alone_and_in_its_place() -> None:
-    events = [b"a", b"B" * 100, b"c", b"d"]
-    assert plan_batches(events, len, max_bytes=50) == [[b"a"], [b"B" * 100], [b"c", b"d"]]
 
 
 def test_a_batch_body_is_the_events_in_one_object() -> None:
