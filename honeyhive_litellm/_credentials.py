@@ -47,7 +47,8 @@ _SECRET_ENDINGS = (
     "apikey", "accesskey", "accesskeyid", "secretkey", "privatekey", "accountkey", "masterkey", "signingkey",
     "encryptionkey", "subscriptionkey", "virtualkey", "licensekey", "password", "passwd", "passphrase", "secret",
     "secretvalue", "authorization", "cookie", "setcookie", "credential", "credentials", "basicauth", "jwt", "token",
-    "connectionstring", "connectionuri", "databaseurl", "databaseuri", "dburl", "redisurl", "mongouri", "dsn", "sastoken",
+    "connectionstring", "connectionuri", "databaseurl", "databaseuri", "dburl", "redisurl", "mongouri", "dsn",
+    "sastoken",
 )  # fmt: skip
 _ORDINARY_TOKEN = re.compile(
     r"(?:^|eos|bos|pad|unk|sep|cls|mask|stop|start|end|next|page|per|special|continuation|cancellation|first|last)token$"
@@ -130,8 +131,10 @@ _START = r"(?<![A-Za-z0-9])"
 # What assigns in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
 _NAMES = (
     r"(?:api|access|secret|private|account|client|master|signing|encryption|subscription|virtual)[-_ ]?key(?:[-_ ]?id)?"
-    r"|secret|passw(?:or)?d|passphrase|pwd|authorization|credentials?|connection[-_ ]?string|shared[-_ ]?access[-_ ]?signature"
-    r"|(?:access|refresh|id|auth|session|security|bearer|api|ad|bot|user|oauth|csrf|hf|gh|github|gitlab|slack|secret)[-_ ]?token"
+    r"|secret|passw(?:or)?d|passphrase|pwd|authorization|credentials?|connection[-_ ]?string"
+    r"|shared[-_ ]?access[-_ ]?signature"
+    r"|(?:access|refresh|id|auth|session|security|bearer|api|ad|bot|user|oauth|csrf|hf|gh|github|gitlab|slack|secret)"
+    r"[-_ ]?token"
 )
 _VALUES = (
     r"""(b?")(?!")[^"\\]*(?:\\.[^"\\]*)*"""  # in double quotes, or from one on to the end
@@ -176,8 +179,10 @@ RULES: Sequence[Rule] = (
     _rule("stripe key", "_live_ _test_", _START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"),
     _rule("huggingface token", "hf_", _START + r"hf_[A-Za-z0-9]{16,}"),
     _rule("groq key", "gsk_", _START + r"gsk_[A-Za-z0-9]{16,}"),
-    _rule("bearer token", "earer\x20 EARER\x20", r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})"),
-    Rule(("Basic ", "BASIC "), re.compile(r"(?<=asic )([A-Za-z0-9+/]{8,}={0,2})|(?<=ASIC )([A-Za-z0-9+/]{8,}={0,2})"), _basic),
+    _rule("bearer token", "earer\x20 EARER\x20",
+          r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})"),
+    Rule(("Basic ", "BASIC "),
+         re.compile(r"(?<=asic )([A-Za-z0-9+/]{8,}={0,2})|(?<=ASIC )([A-Za-z0-9+/]{8,}={0,2})"), _basic),
     _rule("user and password", "://", r"(?<=://)[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}@"),
     Rule(("key=", "KEY=", "Key=", "token=", "TOKEN=", "Token=", "sig=", "signature=", "Signature=", "edential=",
           "ecret=", "assword=", "asswd=", "pwd=", "auth="), _QUERY, _keep_head),
