@@ -2,6 +2,8 @@
 
     export HONEYHIVE_API_KEY=… HONEYHIVE_PROJECT=… OPENAI_API_KEY=…
     python examples/agent_loop.py "What is the weather in Bern?"
+
+`MODEL` chooses another model that can use tools, such as "anthropic/claude-sonnet-4-5".
 """
 
 from __future__ import annotations

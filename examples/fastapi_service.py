@@ -4,6 +4,8 @@
     export HONEYHIVE_API_KEY=… HONEYHIVE_PROJECT=… OPENAI_API_KEY=…
     python examples/fastapi_service.py
     curl -H 'content-type: application/json' -d '{"question": "Why is the sky blue?"}' localhost:8000/chat
+
+`PORT` and `MODEL` choose another port and another model.
 """
 
 from __future__ import annotations
@@ -62,9 +64,11 @@ async def stream(question: Question) -> StreamingResponse:
     chunks = await litellm.acompletion(stream=True, **call(question, "chat stream"))
 
     async def text() -> AsyncIterator[str]:
-        # A client that leaves early ends this generator, and the event says "abandoned", with the text so far.
-        async for chunk in chunks:
-            yield chunk.choices[0].delta.content or ""
+        try:
+            async for chunk in chunks:
+                yield chunk.choices[0].delta.content or ""
+        finally:
+            await chunks.aclose()  # a client that leaves early must not keep the provider's connection open
 
     return StreamingResponse(text(), media_type="text/plain")
 

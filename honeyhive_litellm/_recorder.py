@@ -62,6 +62,7 @@ class _Attempt:
         "event_id",
         "head",
         "held_since",
+        "mark",
         "metadata",
         "number",
         "ref",
@@ -83,6 +84,7 @@ class _Attempt:
         self.head = b""
         self.metadata = b""
         self.replied = False
+        self.mark: object = None
         self.response: object = None
         self.chunks: Optional[Sequence[Any]] = None
         self.held_since: Optional[float] = None
@@ -106,18 +108,19 @@ class Recorder:
         self._key = key
         self._created_ms = time.time() * 1000
         self._open: Dict[str, _Attempt] = {}
+        self._writing: Dict[object, None] = {}
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
 
     @property
     def in_flight(self) -> int:
         """Attempts that began and have no event yet."""
-        return len(self._open)
+        return len(self._open) + len(self._writing)
 
     @property
     def is_awaiting_notice(self) -> bool:
         """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
-        return any(attempt.replied or attempt.held_since is not None for attempt in list(self._open.values()))
+        return bool(self._writing) or any(a.replied or a.held_since is not None for a in list(self._open.values()))
 
     # ---- notices
 
@@ -165,17 +168,20 @@ class Recorder:
         """LiteLLM's callback tells of a success, once, twice or three times."""
         attempt = self._claim(details, "success")
         if attempt is not None:
-            self._write(attempt, map_success(details, response, self._settings, attempt.request.capture_content))
+            keep = attempt.request.capture_content
+            self._write(attempt, lambda: map_success(details, response, self._settings, keep))
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
         """LiteLLM's callback tells of a failure."""
         attempt = self._claim(details, "failure")
         if attempt is not None:
-            keep = attempt.request.capture_content
-            outcome = map_failure(details, details.get("exception"), self._settings, keep)
-            if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
-                outcome.outputs = self._assembled(attempt).outputs
-            self._write(attempt, outcome)
+            self._write(attempt, lambda: self._failure(attempt, details))
+
+    def _failure(self, attempt: _Attempt, details: Mapping[str, Any]) -> Outcome:
+        outcome = map_failure(details, details.get("exception"), self._settings, attempt.request.capture_content)
+        if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
+            outcome.outputs = self._assembled(attempt).outputs
+        return outcome
 
     # ---- attempts
 
@@ -230,7 +236,7 @@ class Recorder:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
         token = details.get(self._key)
         if token is not None:
-            return self._open.pop(token, None)
+            return self._take(token)
         # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
         started_ms = _unix_ms(details.get("start_time"))
         if started_ms is not None and started_ms < self._created_ms:
@@ -240,13 +246,28 @@ class Recorder:
             return None
         self._attempts[said] = 1
         attempt = self._attempt(details, started_ms)
-        return None if attempt is None else self._open.pop(attempt.event_id, None)
+        return None if attempt is None else self._take(attempt.event_id)
+
+    def _take(self, id_: str) -> Optional[_Attempt]:
+        """The open attempt, for the first thread that asks for it; that one has to `_write` it.
+
+        Until it has, the attempt counts as in flight, so that a `flush` meanwhile does not take it for delivered.
+        """
+        mark = object()
+        self._writing[mark] = None
+        attempt = self._open.pop(id_, None)
+        if attempt is None:
+            del self._writing[mark]
+        else:
+            attempt.mark = mark
+        return attempt
 
     def _supersede(self, token: str) -> None:
         """LiteLLM tries again under the same call id, and tells nobody of the attempt before."""
-        attempt = self._open.pop(token, None)
+        attempt = self._take(token)
         if attempt is not None:
-            self._write(attempt, _outcome("failure", "Retried: LiteLLM tried again and did not report this error"))
+            error = "Retried: LiteLLM tried again and did not report this error"
+            self._write(attempt, lambda: _outcome("failure", error))
 
     # ---- what nobody completed
 
@@ -271,29 +292,30 @@ class Recorder:
                 self._close_held(attempt)
 
     def _close_held(self, attempt: _Attempt) -> None:
-        # Popped first: of this thread and a callback's, the one that gets it writes it.
-        if self._open.pop(attempt.event_id, None) is not None:
-            self._write_held(attempt)
+        if self._take(attempt.event_id) is not None:
+            self._write(attempt, lambda: self._held(attempt))
 
-    def _write_held(self, attempt: _Attempt) -> None:
-        """Write what was seen inline."""
+    def _held(self, attempt: _Attempt) -> Outcome:
+        """What was seen inline."""
         if attempt.response is not None:
-            outcome = map_success({}, attempt.response, self._settings, attempt.request.capture_content)
-        elif attempt.chunks:
+            return map_success({}, attempt.response, self._settings, attempt.request.capture_content)
+        if attempt.chunks:
             outcome = self._assembled(attempt)
             outcome.status = "success" if _is_complete(attempt.chunks) else "abandoned"
-        elif attempt.chunks is not None:
-            outcome = _outcome("abandoned", None)
-        elif attempt.number > 1:
-            outcome = _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
-        else:
-            outcome = _outcome("cancelled", "Cancelled: the call was given up before an answer came")
-        self._write(attempt, outcome)
+            return outcome
+        if attempt.chunks is not None:
+            return _outcome("abandoned", None)
+        if attempt.number > 1:
+            return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
+        return _outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
     def _assembled(self, attempt: _Attempt) -> Outcome:
         """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
         chunks = attempt.chunks or ()
-        response = self._host.assemble(chunks)
+        try:
+            response = self._host.assemble(chunks)
+        except Exception:
+            response = None  # LiteLLM cannot make sense of them; that the call was made stays true
         outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
         if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
             outcome.metadata["usage_estimated"] = True
@@ -301,7 +323,15 @@ class Recorder:
 
     # ---- writing
 
-    def _write(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _write(self, attempt: _Attempt, tell: Callable[[], Outcome]) -> None:
+        """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
+        try:
+            body = self._fitted(self._body(attempt, tell()))
+            self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
+        finally:
+            self._writing.pop(attempt.mark, None)
+
+    def _body(self, attempt: _Attempt, outcome: Outcome) -> bytes:
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
         duration_ms = round(end_ms - attempt.started_ms, 3)
         metadata = outcome.metadata
@@ -310,12 +340,11 @@ class Recorder:
         if outcome.error is not None:
             tail["error"] = outcome.error
         limit = self._settings.max_field_bytes
-        body = join(
+        return join(
             attempt.head,
             members(_mapping(clean(tail, limit))),
             b'"metadata":' + join(attempt.metadata, members(_mapping(clean(metadata, limit)))),
         )
-        self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
 
     def _fitted(self, body: bytes) -> bytes:
         limit = self._settings.max_event_bytes

@@ -34,7 +34,7 @@ from ._transport import Transport
 ADOPT_EVERY_S = 5.0
 SWEEP_EVERY_S = 0.5
 
-CALLBACK_GRACE_S = 0.5
+CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM to tell of calls that have just ended."""
 
 _CLOSING_S = 0.5
@@ -158,7 +158,7 @@ class Runtime:
         return self._counters.snapshot().pending
 
     def _await_callbacks(self, deadline: float) -> None:
-        if _is_on_loop():
+        if self._state is not State.RUNNING or _is_on_loop():
             return  # they come on the very loop that stands still meanwhile
         grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
         while self.recorder.in_flight and time.monotonic() < grace:
@@ -172,13 +172,15 @@ class Runtime:
         self._looked.wait(max(0.0, deadline - time.monotonic()))
         return self._parts
 
-    def shutdown(self, timeout_s: float) -> int:
+    def shutdown(self, timeout_s: float, *, at_exit: bool = False) -> int:
         """Commit everything, deliver what can be delivered in time, close the files; how many events are left.
 
         They are on disk and go out with the next process. Takes `timeout_s` at most. Idempotent. Events that come
         afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
+        if not at_exit:  # then LiteLLM's threads have ended, and what they had to tell is told
+            self._await_callbacks(deadline - _CLOSING_S)
         self.recorder.write_held()
         with self._lock:
             was, self._state = self._state, State.CLOSED
@@ -315,11 +317,12 @@ def flush_all(timeout_s: float) -> int:
     return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _current())
 
 
-def shutdown_all(timeout_s: Optional[float] = None) -> int:
+def shutdown_all(timeout_s: Optional[float] = None, *, at_exit: bool = False) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
     current = _current()
     for runtime in _runtimes:
-        runtime.shutdown(runtime.settings.shutdown_timeout if timeout_s is None else timeout_s)
+        timeout = runtime.settings.shutdown_timeout if timeout_s is None else timeout_s
+        runtime.shutdown(timeout, at_exit=at_exit)
     return sum(runtime.stats().pending for runtime in current)
 
 
@@ -342,7 +345,7 @@ def _forget_all_inherited() -> None:
         runtime.forget_inherited()
 
 
-atexit.register(shutdown_all)
+atexit.register(shutdown_all, at_exit=True)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all_inherited)
 
