@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format check clean
+.PHONY: help demo test lint format check bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -41,6 +41,9 @@ format: $(VENV)/.lint ## let ruff write what it can
 	$(BIN)/python -m ruff format .
 
 check: lint test ## what the gate runs
+
+bench: $(VENV)/.test ## what recording costs a call, beside a bare LiteLLM
+	$(BIN)/python benchmarks/overhead.py
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

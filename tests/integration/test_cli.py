@@ -17,7 +17,7 @@ from ..faults.programs import run
 COMMAND = [sys.executable, "-m", "honeyhive_litellm"]
 
 
-def serve(db: Path) -> "subprocess.Popen[str]":
+def serve(db: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", "--db", str(db)],
