@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from typing import Any, List
+from typing import Any, Callable, List
 
 import pytest
 from hypothesis import given
@@ -60,7 +60,7 @@ SECRETS = [
     f"OPENAI_API_KEY={TAIL}",
 ]
 
-PLACES = [
+PLACES: List[Callable[[str], object]] = [
     lambda s: s,
     lambda s: {"text": s},
     lambda s: [{"role": "user", "content": [{"type": "text", "text": f"look: {s} , please"}]}],
