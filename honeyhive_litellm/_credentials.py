@@ -1,8 +1,9 @@
 """Where credentials are: the names they go by, and what they look like inside text.
 
-Almost no text holds one, so looking has to be cheap. `scrub` first deletes all small letters and spaces, which leaves
-a twentieth of prose, and looks for what that leaves of the rules' anchors ("ghp_" leaves "_"): what is not found there
-is not in the text. Only then is the anchor itself looked for, and only then its pattern.
+Almost no text holds one, so looking has to be cheap, and `suspects` looks in C. What begins in a way of its own
+("AKIA", "eyJ") is looked for in what is left after deleting the characters that prose is made of: that is a tenth of
+it, and deleting cannot hide an anchor. What stands before a sign ("hh_", `"password":`) is looked for where the text is
+split at that sign.
 
 Every pattern is linear: what repeats cannot match in two ways, and what looks ahead is bounded.
 """
@@ -13,7 +14,7 @@ import base64
 import binascii
 import functools
 import re
-from typing import Callable, Dict, List, NamedTuple, Pattern, Sequence, Tuple, Union
+from typing import Callable, List, NamedTuple, Pattern, Sequence, Tuple, Union
 
 from ._media import without_media
 
@@ -99,15 +100,14 @@ Replacement = Union[str, Callable[["re.Match[str]"], str]]
 
 
 class Rule(NamedTuple):
-    """A kind of credential in text. One of `anchors` is in every text that `pattern` matches."""
+    """A kind of credential in text, and what stands in its place."""
 
-    anchors: Tuple[str, ...]
     pattern: Pattern[str]
     replacement: Replacement
 
 
-def _rule(kind: str, anchors: str, pattern: str) -> Rule:
-    return Rule(tuple(anchors.split()), re.compile(pattern, re.ASCII), f"[redacted: {kind}]")
+def _rule(kind: str, pattern: str) -> Rule:
+    return Rule(re.compile(pattern, re.ASCII), f"[redacted: {kind}]")
 
 
 def _basic(match: re.Match[str]) -> str:
@@ -126,7 +126,9 @@ def _keep_head(match: re.Match[str]) -> str:
 
 
 _DIGIT_AHEAD = r"(?=[A-Za-z_~+/=.-]{0,64}[0-9])"
-_START = r"(?<![A-Za-z0-9])"
+_ESCAPED = r"(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"  # JSON in a string, or a URL
+_START = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
+_START64 = rf"(?:(?<![\w-])|{_ESCAPED})"  # the same for what is base64 itself
 
 # What assigns in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
 _NAMES = (
@@ -156,96 +158,110 @@ _QUERY = re.compile(
 )
 
 
-def _anchors_of_assignments(*names: str) -> Tuple[str, ...]:
-    """Each name before a sign. In the text its case does not matter, and quotes or blanks may stand between."""
-    return tuple(name + sign for name in names for sign in ":=")
+_MEDIA = Rule(re.compile(r"data:[^,]{0,400};base64,[^\"]*"), lambda match: without_media(match.group()))
+_PRIVATE_KEY = _rule(
+    "private key",
+    r"-----BEGIN[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----"
+    r"[^-]*(?:-(?!----END[ ])[^-]*)*(?:-----END[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----)?",
+)
+_JWT = _rule("jwt", _START64 + r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*|\Z)")
+_AWS_KEY_ID = _rule("aws key id", _START + r"(?:AKIA|ASIA)[A-Z0-9]{16,}")
+_GOOGLE_KEY = _rule("google key", _START64 + r"AIza[\w-]{20,}")
+_GOOGLE_TOKEN = _rule("google token", _START + r"ya29\.[\w.-]{10,}")
+_BEARER = _rule("bearer token", r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})")
+_BASIC = Rule(re.compile(r"(?:(?<=[Bb]asic )|(?<=BASIC ))([A-Za-z0-9+/]{8,}={0,2})"), _basic)
+_USERINFO = _rule("user and password", r"(?<=://)[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}@")
 
+_API_KEY = _rule(
+    "api key",
+    _START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,}"
+    r"|(?=[A-Za-z_-]{0,64}[0-9])[\w-]{8,}|[\w-]{24,})",
+)
+_SLACK_TOKEN = _rule("slack token", _START + r"xox[a-eoprs]-[\w-]{8,}")
+_UNDERSCORED = (
+    _rule(
+        "honeyhive key",
+        _START + r"hh_(?:(?:ro|ingst|fgdp|fgcp)_[\w-]{8,}"
+        r"|(?=(?:[A-Za-z_-]{0,40}[0-9]){3})[\w-]{12,}|[A-Za-z0-9]{20,})",
+    ),
+    _rule("github token", _START + r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})"),
+    _rule("stripe key", _START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"),
+    _rule("huggingface token", _START + r"hf_[A-Za-z0-9]{16,}"),
+    _rule("groq key", _START + r"gsk_[A-Za-z0-9]{16,}"),
+)
+_ASSIGNED = (Rule(_QUERY, _keep_head), Rule(_COOKIE, _keep_head), Rule(_ASSIGNMENT, _keep_head))
 
-RULES: Sequence[Rule] = (
-    Rule((";base64,",), re.compile(r"data:[^,]{0,400};base64,[^\"]*"), lambda match: without_media(match.group())),
-    _rule("private key", "PRIVATE\x20KEY", r"-----BEGIN[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----"
-          r"[^-]*(?:-(?!----END[ ])[^-]*)*(?:-----END[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----)?"),
-    _rule("jwt", "eyJ", r"(?<![\w-])eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*|\Z)"),
-    _rule("api key", "sk-", _START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,}"
-          r"|(?=[A-Za-z_-]{0,64}[0-9])[\w-]{8,}|[\w-]{24,})"),
-    _rule("honeyhive key", "hh_", _START + r"hh_(?:(?:ro|ingst|fgdp|fgcp)_[\w-]{8,}"
-          r"|(?=(?:[A-Za-z_-]{0,40}[0-9]){3})[\w-]{12,}|[A-Za-z0-9]{20,})"),
-    _rule("aws key id", "AKIA ASIA", _START + r"(?:AKIA|ASIA)[A-Z0-9]{16,}"),
-    _rule("google key", "AIza", r"(?<![\w-])AIza[\w-]{20,}"),
-    _rule("google token", "ya29.", _START + r"ya29\.[\w.-]{10,}"),
-    _rule("github token", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
-          _START + r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})"),
-    _rule("slack token", "xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs-", _START + r"xox[a-eoprs]-[\w-]{8,}"),
-    _rule("stripe key", "_live_ _test_", _START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"),
-    _rule("huggingface token", "hf_", _START + r"hf_[A-Za-z0-9]{16,}"),
-    _rule("groq key", "gsk_", _START + r"gsk_[A-Za-z0-9]{16,}"),
-    _rule("bearer token", "earer\x20 EARER\x20",
-          r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})"),
-    Rule(("Basic ", "BASIC "),
-         re.compile(r"(?<=asic )([A-Za-z0-9+/]{8,}={0,2})|(?<=ASIC )([A-Za-z0-9+/]{8,}={0,2})"), _basic),
-    _rule("user and password", "://", r"(?<=://)[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}@"),
-    Rule(("key=", "KEY=", "Key=", "token=", "TOKEN=", "Token=", "sig=", "signature=", "Signature=", "edential=",
-          "ecret=", "assword=", "asswd=", "pwd=", "auth="), _QUERY, _keep_head),
-    Rule(_anchors_of_assignments("cookie"), _COOKIE, _keep_head),
-    Rule(_anchors_of_assignments("key", "key id", "key_id", "secret", "password", "passwd", "passphrase", "pwd",
-         "authorization", "credential", "credentials", "string", "signature", "token"), _ASSIGNMENT, _keep_head),
-)  # fmt: skip
-
+# ---- the quick look
 
 _SHORTEST = 8
 """No rule matches less than this: a name, a sign and a value, or a prefix and its digits."""
 
-_PLAIN = b"abcdefghijklmnopqrstuvwxyz "
+_PLAIN = bytes(set(b"abcdefghijklmnopqrstuvwxyz \t\r\n,.()'\"!?*#013578") - set(b"cxyz")) + bytes(range(128, 256))
+"""What is deleted: common, or in no anchor. Of the anchors enough is left to be rare in prose."""
+
+_ANCHORS: Sequence[Tuple[str, Rule]] = (
+    (";base64,", _MEDIA),
+    ("PRIVATE KEY", _PRIVATE_KEY),
+    ("eyJ", _JWT),
+    ("AKIA", _AWS_KEY_ID),
+    ("ASIA", _AWS_KEY_ID),
+    ("AIza", _GOOGLE_KEY),
+    ("ya29.", _GOOGLE_TOKEN),
+    ("EARER ", _BEARER),
+    ("Basic ", _BASIC),
+    ("BASIC ", _BASIC),
+    ("xox", _SLACK_TOKEN),
+)
+_TRACES = [(anchor.encode().translate(None, _PLAIN), anchor, rule) for anchor, rule in _ANCHORS]
+
+_ENDS_BEFORE_UNDERSCORE = ("hh", "hf", "sk", "rk", "pk", "ghp", "gho", "ghu", "ghs", "ghr", "pat")
+_WORD_BEGINS = re.compile(_START + r"\Z")
+_BEFORE_UNDERSCORE = re.compile(_START + r"(?:hh|hf|gsk|[srp]k|gh[pousr]|pat)\Z")
+_BEFORE_ASSIGNING = re.compile(
+    rf"(?:{_NAMES}|cookie|[?&;](?:key|token|sig|signature|auth|x-(?:amz|goog)-\w+|subscription-key))\Z", re.ASCII
+)
+_ENDS_BEFORE_ASSIGNING = (
+    "key", "token", "secret", "password", "passwd", "passphrase", "pwd", "authorization", "cookie", "credential",
+    "credentials", "string", "signature", "sig", "auth", "keyid", "key id", "key_id", "key-id",
+)  # fmt: skip
 _BETWEEN = " \t\"'\\]"
+_LONGEST_NAME = 40
+_LONGEST_USERINFO = 1300
+
+
+def suspects(text: str) -> List[Rule]:
+    """The rules that may match somewhere in `text`, in the order in which to apply them; almost always none."""
+    left = text.encode("utf-8", "replace").translate(None, _PLAIN)
+    found = [rule for trace, anchor, rule in _TRACES if trace in left and anchor in text]
+    if "earer " in text:
+        found.append(_BEARER)
+    if "@" in text and any("@" in rest[:_LONGEST_USERINFO].split("/", 1)[0] for rest in text.split("://")[1:]):
+        found.append(_USERINFO)
+    if "sk-" in text and any(map(_WORD_BEGINS.search, text.split("sk-")[:-1])):  # not "task-"
+        found.append(_API_KEY)
+    if "_" in text and _has_prefix(text):
+        found.extend(_UNDERSCORED)
+    if ("=" in text and _assigns("=", text)) or (":" in text and _assigns(":", text)):
+        found.extend(_ASSIGNED)
+    return found
+
+
+def _has_prefix(text: str) -> bool:
+    """Whether a key's prefix stands before an underscore, as a word of its own: "gsk_", and not "task_"."""
+    pieces = [piece for piece in text.split("_")[:-1] if piece.endswith(_ENDS_BEFORE_UNDERSCORE)]
+    return any(_BEFORE_UNDERSCORE.search(piece[-16:]) for piece in pieces)
+
+
+def _assigns(sign: str, text: str) -> bool:
+    """Whether a credential's name stands before a `sign`, in any case, with quotes or blanks between."""
+    names = [piece[-_LONGEST_NAME:].rstrip(_BETWEEN).lower() for piece in text.split(sign)[:-1]]
+    return any(_BEFORE_ASSIGNING.search(name) for name in names if name.endswith(_ENDS_BEFORE_ASSIGNING))
 
 
 def scrub(text: str) -> str:
     """`text` with every credential in it replaced by a word that tells its kind."""
     if len(text) < _SHORTEST:
         return text
-    rest = text.encode("utf-8", "replace").translate(None, _PLAIN)
-    hits = {number for trace, pairs in _TRACES if trace in rest for anchor, number in pairs if anchor in text}
-    for sign, rules in _ASSIGNMENTS:
-        if sign.encode() in rest:
-            hits.update(number for names, number in rules if _assigns(text, names, sign))
-    for number in sorted(hits):
-        text = RULES[number].pattern.sub(RULES[number].replacement, text)
+    for rule in suspects(text):
+        text = rule.pattern.sub(rule.replacement, text)
     return text
-
-
-def _assigns(text: str, names: Tuple[str, ...], sign: str) -> bool:
-    """Whether one of `names` stands before a `sign`. Signs are few, so each is looked at, not each name for."""
-    at = text.find(sign)
-    while at >= 0:
-        if text[max(0, at - 32) : at].rstrip(_BETWEEN).lower().endswith(names):
-            return True
-        at = text.find(sign, at + 1)
-    return False
-
-
-def _is_assignment(rule: Rule) -> bool:
-    return rule.pattern in (_COOKIE, _ASSIGNMENT)
-
-
-def _traces() -> Sequence[Tuple[bytes, Sequence[Tuple[str, int]]]]:
-    """What is left of each anchor among capitals, digits and signs, and the anchors that leave it."""
-    traces: Dict[bytes, List[Tuple[str, int]]] = {}
-    for number, rule in enumerate(RULES):
-        if not _is_assignment(rule):
-            for anchor in rule.anchors:
-                traces.setdefault(anchor.encode().translate(None, _PLAIN), []).append((anchor, number))
-    return list(traces.items())
-
-
-_TRACES = _traces()
-_ASSIGNMENTS: Sequence[Tuple[str, Sequence[Tuple[Tuple[str, ...], int]]]] = [
-    (
-        sign,
-        [
-            (tuple({anchor[:-1].lower() for anchor in rule.anchors}), number)
-            for number, rule in enumerate(RULES)
-            if _is_assignment(rule)
-        ],
-    )
-    for sign in ":="
-]

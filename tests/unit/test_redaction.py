@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import base64
+import collections
+import dataclasses
+import datetime
 import json
+import pathlib
 import threading
+import uuid
 from typing import Any, Callable, List
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,7 +183,94 @@ def test_depth_and_length_are_bounded() -> None:
     assert b"<too deep>" in encode(clean(deep, LIMIT))
     long = clean(list(range(100_000)), LIMIT)
     assert isinstance(long, list)
-    assert len(long) == 10_001 and long[-1] == "[90000 more]"
+    assert len(long) == 10_000 and long[-1] == "[90001 more]"
+    assert clean(long, LIMIT) == long
+    wide = encode(clean([[list(range(100))] * 100] * 1000, LIMIT))
+    assert len(wide) < 1_000_000 and b" more]" in wide
+
+
+def test_an_object_that_cannot_be_read_costs_itself_alone() -> None:
+    class Unreadable:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    class BadKey:
+        def __hash__(self) -> int:
+            return 1
+
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert clean({"a": Unreadable(), "b": 1}, LIMIT) == {"a": "<unserialisable: Unreadable>", "b": 1}
+    assert clean({BadKey(): 1}, LIMIT) == {"<unserialisable: BadKey>": 1}
+
+
+def test_nothing_is_awaited_or_consumed() -> None:
+    async def answer() -> int:
+        return 1
+
+    coroutine = answer()
+    numbers = (number for number in range(3))
+    assert clean([coroutine, numbers], LIMIT) == ["<unserialisable: coroutine>", "<unserialisable: generator>"]
+    assert list(numbers) == [0, 1, 2]
+    coroutine.close()
+
+
+class Model(pydantic.BaseModel):
+    size: int = 1
+    api_key: str = "plain word"
+    secret: pydantic.SecretStr = pydantic.SecretStr("plain word")
+
+
+def test_models_records_and_pythons_own_types_tell_what_they_hold() -> None:
+    @dataclasses.dataclass
+    class Entry:
+        when: datetime.date
+        password: str
+
+    wrong = Model()
+    wrong.__dict__["size"] = "a string"  # pydantic would warn of it on the user's screen
+    pair = collections.namedtuple("pair", "left api_key")
+    cleaned = clean(
+        {
+            "model": wrong,
+            "entry": Entry(datetime.date(2026, 1, 2), "plain word"),
+            "pair": pair(1, "plain word"),
+            "deque": collections.deque([1]),
+            "id": uuid.UUID(int=1),
+            "took": datetime.timedelta(seconds=2),
+            "path": pathlib.PurePosixPath("/a"),
+            "type": int,
+        },
+        LIMIT,
+    )
+    assert cleaned == {
+        "model": {"size": "a string", "api_key": "[redacted]", "secret": "[redacted]"},
+        "entry": {"when": "2026-01-02", "password": "[redacted]"},
+        "pair": {"left": 1, "api_key": "[redacted]"},
+        "deque": [1],
+        "id": "00000000-0000-0000-0000-000000000001",
+        "took": 2.0,
+        "path": "/a",
+        "type": "<builtins.int>",
+    }
+
+
+def test_an_embedded_picture_larger_than_a_field_is_told_by_all_of_it() -> None:
+    data = bytes(range(256)) * 400
+    text = clean_text(f"see data:image/png;base64,{base64.b64encode(data).decode()} above", 5000)
+    assert f"{len(data)} bytes" in text and text.endswith(" above")
+
+
+def test_no_half_of_a_credential_appears_where_redaction_made_a_text_shorter() -> None:
+    jwt = f"eyJhbGciOiJIUzI1NiJ9.eyJ{TAIL * 20}.{TAIL} "
+    for shift in range(0, 1000, 97):
+        assert "Zq7" not in clean_text("y" * shift + " " + jwt * 40, 10_000)
 
 
 JSONLIKE = st.recursive(
