@@ -237,7 +237,7 @@ def suspects(text: str) -> List[Rule]:
         found.append(_BEARER)
     if "@" in text and any("@" in rest[:_LONGEST_USERINFO].split("/", 1)[0] for rest in text.split("://")[1:]):
         found.append(_USERINFO)
-    if "sk-" in text and any(map(_WORD_BEGINS.search, text.split("sk-")[:-1])):  # not "task-"
+    if "sk-" in text and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1]):  # not "task-"
         found.append(_API_KEY)
     if "_" in text and _has_prefix(text):
         found.extend(_UNDERSCORED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 import gc
 import json
@@ -55,6 +56,8 @@ class Seen:
         self.outcomes: List[Outcome] = []
         self.late_requests: List[Request] = []
         self._news = threading.Condition()
+        # LiteLLM carries notices over from one loop to the next: those of an earlier test are not ours.
+        self._since = datetime.datetime.now()  # noqa: DTZ005 as LiteLLM does
 
     def asked(self, kwargs: Any) -> None:
         with self._news:
@@ -62,6 +65,8 @@ class Seen:
             self._news.notify_all()
 
     def ended(self, kwargs: Any, outcome: Outcome) -> None:
+        if kwargs["start_time"] < self._since:
+            return
         with self._news:
             self.late_requests.append(map_request(kwargs, self.settings))
             self.outcomes.append(outcome)
