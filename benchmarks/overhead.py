@@ -1,11 +1,12 @@
 """What recording costs a LiteLLM call, beside a bare LiteLLM and a callback that does nothing.
 
-    python benchmarks/overhead.py            # about two minutes
-    python benchmarks/overhead.py --quick
+    python benchmarks/overhead.py            # under four minutes
+    python benchmarks/overhead.py --quick    # under one
 
-Every configuration runs in a process of its own, in turns, round after round, so that what else the machine does
-falls on all of them alike. Medians are printed as a Markdown table, with the spread. Traffic goes to a collector on
-loopback, in the measuring process, so that its CPU is not counted. `--json FILE` writes all samples.
+Every configuration runs in a fresh interpreter of its own, in turns, round after round, so that what else the machine
+does falls on all of them alike. The collector listens on loopback in the measuring process, so that its CPU is not
+counted. Medians over the rounds are printed as Markdown, with the spread; `--json FILE` writes all samples as well.
+`benchmarks/README.md` says what each number is.
 """
 
 from __future__ import annotations
@@ -20,146 +21,492 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from typing import Any, Dict, List
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
-CONFIGURATIONS = ("bare", "noop", "honeyhive", "honeyhive, backend down")
-TEXT = ("The spool keeps what was committed until the server accepts it. " * 10)[:600]
-MESSAGES = [{"role": "user", "content": TEXT} for _ in range(4)]
+Json = Dict[str, Any]
+
+CONFIGURATIONS: Dict[str, Optional[Json]] = {
+    "bare": None,
+    "noop": None,
+    "honeyhive": {},
+    "honeyhive, no in-flight records": {"capture_in_flight": False},
+    "honeyhive, backend down": {},
+}
+"""By name: the options of `honeyhive_litellm.init`, None where it is not called."""
+
+HOOKS = (
+    "log_pre_api_call",
+    "log_post_api_call",
+    "log_success_event",
+    "log_failure_event",
+    "async_log_success_event",
+    "async_log_failure_event",
+    "async_post_call_success_deployment_hook",
+)
+"""What our logger overrides, and therefore the do-nothing one too."""
+
+PROSE = "The spool keeps what was committed until the server has accepted it; 42 calls took 3.14 s each. "
 WARM_UP = 50
-REFUSED = "http://127.0.0.1:9"
+SETTLE_S = 0.5
+"""What LiteLLM and we do after the calls have returned belongs to their cost; so long it is waited for at least."""
+
+TICK_S = 0.002
+PACE_S = 0.01
+SHUTDOWN_S = 1.0
+EXIT_CALLS = 20
+CHILD_TIMEOUT_S = 120
 
 
-def child(configuration: str, url: str, calls: int, at_once: int) -> Dict[str, float]:
-    """Make the calls in this process and measure them: microseconds of CPU (all threads) and of latency."""
+# ---- in the measured process
+
+
+def child(job: Json) -> None:
+    """Do what `job` says in this process, and print the result as the last line, in JSON."""
     import litellm
     from litellm.integrations.custom_logger import CustomLogger
 
-    import honeyhive_litellm
+    if job["configuration"] == "noop":
+        litellm.callbacks = [_noop(CustomLogger)]
+    options = CONFIGURATIONS[job["configuration"]]
+    watch = None
+    if options is not None:
+        import honeyhive_litellm
 
-    class Noop(CustomLogger):  # type: ignore[misc]
-        def log_pre_api_call(self, *_: Any, **__: Any) -> None: ...
-        def log_post_api_call(self, *_: Any, **__: Any) -> None: ...
-        async def async_log_success_event(self, *_: Any, **__: Any) -> None: ...
-        async def async_post_call_success_deployment_hook(self, *_: Any, **__: Any) -> None: ...
+        if job["kind"] in ("hooks", "paced"):
+            watch = _Watch()
+            watch.look_at(honeyhive_litellm.HoneyHiveLogger)
+        where = {"api_url": job["url"], "spool_path": job["spool"], "shutdown_timeout": SHUTDOWN_S}
+        honeyhive_litellm.init(api_key="hh_bench", project="bench", **where, **options)
+    result = asyncio.run(_work(job, _Calls(litellm.acompletion, options is not None), watch))
+    print(json.dumps(result), flush=True)
+    if job["kind"] == "exit":
+        sys.stdin.readline()  # the exit is timed from here
 
-    if configuration == "noop":
-        litellm.callbacks = [Noop()]
-    elif configuration.startswith("honeyhive"):
-        folder = tempfile.mkdtemp(prefix="overhead-")
-        address = REFUSED if configuration.endswith("down") else url
-        honeyhive_litellm.init(api_key="hh_bench", project="bench", api_url=address, spool_path=folder)
 
-    latencies: List[float] = []
-    late: List[float] = []
+def _noop(base: Type[Any]) -> Any:
+    def nothing(*_: Any, **__: Any) -> None:
+        pass
 
-    async def tick() -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0.005)
-            late.append(time.perf_counter() - began - 0.005)
+    async def nothing_async(*_: Any, **__: Any) -> None:
+        pass
 
-    async def one(gate: asyncio.Semaphore) -> None:
-        async with gate:
-            began = time.perf_counter()
-            await litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response=TEXT)
-            latencies.append(time.perf_counter() - began)
+    return type("Noop", (base,), {name: nothing_async if name.startswith("async") else nothing for name in HOOKS})()
 
-    async def main(count: int) -> None:
+
+async def _work(job: Json, calls: _Calls, watch: Optional[_Watch]) -> Json:
+    count = job["calls"]
+    await calls.make(WARM_UP if job["kind"] != "exit" else 1, 3, 1)
+    await calls.settle(job["down"])
+    if job["kind"] == "calls":
+        return {
+            str([kb, at_once]): await calls.measure(count, kb, at_once, job["down"]) for kb, at_once in job["loads"]
+        }
+    if watch is not None:
+        watch.clear()
+    if job["kind"] == "paced":
+        await calls.pace(count)
+    else:
+        await calls.make(count, 3, 1)
+    if job["kind"] == "exit":
+        await asyncio.sleep(SETTLE_S)
+        return {}
+    await calls.settle(job["down"])
+    return watch.told(count) if watch is not None else {}
+
+
+class _Calls:
+    """The calls to `acompletion`, and what was seen of them."""
+
+    def __init__(self, acompletion: Callable[..., Any], is_recorded: bool) -> None:
+        self._acompletion = acompletion
+        self._is_recorded = is_recorded
+        self._made = 0
+        self._latencies: List[float] = []
+
+    async def one(self, kb: int) -> None:
+        """One call. Question and answer together have `kb` KB, and are like no others."""
+        self._made += 1
+        text = f"{self._made}: " + PROSE * (kb * 1024 // 5 // len(PROSE) + 1)
+        text = text[: kb * 1024 // 5]
+        messages = [{"role": "user", "content": text} for _ in range(4)]
+        began = time.perf_counter()
+        await self._acompletion(model="gpt-4o", messages=messages, mock_response=text)
+        self._latencies.append(time.perf_counter() - began)
+
+    async def make(self, count: int, kb: int, at_once: int) -> None:
         gate = asyncio.Semaphore(at_once)
-        ticker = asyncio.ensure_future(tick())
-        await asyncio.gather(*(one(gate) for _ in range(count)))
-        await asyncio.sleep(0.5)  # what comes after the calls belongs to their cost
-        ticker.cancel()
 
-    asyncio.run(main(WARM_UP))
-    latencies.clear()
-    late.clear()
-    cpu = time.process_time()
-    asyncio.run(main(calls))
-    cpu = time.process_time() - cpu
+        async def gated() -> None:
+            async with gate:
+                await self.one(kb)
+
+        if at_once == 1:
+            for _ in range(count):
+                await self.one(kb)
+        else:
+            await asyncio.gather(*(gated() for _ in range(count)))
+
+    async def pace(self, count: int) -> None:
+        """One call every `PACE_S`, however long each takes."""
+        began = time.perf_counter()
+        tasks = []
+        for number in range(count):
+            await asyncio.sleep(max(0.0, began + number * PACE_S - time.perf_counter()))
+            tasks.append(asyncio.ensure_future(self.one(3)))
+        await asyncio.gather(*tasks)
+
+    async def measure(self, count: int, kb: int, at_once: int, is_down: bool) -> Json:
+        """CPU of all threads until all is delivered (committed, if it cannot be), latencies, stalls of the loop."""
+        late: List[float] = []
+        self._latencies.clear()
+        ticker = asyncio.ensure_future(_tick(late))
+        wall, cpu = time.perf_counter(), time.process_time()
+        await self.make(count, kb, at_once)
+        wall = time.perf_counter() - wall
+        ticker.cancel()
+        committed_s = await self.settle(is_down)
+        cpu = time.process_time() - cpu
+        sample = {
+            "cpu_us": cpu / count * 1e6,
+            "p50_us": statistics.median(self._latencies) * 1e6,
+            "p99_us": _p99(self._latencies) * 1e6,
+            "stall_p99_ms": _p99(late) * 1e3,
+            "stall_max_ms": max(late) * 1e3,
+            "calls_per_s": count / wall,
+        }
+        if committed_s is not None:
+            sample["committed_ms"] = committed_s * 1e3
+        return sample
+
+    async def settle(self, is_down: bool) -> Optional[float]:
+        """Wait for what comes after the calls; the seconds until all was committed, None if nothing is recorded."""
+        began = time.perf_counter()
+        committed_s = None
+        if self._is_recorded:
+            await self._until("committed", 0.001)
+            committed_s = time.perf_counter() - began
+            if not is_down:
+                await self._until("delivered", 0.02)
+        await asyncio.sleep(max(0.0, began + SETTLE_S - time.perf_counter()))
+        return committed_s
+
+    async def _until(self, state: str, every_s: float) -> None:
+        from honeyhive_litellm import stats
+
+        deadline = time.perf_counter() + CHILD_TIMEOUT_S / 4
+        while getattr(stats(), state) < self._made:
+            if time.perf_counter() > deadline:
+                raise TimeoutError(f"{self._made} events were not {state} in time: {stats()}")
+            await asyncio.sleep(every_s)
+
+
+async def _tick(late: List[float]) -> None:
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(TICK_S)
+        late.append(time.perf_counter() - began - TICK_S)
+
+
+class _Watch:
+    """How long our hooks take, and how long it takes from there until the record is committed."""
+
+    def __init__(self) -> None:
+        self._entered = threading.local()
+        self._put: Dict[Tuple[int, str], float] = {}
+        self._hooks: Dict[str, List[float]] = {}
+        self._committed: Dict[int, List[float]] = {}
+
+    def look_at(self, logger: Any) -> None:
+        """Wrap the hooks of this class, and the two ends of the way from them to the disk."""
+        from honeyhive_litellm._runtime import Runtime
+        from honeyhive_litellm._spool import Spool
+
+        for name in HOOKS:
+            wrap = self._async_hook if name.startswith("async") else self._hook
+            setattr(logger, name, wrap(name, getattr(logger, name)))
+        put, append = Runtime._put, Spool.append
+
+        def noting_put(runtime: Any, record: Any) -> None:
+            self._put[record.kind, record.id] = getattr(self._entered, "at", time.perf_counter())
+            put(runtime, record)
+
+        async def noting_append(spool: Any, records: Sequence[Any]) -> None:
+            await append(spool, records)
+            now = time.perf_counter()
+            for record in records:
+                began = self._put.pop((record.kind, record.id), None)
+                if began is not None:
+                    self._committed.setdefault(record.kind, []).append(now - began)
+
+        Runtime._put = noting_put  # type: ignore[method-assign]
+        Spool.append = noting_append  # type: ignore[method-assign]
+
+    def _hook(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
+        def timed(*arguments: Any) -> None:
+            began = self._entered.at = time.perf_counter()
+            hook(*arguments)
+            self._hooks.setdefault(_place(name), []).append(time.perf_counter() - began)
+
+        return timed
+
+    def _async_hook(self, name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+        async def timed(*arguments: Any, **named: Any) -> None:
+            began = self._entered.at = time.perf_counter()
+            await hook(*arguments, **named)
+            self._hooks.setdefault(_place(name), []).append(time.perf_counter() - began)
+
+        return timed
+
+    def clear(self) -> None:
+        self._hooks.clear()
+        self._committed.clear()
+
+    def told(self, calls: int) -> Json:
+        from honeyhive_litellm._record import EVENT, START
+
+        kinds = {"start": START, "event": EVENT}
+        hooks = {
+            name: {"per_call": len(took) / calls, **_spread(took, 1e6, "us")} for name, took in self._hooks.items()
+        }
+        commits = {kind: _spread(self._committed[number], 1e3, "ms") for kind, number in kinds.items()}
+        return {"hooks": hooks, "commits": commits}
+
+
+def _place(hook: str) -> str:
+    """With the thread it is called on: what runs on the loop's holds everybody up."""
+    on_loop = threading.current_thread() is threading.main_thread()
+    return f"{hook} ({'loop' if on_loop else 'another thread'})"
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[max(0, int(len(values) * 0.99) - 1)]
+
+
+def _spread(values: Sequence[float], scale: float, unit: str) -> Json:
     return {
-        "cpu_us": cpu / calls * 1e6,
-        "p50_us": statistics.median(latencies) * 1e6,
-        "p99_us": sorted(latencies)[int(len(latencies) * 0.99) - 1] * 1e6,
-        "stall_p99_us": sorted(late)[int(len(late) * 0.99) - 1] * 1e6,
+        f"p50_{unit}": statistics.median(values) * scale,
+        f"p99_{unit}": _p99(values) * scale,
+        f"max_{unit}": max(values) * scale,
     }
 
 
-def sample(configuration: str, url: str, calls: int, at_once: int) -> Dict[str, float]:
-    """`child` in a fresh interpreter."""
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    arguments = ["--child", configuration, "--url", url, "--calls", str(calls), "--at-once", str(at_once)]
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments],
-        env=environment,
+# ---- in the measuring process
+
+
+def start(kind: str, configuration: str, collector: Any, calls: int, **more: Any) -> subprocess.Popen[str]:
+    """`child` in a fresh interpreter; its spool is the one in the folder that `more` names."""
+    is_down = configuration.endswith("down")
+    job = {"kind": kind, "configuration": configuration, "url": collector.url, "calls": calls, "down": is_down, **more}
+    if is_down:
+        collector.down()
+    return subprocess.Popen(
+        [sys.executable, __file__, "--child", json.dumps(job)],
+        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
-        timeout=300,
     )
-    measured: Dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
 
 
-def import_ms() -> float:
-    """The median time that `import honeyhive_litellm` adds to an interpreter's start."""
-
-    def start(code: str) -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-        return (time.perf_counter() - began) * 1000
-
-    return statistics.median(start("import honeyhive_litellm") - start("pass") for _ in range(9))
-
-
-def table(samples: Dict[str, List[Dict[str, float]]]) -> str:
-    """The medians as Markdown, with the least and the most of the CPU, and the ratio to the do-nothing callback."""
-    lines = [
-        "| configuration | CPU us/call (min-max) | beyond noop | p50 us | p99 us | loop stall p99 us |",
-        "|---|---|---|---|---|---|",
-    ]
-    noop = statistics.median(s["cpu_us"] for s in samples["noop"])
-    for name, rows in samples.items():
-        middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
-        cpu = [row["cpu_us"] for row in rows]
-        lines.append(
-            f"| {name} | {middle['cpu_us']:.0f} ({min(cpu):.0f}-{max(cpu):.0f}) | "
-            f"{middle['cpu_us'] - noop:+.0f} (x{middle['cpu_us'] / noop:.2f}) | "
-            f"{middle['p50_us']:.0f} | {middle['p99_us']:.0f} | {middle['stall_p99_us']:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few calls, two rounds")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--calls", type=int)
-    parser.add_argument("--at-once", type=int, default=1, help="calls in flight (1)")
-    parser.add_argument("--json", help="file for all samples")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    calls = options.calls or (100 if options.quick else 400)
-    if options.child:
-        print(json.dumps(child(options.child, options.url, calls, options.at_once)))
-        return
-
+def run(kind: str, configuration: str, calls: int, **more: Any) -> Json:
+    """What `child` measured, with a collector and a spool of its own."""
     from honeyhive_litellm.testing import Collector
 
-    samples: Dict[str, List[Dict[str, float]]] = {name: [] for name in CONFIGURATIONS}
-    with Collector() as collector:
-        for _ in range(options.rounds or (2 if options.quick else 5)):
-            for name in CONFIGURATIONS:
-                samples[name].append(sample(name, collector.url, calls, options.at_once))
-    environment = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores"
-    print(f"{calls} `acompletion` calls, {options.at_once} in flight, 3 KB each; {environment}\n")
-    print(table(samples))
-    print(f"\n`import honeyhive_litellm`: {import_ms():.0f} ms")
+    with Collector() as collector, tempfile.TemporaryDirectory() as spool:
+        process = start(kind, configuration, collector, calls, spool=spool, **more)
+        try:
+            out, errors = process.communicate(timeout=CHILD_TIMEOUT_S)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        raise RuntimeError(f"the process that measures {configuration!r} failed:\n{errors}")
+    result: Json = json.loads(out.splitlines()[-1])
+    return result
+
+
+def exit_s(configuration: str) -> float:
+    """How long the interpreter takes to end, from the program's last line on, while the backend hangs."""
+    from honeyhive_litellm.testing import Collector
+
+    with Collector() as collector, tempfile.TemporaryDirectory() as spool:
+        collector.hang()
+        with start("exit", configuration, collector, EXIT_CALLS, spool=spool) as process:
+            assert process.stdin is not None and process.stdout is not None
+            killer = threading.Timer(CHILD_TIMEOUT_S, process.kill)
+            killer.start()
+            try:
+                process.stdout.readline()
+                if configuration != "noop":
+                    collector.wait_for_requests(1)
+                began = time.perf_counter()
+                process.stdin.close()
+                process.wait()
+                return time.perf_counter() - began
+            finally:
+                killer.cancel()
+                process.kill()
+
+
+def import_ms(times: int) -> float:
+    """The median time that `import honeyhive_litellm` adds to an interpreter's start."""
+
+    def took(code: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=CHILD_TIMEOUT_S)
+        return (time.perf_counter() - began) * 1e3
+
+    took("import honeyhive_litellm")  # fills the caches
+    return statistics.median(took("import honeyhive_litellm") - took("pass") for _ in range(times))
+
+
+Rounds = List[Dict[str, Dict[str, Dict[str, float]]]]
+"""Each round's samples, by configuration and by load."""
+
+
+def rounds(count: int, calls: int, loads: Sequence[Tuple[int, int]], ends: float) -> Rounds:
+    """`count` rounds, or fewer, but one, if the next would not be over when `time.monotonic()` is `ends`."""
+    done: Rounds = []
+    longest = 0.0
+    while len(done) < count and (not done or time.monotonic() + longest < ends):
+        began = time.monotonic()
+        # There and back, so that what drifts does not favour the first.
+        names = list(CONFIGURATIONS) if len(done) % 2 == 0 else list(reversed(list(CONFIGURATIONS)))
+        done.append({name: run("calls", name, calls, loads=loads) for name in names})
+        longest = max(longest, time.monotonic() - began)
+    return done
+
+
+# ---- the report
+
+
+def environment() -> Json:
+    """What the numbers depend on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "litellm": version("litellm"),
+        "sqlite": sqlite3.sqlite_version,
+        "honeyhive_litellm": version("honeyhive-litellm"),
+        "spools_in": tempfile.gettempdir(),
+    }
+
+
+def summary(done: Rounds, load: str) -> Dict[str, Json]:
+    """Each configuration's medians over the rounds, and what it adds to the do-nothing callback of the same round."""
+    result: Dict[str, Json] = {}
+    for name in CONFIGURATIONS:
+        samples = [each[name][load] for each in done]
+        noops = [each["noop"][load] for each in done]
+        row: Json = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
+        for key in ("cpu_us", "p50_us"):
+            row[f"{key}_range"] = [min(s[key] for s in samples), max(s[key] for s in samples)]
+            beyond = [sample[key] - noop[key] for sample, noop in zip(samples, noops)]
+            row[f"{key}_beyond_noop"] = statistics.median(beyond)
+            row[f"{key}_beyond_noop_range"] = [min(beyond), max(beyond)]
+            row[f"{key}_to_noop"] = statistics.median(s[key] / n[key] for s, n in zip(samples, noops))
+        result[name] = row
+    return result
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _summary_table(summed: Mapping[str, Json]) -> str:
+    def beyond(row: Json, key: str) -> str:
+        low, high = row[f"{key}_beyond_noop_range"]
+        return f"{row[f'{key}_beyond_noop']:+.0f} ({low:+.0f} to {high:+.0f}), x{row[f'{key}_to_noop']:.2f}"
+
+    def cells(name: str, row: Json) -> List[str]:
+        low, high = row["cpu_us_range"]
+        return [
+            name,
+            f"{row['cpu_us']:.0f} ({low:.0f}-{high:.0f})",
+            beyond(row, "cpu_us"),
+            f"{row['p50_us']:.0f}",
+            beyond(row, "p50_us"),
+            f"{row['p99_us']:.0f}",
+            f"{row['stall_p99_ms']:.1f} / {row['stall_max_ms']:.1f}",
+            f"{row['committed_ms']:.1f}" if "committed_ms" in row else "",
+        ]
+
+    head = ["configuration", "CPU us/call (min-max)", "beyond noop", "p50 us", "beyond noop", "p99 us"]
+    head += ["loop stall p99 / max ms", "all committed after ms"]
+    return _table(head, (cells(name, row) for name, row in summed.items()))
+
+
+def _spread_table(head: str, unit: str, rows: Mapping[str, Json]) -> str:
+    keys = [*(key for key in ("per_call",) if any(key in row for row in rows.values()))]
+    keys += [f"{key}_{unit}" for key in ("p50", "p99", "max")]
+    cells = ([name, *(f"{row[key]:.2f}" if key in row else "" for key in keys)] for name, row in rows.items())
+    return _table([head, *(key.replace("_", " ") for key in keys)], cells)
+
+
+def report(result: Json) -> str:
+    """The result as Markdown."""
+    env = result["environment"]
+    parts = [
+        f"{result['calls']} `acompletion` calls in each of {len(result['rounds'])} rounds. "
+        f"{env['cpu']}, {env['cores']} cores, Python {env['python']}, LiteLLM {env['litellm']}, SQLite {env['sqlite']}"
+    ]
+    for load, summed in result["summary"].items():
+        kb, at_once = json.loads(load)
+        parts += [f"**{kb} KB, {at_once} in flight**", _summary_table(summed)]
+    if "hooks" in result:
+        parts.append(_spread_table("hook", "us", result["hooks"]))
+    parts.append(_spread_table("100 calls/s, from hook to disk", "ms", result["commits"]))
+    exits = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result["exit_s"].items())
+    parts.append(f"`import honeyhive_litellm`: {result['import_ms']:.0f} ms")
+    parts.append(f"Exit with the backend hanging, `shutdown_timeout` {SHUTDOWN_S:g} s: {exits}")
+    return "\n\n".join(parts)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few calls, as many rounds as fit in a minute")
+    parser.add_argument("--calls", type=int, help="calls a configuration, load and round (300; quick 100)")
+    parser.add_argument("--rounds", type=int, help="rounds (5, or as many as fit in the time; given, exactly so many)")
+    parser.add_argument("--sizes", default="3", help="KB of question and answer together, for instance 1,3,60 (3)")
+    parser.add_argument("--concurrency", "--at-once", type=int, help="calls in flight (1, then 32; quick 1)")
+    parser.add_argument("--hooks", action="store_true", help="also the time spent in each of our hooks")
+    parser.add_argument("--json", metavar="FILE", help="write all samples there")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.child:
+        child(json.loads(options.child))
+        return
+
+    began = time.monotonic()
+    calls = options.calls or (100 if options.quick else 300)
+    at_once = [options.concurrency] if options.concurrency else [1] if options.quick else [1, 32]
+    loads = [(int(kb), n) for kb in options.sizes.split(",") for n in at_once]
+    result: Json = {"environment": environment(), "calls": calls, "import_ms": import_ms(3 if options.quick else 9)}
+    result["exit_s"] = {name: exit_s(name) for name in ("noop", "honeyhive")}
+    result["commits"] = run("paced", "honeyhive", calls)["commits"]
+    if options.hooks:
+        result["hooks"] = run("hooks", "honeyhive", calls)["hooks"]
+    ends = began + (55 if options.quick else 225) if options.rounds is None else float("inf")
+    result["rounds"] = rounds(options.rounds or 5, calls, loads, ends)
+    result["summary"] = {str(list(load)): summary(result["rounds"], str(list(load))) for load in loads}
+    print(report(result))
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"environment": environment, "samples": samples}, file, indent=1)
+        Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
