@@ -66,6 +66,8 @@ CHILD_TIMEOUT_S = 120
 
 def child(job: Json) -> None:
     """Do what `job` says in this process, and print the result as the last line, in JSON."""
+    if job["core"] is not None:
+        os.sched_setaffinity(0, {job["core"]})
     import litellm
     from litellm.integrations.custom_logger import CustomLogger
 
@@ -161,7 +163,7 @@ class _Calls:
 
     async def measure(self, count: int, kb: int, at_once: int, is_down: bool) -> Json:
         """CPU of all threads until all is delivered (committed, if it cannot be), latencies, stalls of the loop."""
-        late: List[float] = []
+        late = [0.0]  # for the case that all is over before the first tick
         self._latencies.clear()
         ticker = asyncio.ensure_future(_tick(late))
         wall, cpu = time.perf_counter(), time.process_time()
@@ -242,13 +244,13 @@ class _Watch:
                 if began is not None:
                     self._committed.setdefault(record.kind, []).append(now - began)
 
-        Runtime._put = noting_put  # type: ignore[method-assign]
-        Spool.append = noting_append  # type: ignore[method-assign]
+        Runtime._put = noting_put  # type: ignore[assignment,method-assign]
+        Spool.append = noting_append  # type: ignore[assignment,method-assign]
 
     def _hook(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
-        def timed(*arguments: Any) -> None:
+        def timed(*arguments: Any, **named: Any) -> None:
             began = self._entered.at = time.perf_counter()
-            hook(*arguments)
+            hook(*arguments, **named)
             self._hooks.setdefault(_place(name), []).append(time.perf_counter() - began)
 
         return timed
@@ -296,12 +298,16 @@ def _spread(values: Sequence[float], scale: float, unit: str) -> Json:
 
 # ---- in the measuring process
 
+one_core: Optional[int] = None
+"""The only core that the measured processes may use; None for all."""
+
 
 def start(kind: str, configuration: str, collector: Any, calls: int, **more: Any) -> subprocess.Popen[str]:
     """`child` in a fresh interpreter; its spool is the one in the folder that `more` names."""
-    is_down = configuration.endswith("down")
-    job = {"kind": kind, "configuration": configuration, "url": collector.url, "calls": calls, "down": is_down, **more}
-    if is_down:
+    job = {"kind": kind, "configuration": configuration, "url": collector.url, "calls": calls, **more}
+    job["core"] = one_core
+    job["down"] = configuration.endswith("down") or kind == "exit"  # nothing is delivered, then
+    if configuration.endswith("down"):
         collector.down()
     return subprocess.Popen(
         [sys.executable, __file__, "--child", json.dumps(job)],
@@ -325,7 +331,7 @@ def run(kind: str, configuration: str, calls: int, **more: Any) -> Json:
             process.kill()
             process.wait()
     if process.returncode:
-        raise RuntimeError(f"the process that measures {configuration!r} failed:\n{errors}")
+        raise RuntimeError(f"the process that measures {configuration!r} failed:\n{errors[-2000:]}")
     result: Json = json.loads(out.splitlines()[-1])
     return result
 
@@ -341,13 +347,15 @@ def exit_s(configuration: str) -> float:
             killer = threading.Timer(CHILD_TIMEOUT_S, process.kill)
             killer.start()
             try:
-                process.stdout.readline()
+                assert process.stdout.readline(), "it ended too early"
                 if configuration != "noop":
                     collector.wait_for_requests(1)
                 began = time.perf_counter()
                 process.stdin.close()
-                process.wait()
-                return time.perf_counter() - began
+                status = process.wait()
+                took = time.perf_counter() - began
+                assert status == 0, f"it ended with status {status}"
+                return took
             finally:
                 killer.cancel()
                 process.kill()
@@ -401,6 +409,7 @@ def environment() -> Json:
         "litellm": version("litellm"),
         "sqlite": sqlite3.sqlite_version,
         "honeyhive_litellm": version("honeyhive-litellm"),
+        "one_core": one_core is not None,
         "spools_in": tempfile.gettempdir(),
     }
 
@@ -461,10 +470,10 @@ def _spread_table(head: str, unit: str, rows: Mapping[str, Json]) -> str:
 def report(result: Json) -> str:
     """The result as Markdown."""
     env = result["environment"]
-    parts = [
-        f"{result['calls']} `acompletion` calls in each of {len(result['rounds'])} rounds. "
-        f"{env['cpu']}, {env['cores']} cores, Python {env['python']}, LiteLLM {env['litellm']}, SQLite {env['sqlite']}"
-    ]
+    intro = f"{result['calls']} `acompletion` calls in each of {len(result['rounds'])} rounds. {env['cpu']}, "
+    intro += f"{env['cores']} cores, Python {env['python']}, LiteLLM {env['litellm']}, SQLite {env['sqlite']}"
+    intro += ", on one core" if env["one_core"] else ""
+    parts = [intro]
     for load, summed in result["summary"].items():
         kb, at_once = json.loads(load)
         parts += [f"**{kb} KB, {at_once} in flight**", _summary_table(summed)]
@@ -485,6 +494,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--sizes", default="3", help="KB of question and answer together, for instance 1,3,60 (3)")
     parser.add_argument("--concurrency", "--at-once", type=int, help="calls in flight (1, then 32; quick 1)")
     parser.add_argument("--hooks", action="store_true", help="also the time spent in each of our hooks")
+    parser.add_argument("--one-core", action="store_true", help="keep the measured processes on one core: less spread")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -492,6 +502,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         child(json.loads(options.child))
         return
 
+    global one_core
+    one_core = min(os.sched_getaffinity(0)) if options.one_core else None
     began = time.monotonic()
     calls = options.calls or (100 if options.quick else 300)
     at_once = [options.concurrency] if options.concurrency else [1] if options.quick else [1, 32]
