@@ -24,6 +24,7 @@ FLOORS: List[List[str]] = [
         "_mapping_measures",
         "_mapping",
         "_attempt",
+        "_route",
         "_delivery",
         "_interrupted",
     ],
