@@ -100,10 +100,12 @@ class Flusher:
     async def _take(self) -> Batch:
         while True:
             await self._filled.wait()
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
+            alarm = asyncio.get_running_loop().call_later(LINGER_S, self._hurry.set)
             try:
-                await asyncio.wait_for(self._hurry.wait(), LINGER_S)
-            except asyncio.TimeoutError:
-                pass
+                await self._hurry.wait()
+            finally:
+                alarm.cancel()
             # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
             self._filled.clear()
             batch = await self._spool.next_batch()
