@@ -158,22 +158,6 @@ async def test_a_server_with_the_deprecated_routes_alone_is_served_through_them(
         ]
 
 
-async def test_while_the_server_is_down_one_request_at_a_time_probes_and_the_rest_waits(tmp_path: Path) -> None:
-    with Collector() as collector:
-        collector.delay(0.2, times=4)  # until then the first four set out together
-        collector.down()
-        async with running(tmp_path, collector.url, lookup_delay=0) as rig:
-            await rig.take([event(i) for i in range(600)])
-            await rig.until(lambda: rig.counters.last_error == "refused")
-            collector.fail(429)
-            collector.up()
-            await rig.until(lambda: len(collector.requests) >= 6)
-            assert sum(r.status is None for r in collector.requests) <= 1
-            collector.clear()
-            await rig.settled()
-        assert_once(collector, 600)
-
-
 async def test_a_killed_senders_batch_is_looked_up_by_its_heir(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.hang(after=True, path="/v1/events/batch")
