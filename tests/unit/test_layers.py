@@ -29,7 +29,7 @@ FLOORS: List[List[str]] = [
         "_interrupted",
     ],
     ["_intake", "_sqlite", "_lease", "_segment", "_dead", "_spool", "_late", "_transport", "_recorder"],
-    ["_ingestion", "_courier", "_flusher"],
+    ["_ingestion", "_road", "_courier", "_flusher"],
     ["_runtime"],
     ["_callback"],
     ["collector", "testing", "cli", "__main__", "__init__"],
