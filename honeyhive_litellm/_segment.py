@@ -27,6 +27,9 @@ MEMORY = ":memory:"
 
 _SCAN_ROWS = 5000
 
+_ROWS_AT_ONCE = 100
+"""Rows in one statement; SQLite before 3.32 takes 999 values."""
+
 
 class Batch(NamedTuple):
     """Events of one segment that travel together: the records `lo..hi`, `events` of them events.
@@ -45,11 +48,25 @@ class Batch(NamedTuple):
 
 
 class _AtomicConnection(sqlite3.Connection):
-    """A connection whose `executemany` is one transaction: all rows or none, in one call from the async side."""
+    """A connection whose `executemany` is one transaction: all rows or none, in one call from the async side.
+
+    And in few steps: sqlite3 lets go of Python's lock at each, and while other threads compute it may take 5 ms to get
+    it back. A hundred rows, one by one, would keep the next group waiting for half a second.
+    """
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        rows = list(parameters)
+        if len(rows) <= _ROWS_AT_ONCE:
+            return self._insert(sql, rows)  # a statement alone is a transaction
         with self:
-            return super().executemany(sql, parameters)
+            self.execute("BEGIN")
+            for first in range(0, len(rows), _ROWS_AT_ONCE):
+                cursor = self._insert(sql, rows[first : first + _ROWS_AT_ONCE])
+            return cursor
+
+    def _insert(self, sql: str, rows: List[Sequence[Any]]) -> sqlite3.Cursor:
+        more = f", ({', '.join('?' * len(rows[0]))})" * (len(rows) - 1)
+        return self.execute(sql + more, [value for row in rows for value in row])
 
 
 class Segment:
@@ -115,13 +132,15 @@ class Segment:
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
             if self.path == MEMORY:
-                connection = aiosqlite.connect(MEMORY, factory=_AtomicConnection)
+                connection = aiosqlite.connect(MEMORY, isolation_level=None, factory=_AtomicConnection)
             else:
                 if create:
                     private_file(Path(self.path))
                 # Never "rwc": what is gone must not come back empty.
                 uri = f"{Path(self.path).as_uri()}?mode=rw"
-                connection = aiosqlite.connect(uri, uri=True, timeout=0, factory=_AtomicConnection)
+                connection = aiosqlite.connect(
+                    uri, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection
+                )
             make_daemon(connection)
             db = await connection
         except (sqlite3.Error, OSError) as error:
@@ -258,7 +277,8 @@ class Segment:
             if gap is None:
                 return None
             lo, hi = gap
-            sizes = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            ((told,),) = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            sizes = [(int(seq), int(size)) for seq, size in _told(told)]
             taken = _how_many(sizes, max_bytes)
             if taken < len(sizes) or len(sizes) == max_events:
                 hi = sizes[taken - 1][0]
@@ -310,13 +330,16 @@ class Segment:
             raise SpoolError(f"{self.path}: {error}") from error
 
     async def _rows(self, lo: int, hi: int) -> Tuple[Tuple[Row, ...], int]:
-        rows = await self._fetch(_sql.READ, (lo, hi))
-        good = tuple(
-            Row(seq, id_, started_ms, session, body)
-            for seq, id_, started_ms, session, crc, body in rows
-            if zlib.crc32(body) == crc
-        )
-        return good, len(rows) - len(good)
+        ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi))
+        heads = _told(told)
+        rows = []
+        end = 0
+        for seq, id_, started_ms, session, crc, size in heads:
+            begin, end = end, end + int(size)
+            body = bodies[begin:end]
+            if zlib.crc32(body) == int(crc):
+                rows.append(Row(int(seq), _text(id_), float(started_ms), _text(session) or None, body))
+        return tuple(rows), len(heads) - len(rows)
 
     # ---- the connection
 
@@ -336,6 +359,15 @@ class Segment:
             await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
+
+
+def _told(heads: Optional[str]) -> List[List[str]]:
+    """What a statement tells of each event, from the one row it makes of them."""
+    return [head.split(" ") for head in heads.split(",")] if heads else []
+
+
+def _text(hexadecimal: str) -> str:
+    return bytes.fromhex(hexadecimal).decode(errors="replace")
 
 
 def _how_many(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:

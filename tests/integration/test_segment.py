@@ -152,6 +152,49 @@ async def test_nothing_of_a_group_is_there_when_the_disk_is_full(tmp_path: Path)
     await segment.close()
 
 
+async def test_a_group_and_a_batch_take_few_steps_however_many_events_they_have(tmp_path: Path) -> None:
+    # Each statement and each row is a turn of Python's lock, and may be waited for 5 ms while other threads compute.
+    segment = await created(tmp_path / "a.spool")
+    assert segment.connection is not None
+    steps: List[object] = []
+    await segment.connection.set_trace_callback(steps.append)
+    segment.connection.row_factory = lambda _, row: steps.append(row) or row  # type: ignore[assignment]
+    await segment.append([event(f"e{i}") for i in range(100)])
+    assert len(steps) == 1
+    batch = await segment.next_batch(100, 10**6)
+    assert ids(batch) == [f"e{i}" for i in range(100)]
+    assert len(steps) < 10
+    await segment.close()
+
+
+async def test_a_row_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    odd = [
+        Record(EVENT, "a, b", 1795472860438.5864, "s N\u00e4me, 1\n2", b'{"x":"\xc3\xa4 , \x00"}'),
+        Record(EVENT, "\u00e4", 0.1, None, b"\xff\xfe"),
+        Record(EVENT, "c", 1e300, "s", b""),
+    ]
+    await segment.append(odd)
+    batch = await segment.next_batch(100, 10**6)
+    assert batch is not None
+    assert [Record(EVENT, *row[1:]) for row in batch.rows] == odd
+    await segment.close()
+
+
+async def test_a_group_of_many_is_one_transaction(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event(f"e{i}") for i in range(250)])
+    assert segment.connection is not None
+    await segment.connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON record WHEN NEW.id = 'bad' BEGIN SELECT RAISE(ABORT, 'x'); END"
+    )
+    with pytest.raises(SpoolError):
+        await segment.append([*(event(f"f{i}") for i in range(250)), event("bad")])
+    await segment.append([event("last")])
+    assert [len(b.rows) for b in await drained(segment)] == [100, 100, 51]
+    await segment.close()
+
+
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, b""])
 async def test_what_is_no_segment_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.spool").write_bytes(content)
