@@ -10,15 +10,16 @@ What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
 * `log_failure_event`, `async_log_failure_event`: inline, before the caller gets the exception.
 
 For a stream LiteLLM has no inline hook, and nothing tells that it was dropped. Its wrapper keeps the chunks in a
-list, so we look at that list from the moment the wrapper is made.
+list, so we look at that list from the moment the wrapper is made, and at what an async reader gets.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import threading
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, List, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
@@ -71,6 +72,10 @@ class HoneyHiveLogger(CustomLogger):
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.replied, kwargs)
+        # For LiteLLM's debug log this may be the stream's own wrapper, which refers to `kwargs`: a cycle that keeps a
+        # dropped stream alive. The text that would be logged does as well.
+        if isinstance(kwargs.get("original_response"), CustomStreamWrapper):
+            kwargs["original_response"] = repr(kwargs["original_response"])
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
@@ -83,11 +88,16 @@ class HoneyHiveLogger(CustomLogger):
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.fail, kwargs)
+        if self.settings.strict:
+            await self._runtime.committed()
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
-            _guarded(self._runtime.recorder.answered, logging_object.model_call_details, response)
+            details = logging_object.model_call_details
+            _guarded(self._runtime.recorder.answered, details, response)
+            if self.settings.strict:
+                await _kept(self._runtime, details)
 
 
 class _LiteLLM:
@@ -95,6 +105,13 @@ class _LiteLLM:
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         return litellm.stream_chunk_builder(list(chunks))
+
+    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
+        try:
+            amount = litellm.completion_cost(completion_response=response, model=model, call_type=call_type)
+        except Exception:
+            return None  # a model that its price list lacks
+        return float(amount)
 
     def hides_content(self) -> bool:
         return bool(litellm.turn_off_message_logging)
@@ -106,6 +123,12 @@ def _guarded(notice: Callable[..., None], *arguments: Any) -> None:
         notice(*arguments)
     except Exception as error:
         warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
+
+
+async def _kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
+    """Return when the outcome, as far as it was seen, is on disk."""
+    _guarded(runtime.recorder.keep, details, error)
+    await runtime.committed()
 
 
 def install(**options: Any) -> None:
@@ -144,6 +167,7 @@ def _watch_streams(runtime: Runtime) -> None:
             return
         if not _watched:
             CustomStreamWrapper.__init__ = _watched_init(CustomStreamWrapper.__init__)
+            CustomStreamWrapper.__anext__ = _watched_anext(CustomStreamWrapper.__anext__)
         _watched.append(runtime)
 
 
@@ -151,9 +175,40 @@ def _watched_init(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        details = getattr(self.logging_obj, "model_call_details", None)
-        if details is not None:
-            for runtime in _watched:
-                _guarded(runtime.recorder.streaming, details, self.chunks)
+        for runtime in _watched:
+            _guarded(runtime.recorder.streaming, _details_of(self), self.chunks)
 
     return wrapped
+
+
+def _watched_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    @functools.wraps(read)
+    async def wrapped(self: Any) -> Any:
+        try:
+            chunk = await read(self)
+        except asyncio.CancelledError:
+            for runtime in _watched:
+                _guarded(runtime.recorder.cancelled, _details_of(self))
+            raise
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            for runtime in _watched:
+                if runtime.settings.strict:
+                    await _kept(runtime, _details_of(self), error)
+            raise
+        choices = getattr(chunk, "choices", None)
+        ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
+        if ends or not choices:
+            for runtime in _watched:
+                if ends:
+                    _guarded(runtime.recorder.finished, _details_of(self))
+                if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
+                    await _kept(runtime, _details_of(self))
+        return chunk
+
+    return wrapped
+
+
+def _details_of(stream: Any) -> Any:
+    return getattr(stream.logging_obj, "model_call_details", None) or {}

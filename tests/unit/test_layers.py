@@ -23,6 +23,7 @@ FLOORS: List[List[str]] = [
         "_mapping_outputs",
         "_mapping_measures",
         "_mapping",
+        "_attempt",
         "_delivery",
         "_interrupted",
     ],
