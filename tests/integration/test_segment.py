@@ -157,8 +157,13 @@ async def test_a_group_and_a_batch_take_few_steps_however_many_events_they_have(
     segment = await created(tmp_path / "a.spool")
     assert segment.connection is not None
     steps: List[object] = []
+
+    def noted(_: object, row: object) -> object:
+        steps.append(row)
+        return row
+
     await segment.connection.set_trace_callback(steps.append)
-    segment.connection.row_factory = lambda _, row: steps.append(row) or row  # type: ignore[assignment]
+    segment.connection.row_factory = noted  # type: ignore[assignment]
     await segment.append([event(f"e{i}") for i in range(100)])
     assert len(steps) == 1
     batch = await segment.next_batch(100, 10**6)
