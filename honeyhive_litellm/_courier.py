@@ -146,6 +146,7 @@ class Courier:
                 return missing
             stored = [row for row in self.batch.rows if row not in missing]
             self.batch = self.batch._replace(rows=tuple(missing), ambiguous_since=None)
+            self._is_marked = False  # to be marked anew: an heir must not look before this attempt can be seen either
             self._on_found(stored)
         if not self.batch.rows:
             self.verdict = Verdict.DELIVERED

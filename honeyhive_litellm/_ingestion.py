@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Callable, List, Optional, Sequence, Set, Union
 
 from ._config import Settings
-from ._delivery import Reply, Verdict, batch_body, classify
+from ._delivery import Reply, Verdict, batch_body, classify, is_event
 from ._event import encode
 from ._log import warn
 from ._record import Row
@@ -121,6 +121,6 @@ class Ingestion:
                 missing.append(row)
             elif classify(reply, 1, 1) is Verdict.RETRY:
                 return reply
-            elif classify(reply, 1, 1) is not Verdict.DELIVERED:
+            elif not is_event(reply):
                 return list(rows)
         return missing

@@ -93,6 +93,24 @@ async def test_of_two_adopters_one_wins(tmp_path: Path) -> None:
     await other.close()
 
 
+async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path) -> None:
+    for i in range(10):
+        dead = spool_in(tmp_path, Counters())
+        await dead.append([event(f"e{i}")])
+        await dies(dead)
+    heir = spool_in(tmp_path, Counters())
+    ids: List[str] = []
+    looks = 0
+    while not heir.has_seen_all:
+        looks += 1
+        assert await heir.adopt() < 10
+        ids += await delivered(heir)
+    assert sorted(ids) == [f"e{i}" for i in range(10)]
+    assert looks < 10
+    assert names(tmp_path) == []
+    await heir.close()
+
+
 async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: Path) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([start("done"), start("lost"), event("done")])
