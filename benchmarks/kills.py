@@ -141,7 +141,7 @@ def measure(kills: int, seed: int) -> Json:
     from honeyhive_litellm.testing import Collector
 
     with Collector(visible_after_s=VISIBLE_AFTER_S) as collector, tempfile.TemporaryDirectory() as folder:
-        job = {"url": collector.url, "spool": f"{folder}/spool", "kills": kills, "seed": seed}
+        job: Json = {"url": collector.url, "spool": f"{folder}/spool", "kills": kills, "seed": seed}
         began = time.monotonic()
         acknowledged, complaints = _run("--killer", job, 60 + kills * 2)
         before = len(collector.receipts)

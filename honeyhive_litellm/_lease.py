@@ -89,3 +89,10 @@ def owners_in(folder: Path) -> Dict[str, List[Path]]:
     for paths in owners.values():
         paths.sort()
     return owners
+
+
+def clear_remains(folder: Path, owner: str) -> None:
+    """Remove what an owner left that died while removing a segment: the log of a database that is gone."""
+    for wal in folder.glob(f"{owner}-*{SEGMENT_SUFFIX}-wal"):
+        if not wal.with_name(wal.name[: -len("-wal")]).exists():
+            wal.unlink()

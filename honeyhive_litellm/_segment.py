@@ -88,6 +88,7 @@ class Segment:
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
+        self._is_void = False
         self._inherited: List[Span] = []
         self._db: Optional[aiosqlite.Connection] = None
 
@@ -158,6 +159,8 @@ class Segment:
         (application_id,) = (await self._fetch("PRAGMA application_id"))[0]
         (version,) = (await self._fetch("PRAGMA user_version"))[0]
         if application_id != _sql.APPLICATION_ID:
+            ((things,),) = await self._fetch(_sql.COUNT_THINGS)
+            self._is_void = application_id == 0 and things == 0
             raise SpoolError(f"{self.path} is a database, but no spool segment")
         if version > _sql.FORMAT:
             raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {_sql.FORMAT}")
@@ -195,11 +198,11 @@ class Segment:
         """Close the connection; what is committed stays. Idempotent."""
         db, self._db = self._db, None
         if db is not None:
-            await close_quietly(db)
+            await uninterrupted(close_quietly(db))
 
     def is_blank(self) -> bool:
-        """Whether its files hold nothing at all."""
-        return _size(self.path) == 0 and _size(f"{self.path}-wal") == 0
+        """Whether its files hold nothing at all, or only what is there before the first transaction."""
+        return self._is_void or (_size(self.path) == 0 and _size(f"{self.path}-wal") == 0)
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""
@@ -209,9 +212,9 @@ class Segment:
             return
         # Unlinked first, under the lock, and closed without a last checkpoint into a file that is gone already.
         self._each_file(os.unlink)
-        if self._db is not None:
-            await self._db.executescript("PRAGMA synchronous = OFF")
-        await self.close()
+        db, self._db = self._db, None
+        if db is not None:
+            await uninterrupted(_close_unsaved(db))
 
     async def move_to(self, folder: Path) -> None:
         """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
@@ -227,7 +230,7 @@ class Segment:
     def _each_file(self, action: Callable[[str], None]) -> None:
         if self.path == MEMORY:
             return
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", "-journal"):  # the last for a moment only, while the file is made
             try:
                 action(f"{self.path}{suffix}")
             except OSError:
@@ -359,6 +362,14 @@ class Segment:
             await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
+
+
+async def _close_unsaved(db: aiosqlite.Connection) -> None:
+    try:
+        await db.executescript("PRAGMA synchronous = OFF")
+    except sqlite3.Error:
+        pass  # then it is closed slowly
+    await close_quietly(db)
 
 
 def _told(heads: Optional[str]) -> List[List[str]]:

@@ -19,7 +19,7 @@ from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tup
 from . import _dead
 from ._errors import NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, lease_path, new_owner, owners_in, segment_path
+from ._lease import Lease, clear_remains, lease_path, new_owner, owners_in, segment_path
 from ._log import recovered, warn
 from ._record import EVENT, Record
 from ._segment import MEMORY, Batch, Segment
@@ -285,6 +285,7 @@ class Spool:
             return 0  # alive
         orphan = _Owned(lease)
         self._orphans[owner] = orphan
+        clear_remains(self.folder, owner)
         # Listed again: it may have finished and removed files between our look and its death.
         for path in owners_in(self.folder).get(owner, []):
             segment = Segment(path, self._durability)

@@ -80,6 +80,8 @@ READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = 
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
 
+COUNT_THINGS = "SELECT count(*) FROM sqlite_master"
+
 LAST = "SELECT coalesce(max(seq), 0) FROM record"
 
 SEAL = "INSERT OR REPLACE INTO seal (one, events) VALUES (1, ?)"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
-from typing import List, Optional
+from typing import Awaitable, Callable, List, Optional
 
 import pytest
 
@@ -224,6 +226,30 @@ async def test_a_discarded_segment_leaves_no_file(tmp_path: Path) -> None:
     await segment.append([event("a")])
     await segment.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [Segment.close, Segment.discard])
+def test_a_cancelled_end_is_an_end(tmp_path: Path, ending: Callable[[Segment], Awaitable[None]]) -> None:
+    # Else aiosqlite's thread would live on, or answer to a loop that is closed, and print a traceback.
+    def threads() -> List[threading.Thread]:
+        return [t for t in threading.enumerate() if t is not threading.main_thread()]
+
+    async def cancelled_after(steps: int) -> None:
+        segment = await created(tmp_path / f"{steps}.spool")
+        await segment.append([event("a")])
+        task = asyncio.ensure_future(ending(segment))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    before = threads()
+    for steps in range(1, 40):
+        asyncio.run(cancelled_after(steps))
+        for thread in threads():
+            if thread not in before:
+                thread.join(20)
+                assert not thread.is_alive()
 
 
 async def test_a_segment_in_memory_does_the_same(tmp_path: Path) -> None:

@@ -273,6 +273,21 @@ async def test_a_file_that_is_no_segment_is_put_aside_and_delays_nobody(
     assert len([r for r in caplog.records if "put aside" in r.getMessage()]) == 1
 
 
+async def test_what_a_kill_leaves_of_creating_or_removing_a_segment_is_cleared_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path / "host-1-abc-000001.spool", "PRAGMA journal_mode = WAL")  # entered before the tables are made
+    (tmp_path / "host-2-abc-000001.spool").write_bytes(b"")
+    (tmp_path / "host-3-abc-000001.spool-wal").write_bytes(b"the database is removed first")
+    (tmp_path / "host-3-abc.lease").write_bytes(b"")
+    assert (tmp_path / "host-1-abc-000001.spool").stat().st_size > 0
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 0
+    await heir.close()
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+
+
 async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([event("a")])
