@@ -201,8 +201,8 @@ class Segment:
             await uninterrupted(close_quietly(db))
 
     def is_blank(self) -> bool:
-        """Whether its files hold nothing at all, or only what is there before the first transaction."""
-        return self._is_void or (_size(self.path) == 0 and _size(f"{self.path}-wal") == 0)
+        """Whether there is nothing in it: what a kill leaves of making it, or of removing it, the database first."""
+        return self._is_void or not os.path.exists(self.path) or _size(self.path) == _size(f"{self.path}-wal") == 0
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""

@@ -19,7 +19,7 @@ from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tup
 from . import _dead
 from ._errors import NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, clear_remains, lease_path, new_owner, owners_in, segment_path
+from ._lease import Lease, lease_path, new_owner, owners_in, segment_path
 from ._log import recovered, warn
 from ._record import EVENT, Record
 from ._segment import MEMORY, Batch, Segment
@@ -285,7 +285,6 @@ class Spool:
             return 0  # alive
         orphan = _Owned(lease)
         self._orphans[owner] = orphan
-        clear_remains(self.folder, owner)
         # Listed again: it may have finished and removed files between our look and its death.
         for path in owners_in(self.folder).get(owner, []):
             segment = Segment(path, self._durability)
@@ -297,7 +296,7 @@ class Spool:
                 self._leave(owner, orphan)
                 return 0
             except SpoolError as error:
-                if segment.is_blank():  # its owner died while creating it
+                if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
                 else:
                     warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
