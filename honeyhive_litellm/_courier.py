@@ -164,6 +164,7 @@ class Courier:
             self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row not in seen.found))
             self._on_found(seen.found)
         if seen.trouble is None or classify(seen.trouble, 1) is not Verdict.RETRY:
+            self._is_marked = False  # to be marked anew: an heir must not look before the next attempt can be seen
             return None  # all is known, or this key may not read: what is left is sent again
         self._note_failure()
         self._failed_look_ups += self._alone > 0
