@@ -19,6 +19,9 @@ from ._errors import SpoolError
 from ._sqlite import private_file
 
 SUFFIX = ".lease"
+STATE_SUFFIX = ".state"
+"""Where an owner tells how it stands: see `_published`."""
+
 SEGMENT_SUFFIX = ".spool"
 _SEGMENT_NAME = re.compile(r"(?P<owner>.+)-(?P<number>\d{6,})\.spool")
 
@@ -72,6 +75,10 @@ def lease_path(folder: Path, owner: str) -> Path:
     return folder / f"{owner}{SUFFIX}"
 
 
+def state_path(folder: Path, owner: str) -> Path:
+    return folder / f"{owner}{STATE_SUFFIX}"
+
+
 def segment_path(folder: Path, owner: str, number: int) -> Path:
     return folder / f"{owner}-{number:06d}{SEGMENT_SUFFIX}"
 
@@ -80,8 +87,9 @@ def owners_in(folder: Path) -> Dict[str, List[Path]]:
     """Every owner that left a file in `folder`, with its segments oldest first. Raises OSError."""
     owners: Dict[str, List[Path]] = {}
     for entry in os.scandir(folder):
-        if entry.name.endswith(SUFFIX):
-            owners.setdefault(entry.name[: -len(SUFFIX)], [])
+        stem, suffix = os.path.splitext(entry.name)
+        if suffix in (SUFFIX, STATE_SUFFIX):
+            owners.setdefault(stem, [])
             continue
         match = _SEGMENT_NAME.fullmatch(entry.name)
         if match:
