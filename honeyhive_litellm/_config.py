@@ -182,6 +182,7 @@ class Settings:
     capture_raw_request: bool = False
     custom_attributes: Optional[Mapping[str, Any]] = None
     debug: bool = False
+    flush: bool = True
     spool_path: Path = _PER_PROJECT
     durability: str = "process"
     capture_in_flight: bool = True
@@ -272,6 +273,7 @@ OPTIONS: Tuple[Option, ...] = (
     _row("capture_raw_request", _flag, "record the request as the provider gets it", "HONEYHIVE_CAPTURE_RAW"),
     _row("custom_attributes", _attributes, "metadata for every event; a JSON object in the variable"),
     _row("debug", _flag, "print a line for every event traced"),
+    _row("flush", _flag, "deliver; without, only write the spool, for `honeyhive-litellm drain` to deliver"),
     _row("spool_path", _folder, "folder of undelivered events; one per project in the state folder by default"),
     _row("durability", _durability, "what an event survives: a kill (`process`) or a power cut too (`power`)"),
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),

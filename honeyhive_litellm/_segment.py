@@ -21,6 +21,7 @@ from ._errors import NewerFormatError, SpoolError
 from ._record import START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
 from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
+from ._stats import Totals
 
 MEMORY = ":memory:"
 """The path of a segment that has no file: the last resort while nothing can be written."""
@@ -100,6 +101,13 @@ class Segment:
     def pending(self) -> int:
         """Committed events that are not settled yet."""
         return self.events - self._spans.settled_events()
+
+    def totals(self) -> Totals:
+        """What became of the events in here, up to now."""
+        settled = self._spans.settled()
+        dead, damaged = sum(span.dead for span in settled), sum(span.damaged for span in settled)
+        delivered = sum(span.events for span in settled) - dead - damaged
+        return Totals(self.events, delivered, dead, {"damaged": damaged} if damaged else {})
 
     @property
     def is_open(self) -> bool:
@@ -227,6 +235,16 @@ class Segment:
         self._each_file(lambda path: os.replace(path, folder / os.path.basename(path)))
         await self.close()
 
+    async def rename(self, path: Path) -> None:
+        """Close, and give the file another name. Raises SpoolError, and then it has its old one."""
+        await self.close()
+        if _exists(f"{self.path}-wal"):
+            raise SpoolError(f"{self.path} could not be closed in full")  # the name alone must not move
+        try:
+            os.rename(self.path, path)
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+
     def _each_file(self, action: Callable[[str], None]) -> None:
         if self.path == MEMORY:
             return
@@ -302,7 +320,7 @@ class Segment:
         border = right[0].seq - 1
         halves = (
             batch._replace(hi=border, rows=left, events=batch.events - len(right)),
-            batch._replace(lo=border + 1, rows=right, events=len(right)),
+            batch._replace(lo=border + 1, rows=right, events=len(right), damaged=0),
         )
         spans = [Span(half.lo, half.hi, SENDING, half.events, time.time()) for half in halves]
         return halves, self._spans.replace((batch.lo, batch.hi), spans)
@@ -315,9 +333,10 @@ class Segment:
         """`batch` was certainly not stored; it stays its holder's to send."""
         await self.write(self._spans.replace((batch.lo, batch.hi), []))
 
-    async def settle(self, batch: Batch) -> None:
-        """Nothing is left to do for `batch`: delivered, or gone to where its loss is told."""
-        await self.write(self._spans.mark(Span(batch.lo, batch.hi, SETTLED, batch.events, time.time())))
+    async def settle(self, batch: Batch, dead: int = 0) -> None:
+        """Nothing is left to do for `batch`: `dead` of its events are dead letters, what could be read is delivered."""
+        span = Span(batch.lo, batch.hi, SETTLED, batch.events, time.time(), dead, batch.damaged)
+        await self.write(self._spans.mark(span))
 
     async def write(self, change: Change) -> None:
         """Write a change of the spans. They are right in memory even if the disk refuses, at worst sent again."""
@@ -389,6 +408,10 @@ def _how_many(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:
         if count and total > max_bytes:
             return count
     return len(sizes)
+
+
+def _exists(path: str) -> bool:
+    return os.path.lexists(path)
 
 
 def _size(path: Union[Path, str]) -> int:

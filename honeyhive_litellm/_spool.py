@@ -19,11 +19,13 @@ from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tup
 from . import _dead
 from ._errors import NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, lease_path, new_owner, owners_in, segment_path
+from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state_path
+from ._ledger import Ledger
 from ._log import recovered, warn
+from ._published import LOST, last_seen, published_by, withdraw
 from ._record import EVENT, Record
 from ._segment import MEMORY, Batch, Segment
-from ._stats import Counters
+from ._stats import Counters, Totals
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 """A segment this big is sealed."""
@@ -64,6 +66,9 @@ class Spool:
         self._left_alone: Set[str] = set()
         self._active: Optional[Segment] = None
         self._sending: Dict[Segment, int] = {}
+        self._ledger = Ledger(folder)
+        self._unspooled = Totals()
+        self._ending: Dict[Segment, str] = {}
         self._retry_disk_at = 0.0
         self._orphans_turn = False
 
@@ -97,7 +102,7 @@ class Spool:
                 self._close_starts(records, segment)
                 await self._bound()
                 return
-        self._counters.drop("spool", events)
+        self._counters.lose("spool", events)
 
     def _close_starts(self, records: Sequence[Record], home: Segment) -> None:
         """A start in an older segment is closed by its event in this one."""
@@ -152,7 +157,7 @@ class Spool:
         if self._own.lease is None:
             raise SpoolError(f"{path} is held by another process")
 
-    async def _seal(self, old: Segment, fresh: Segment) -> None:
+    async def _seal(self, old: Segment, fresh: Optional[Segment]) -> None:
         """Nothing more goes into `old`. Calls still in flight take their start records along.
 
         So that whoever adopts these files has to read the newest one alone to learn which calls never ended.
@@ -160,7 +165,7 @@ class Spool:
         try:
             starts = [await old.start_of(seq) for seq in old.open_starts.values()]
             carried = [start for start in starts if start is not None]
-            if carried:
+            if carried and fresh is not None:
                 await fresh.append(carried)
             old.open_starts.clear()
             await old.seal()
@@ -180,7 +185,40 @@ class Spool:
                 warn(reason, "honeyhive: the spool is full (%s), its oldest events are dropped", reason)
                 self._counters.drop(reason, oldest.pending - self._sending.get(oldest, 0))
                 size -= oldest.size
-                await self._discard(oldest)
+                await self._discard(oldest, reason)
+
+    # ---- handing over
+
+    async def seal_active(self) -> None:
+        """Let the next record begin a new segment, so that all events up to now can be handed over."""
+        active = self._active
+        if active is None or active.path == MEMORY or not active.events:
+            return
+        fresh = await self._begin() if active.open_starts else None
+        if fresh is not None:
+            if fresh.path == MEMORY:
+                await fresh.discard()
+                return
+            self._own.segments.append(fresh)
+        self._active = fresh
+        await self._seal(active, fresh)
+
+    async def hand_over(self) -> None:
+        """Give all segments that are full or sealed to whoever delivers: they get the name of an owner that is dead.
+
+        A crash in between leaves them under one name or the other, and either way they are adopted.
+        """
+        for segment in list(self._own.segments):
+            if segment is not self._active and segment.path != MEMORY and not segment.open_starts:
+                try:
+                    if not segment.sealed:
+                        await segment.open()
+                        await segment.seal()
+                    await segment.rename(segment_path(self.folder, new_owner(), 1))
+                except SpoolError as error:
+                    warn("hand over", "honeyhive: a spool segment could not be handed over: %s", error)
+                else:
+                    self._forget(segment)
 
     # ---- delivering
 
@@ -190,7 +228,7 @@ class Spool:
         self._orphans_turn = not self._orphans_turn
         for segments in reversed(turns) if self._orphans_turn else turns:
             for segment in list(segments):
-                if segment.pending > self._sending.get(segment, 0):
+                if segment not in self._ending and segment.pending > self._sending.get(segment, 0):
                     batch = await self._batch_of(segment)
                     if batch is not None:
                         return batch
@@ -225,13 +263,16 @@ class Spool:
         await self._note(batch.segment.write(change))
         return halves
 
-    async def settle(self, batch: Batch) -> None:
-        """`batch` needs nothing more."""
+    async def settle(self, batch: Batch, dead: int = 0) -> None:
+        """`batch` needs nothing more: `dead` of its events are dead letters, what could be read is delivered."""
         segment = batch.segment
         left = self._sending.pop(segment, 0) - batch.events
         if left > 0:
             self._sending[segment] = left
-        await self._note(segment.settle(batch))
+        if segment in self._ending:
+            await self._correct(batch, dead)
+            return
+        await self._note(segment.settle(batch, dead))
         await self._discard_if_done(segment)
 
     async def _note(self, writing: Awaitable[None]) -> None:
@@ -249,7 +290,7 @@ class Spool:
             warn("bury", "honeyhive: dead letters cannot be written, the events stay in the spool: %s", error)
             return False
         self._counters.bury(len(batch.rows))
-        await self.settle(batch)
+        await self.settle(batch, dead=len(batch.rows))
         return True
 
     # ---- adopting
@@ -286,7 +327,9 @@ class Spool:
         orphan = _Owned(lease)
         self._orphans[owner] = orphan
         # Listed again: it may have finished and removed files between our look and its death.
-        for path in owners_in(self.folder).get(owner, []):
+        paths = owners_in(self.folder).get(owner, [])
+        seen = last_seen(self.folder, owner, paths)
+        for path in paths:
             segment = Segment(path, self._durability)
             orphan.segments.append(segment)
             try:
@@ -301,7 +344,8 @@ class Spool:
                 else:
                     warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
                     await self._quarantine(segment)
-        await self._report_interrupted(orphan)
+        await self._report_interrupted(orphan, seen)
+        await self._inherit_unspooled(owner)
         events = sum(segment.pending for segment in orphan.segments)
         self._counters.adopt(events)
         for index, segment in enumerate(list(orphan.segments)):
@@ -317,17 +361,91 @@ class Spool:
             orphan.lease.release(remove=False)
         del self._orphans[owner]
 
-    async def _report_interrupted(self, orphan: _Owned) -> None:
-        """Give every call that its process took along into death its event, in the segment where it began."""
+    async def _report_interrupted(self, orphan: _Owned, seen: Optional[float]) -> None:
+        """Give every call that its process took along into death its event, in the segment where it began.
+
+        `seen` is the Unix time in seconds at which the process was known to live.
+        """
         finished = {id_ for segment in orphan.segments for id_ in segment.strays}
-        for segment in orphan.segments:
+        # Newest first: of a start that was just being carried over there are two.
+        for segment in reversed(orphan.segments):
             seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in finished]
+            finished.update(segment.open_starts)
             starts = [await segment.start_of(seq) for seq in seqs]
-            events = [interrupted(start) for start in starts if start is not None]
+            events = [interrupted(start, seen) for start in starts if start is not None]
             if events:
                 await segment.append(events)
             segment.open_starts.clear()
             segment.strays.clear()
+
+    # ---- the numbers
+
+    def standing(self) -> Tuple[Totals, Dict[str, Totals]]:
+        """What became of the events that are in no file, and of those of each segment file in hand."""
+        unspooled = self._unspooled.plus(self._counters.lost())
+        files = {}
+        for segment in self.segments():
+            if segment in self._ending:
+                continue
+            if isinstance(segment.path, Path):
+                files[segment.path.name] = segment.totals()
+            else:
+                unspooled = unspooled.plus(segment.totals())
+        return unspooled, files
+
+    def hold_lease(self) -> bool:
+        """Take this process's lease, if there is a folder to take it in; whether it is held."""
+        try:
+            if self.folder.is_dir():
+                self._take_own_lease()
+                return True
+        except (SpoolError, OSError):
+            pass  # writing will tell
+        return False
+
+    async def _close_account(self, segment: Segment, reason: str) -> None:
+        """Write down what became of the events of a segment that is about to go; what is pending, as dropped."""
+        totals = segment.totals().giving_up(reason)
+        if totals.accepted and isinstance(segment.path, Path):
+            try:
+                await self._ledger.close_account(segment.path.name, totals)
+            except SpoolError as error:
+                warn("ledger", "honeyhive: the totals of a spool segment cannot be written down: %s", error)
+            else:
+                return
+        self._unspooled = self._unspooled.plus(totals)
+
+    async def _correct(self, batch: Batch, dead: int) -> None:
+        """`batch` was on its way when its segment was given up, and made it after all."""
+        segment = batch.segment
+        made_it = Totals(0, batch.events - dead - batch.damaged, dead, {"damaged": batch.damaged})
+        made_it = made_it.plus(Totals(dropped={self._ending[segment]: -batch.events}))
+        if segment not in self._sending:
+            del self._ending[segment]
+        if isinstance(segment.path, Path):
+            try:
+                await self._ledger.correct(made_it)
+            except SpoolError:
+                pass  # the folder is in trouble, which has been told
+            else:
+                return
+        self._unspooled = self._unspooled.plus(made_it)
+
+    async def _inherit_unspooled(self, owner: str) -> None:
+        """What a dead owner had in memory alone is lost, and counted as such."""
+        published = published_by(self.folder, owner)
+        await self._withdraw(owner, Totals() if published is None else published.unspooled)
+
+    async def _withdraw(self, owner: str, unspooled: Totals) -> None:
+        """Remove what `owner` published; of the events that are in no file those are lost that are pending."""
+        try:
+            if unspooled.accepted:
+                name = state_path(self.folder, owner).name
+                await self._ledger.close_account(name, unspooled.giving_up(LOST))
+        except SpoolError:
+            pass  # it stays for the next process that looks
+        else:
+            withdraw(self.folder, owner)
 
     # ---- the end of a segment
 
@@ -338,15 +456,31 @@ class Spool:
             self._let_go_if_empty()
         return done
 
-    async def _discard(self, segment: Segment) -> None:
+    async def _discard(self, segment: Segment, reason: str = "") -> None:
+        """Remove a segment. Events that are still in it are dropped for `reason`."""
+        if await self._end(segment, reason):
+            await segment.discard()
+
+    async def _end(self, segment: Segment, reason: str) -> bool:
+        """Close the segment's account and take it out of hand; False if that is being done already."""
+        if segment in self._ending or segment not in self.segments():
+            return False
+        if segment is self._active:
+            self._active = None
+        self._ending[segment] = reason
+        # It stays in hand meanwhile, so that nobody lets its lease go.
+        await self._close_account(segment, reason)
         self._forget(segment)
-        await segment.discard()
+        if segment not in self._sending:
+            del self._ending[segment]
+        return True
 
     async def _quarantine(self, segment: Segment) -> None:
         """Move a file that cannot be read out of the way; its events are lost to us, and counted as such."""
-        self._counters.drop("damaged", segment.pending - self._sending.get(segment, 0))
-        self._forget(segment)
-        await segment.move_to(self.folder / _QUARANTINE)
+        lost = segment.pending - self._sending.get(segment, 0)
+        if await self._end(segment, "damaged"):
+            self._counters.drop("damaged", lost)
+            await segment.move_to(self.folder / _QUARANTINE)
         self._let_go_if_empty()
 
     def _forget(self, segment: Segment) -> None:
@@ -368,6 +502,7 @@ class Spool:
         for segment in list(self.segments()):
             if not await self._discard_if_done(segment):
                 await segment.close()
+        await self._withdraw(self.owner, self.standing()[0])
         for owned in (self._own, *self._orphans.values()):
             if owned.lease is not None:
                 owned.lease.release(remove=not any(s.path != MEMORY for s in owned.segments))

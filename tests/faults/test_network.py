@@ -16,7 +16,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Tuple
 import pytest
 
 from honeyhive_litellm import Settings
-from honeyhive_litellm._dead import DeadLetter, letters
+from honeyhive_litellm._dead import DeadLetter, body_of, letters
 from honeyhive_litellm._delivery import BackOff
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm._record import Record
@@ -162,7 +162,7 @@ async def test_a_passing_fault_costs_and_doubles_nothing(tmp_path: Path, name: s
             assert_all_arrived(rig, collector, 300)
             assert rig.stats.last_error is None
         assert len(collector.sessions) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
 async def test_a_server_that_shows_events_late_gets_none_twice(tmp_path: Path) -> None:
@@ -418,9 +418,9 @@ async def test_a_poisoned_event_among_good_ones_is_the_only_dead_letter(tmp_path
         async with delivering(tmp_path, collector, 100) as rig:
             await rig.settled()
             (letter,) = assert_all_arrived(rig, collector, 100, dead=(poison.id,))
-    assert (letter.status, letter.body) == (status, poison.body)
+    assert (letter.status, body_of(tmp_path, letter.id)) == (status, poison.body)
     assert letter.reason == '{"message":"inputs.n is no number","success":false}'
-    assert [path.name for path in tmp_path.iterdir()] == ["dead.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead.db", "ledger.db"]
 
 
 async def test_what_a_refusal_repeats_of_the_input_is_in_the_dead_letter_alone(
@@ -520,7 +520,7 @@ async def test_one_event_that_is_always_hit_holds_up_nobody_and_ends_as_a_dead_l
             await rig.until(lambda: rig.stats.delivered == 99, 20)
             made = await feed_until(rig, 100, lambda: rig.stats.dead == 1)
             (letter,) = assert_all_arrived(rig, collector, 100 + made, dead=(poison.id,))
-    assert (letter.status, letter.body) == (status, poison.body)
+    assert (letter.status, body_of(tmp_path, letter.id)) == (status, poison.body)
     assert letter.reason
     assert "DROP TABLE" not in caplog.text
 

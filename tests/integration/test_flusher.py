@@ -30,7 +30,7 @@ async def test_events_go_out_in_batches_and_the_spool_is_empty_afterwards(tmp_pa
         posts = [r for r in collector.requests if r.path == "/v1/events/batch"]
         assert len(posts) == 3
         assert rig.counters.snapshot().delivered == 250
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
 async def test_a_session_is_ensured_once_and_before_its_events(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 
 from honeyhive_litellm import _spool
-from honeyhive_litellm._dead import letters
+from honeyhive_litellm._dead import body_of, letters
 from honeyhive_litellm._record import EVENT, START, Record
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
@@ -39,7 +40,7 @@ async def delivered(spool: Spool) -> List[str]:
 
 
 def names(folder: Path) -> List[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != "ledger.db")
 
 
 async def dies(spool: Spool) -> None:
@@ -123,12 +124,13 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     for row in batch.rows:
         bodies[row.id] = json.loads(row.body)
     assert set(bodies) == {"done", "lost"}
-    assert bodies["lost"]["metadata"] == {
-        "status": "interrupted",
-        "model": "gpt-4o",
-        "success": False,
-        "error_class": "Interrupted",
-    }
+    metadata = bodies["lost"]["metadata"]
+    assert (metadata["status"], metadata["success"], metadata["error_class"]) == ("interrupted", False, "Interrupted")
+    assert metadata["model"] == "gpt-4o"
+    # Seen last when it wrote last.
+    assert metadata["last_seen"].endswith("+00:00")
+    assert abs(bodies["lost"]["end_time"] / 1000 - time.time()) < 60
+    assert bodies["lost"]["duration"] == metadata["duration_ms"] == round(bodies["lost"]["end_time"] - 1.0, 3)
     assert bodies["lost"]["inputs"] == {"q": "?"}
     assert bodies["lost"]["error"].startswith("Interrupted: ")
     await heir.settle(batch)
@@ -207,7 +209,7 @@ async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_
     assert await spool.bury(batch, 400, "missing inputs")
     (letter,) = letters(tmp_path)
     assert (letter.id, letter.status, letter.reason) == ("poison", 400, "missing inputs")
-    assert json.loads(letter.body)["event_id"] == "poison"
+    assert json.loads(body_of(tmp_path, "poison") or b"")["event_id"] == "poison"
     assert counters.snapshot().dead == 1
     await spool.close()
     assert names(tmp_path) == ["dead.db"]

@@ -28,11 +28,24 @@ FLOORS: List[List[str]] = [
         "_delivery",
         "_interrupted",
     ],
-    ["_intake", "_sqlite", "_lease", "_segment", "_dead", "_spool", "_late", "_transport", "_recorder"],
-    ["_ingestion", "_road", "_courier", "_flusher"],
-    ["_runtime"],
+    [
+        "_intake",
+        "_sqlite",
+        "_lease",
+        "_segment",
+        "_ledger",
+        "_published",
+        "_dead",
+        "_spool",
+        "_publisher",
+        "_late",
+        "_transport",
+        "_recorder",
+    ],
+    ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
+    ["_runtime", "_drain"],
     ["_callback"],
-    ["collector", "testing", "cli", "__main__", "__init__"],
+    ["collector", "testing", "_cli_common", "_cli_dead", "_cli_spool", "cli", "__main__", "__init__"],
 ]
 PURE = {"asyncio", "sqlite3", "aiosqlite", "aiohttp", "litellm", "socket", "threading"}
 
