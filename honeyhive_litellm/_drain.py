@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Optional
 
+from ._capacity import Limits
 from ._config import Settings
 from ._flusher import Flusher
 from ._ingestion import Ingestion
@@ -42,9 +43,8 @@ class Drain:
     async def run(self) -> Stats:
         """Deliver; the numbers of what was taken over. What could not be delivered in time stays in the spool."""
         settings = self._settings
-        spool = Spool(
-            settings.spool_path, self._counters, durability=settings.durability, max_bytes=settings.spool_max_bytes
-        )
+        limits = Limits.of(settings)
+        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
         transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         ingestion = Ingestion(transport, settings)
         flusher = Flusher(spool, ingestion, self._counters, settings, lambda rows: None)

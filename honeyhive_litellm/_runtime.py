@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
 from . import _log
+from ._capacity import Limits
 from ._config import Settings
 from ._errors import SpoolError
 from ._flusher import Flusher
@@ -25,6 +26,7 @@ from ._ingestion import Ingestion
 from ._intake import Intake
 from ._late import LateWriter
 from ._log import announce, warn
+from ._losses import Losses
 from ._publisher import Publisher
 from ._record import EVENT, Record, Row
 from ._recorder import HOLD_S, Host, Recorder
@@ -237,9 +239,8 @@ class Runtime:
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
-        spool = Spool(
-            settings.spool_path, self._counters, durability=settings.durability, max_bytes=settings.spool_max_bytes
-        )
+        limits = Limits.of(settings)
+        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
         transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         ingestion = Ingestion(transport, settings)
         flusher = Flusher(spool, ingestion, self._counters, settings, self._announce_delivered)
@@ -309,11 +310,15 @@ class Runtime:
 
     async def _keep_up(self, parts: _Parts) -> None:
         """Take in what dead processes left, and write the outcomes that LiteLLM does not tell of."""
-        publisher = Publisher(parts.spool, flushes=self.settings.flush)
+        publisher, losses = Publisher(parts.spool, flushes=self.settings.flush), Losses(self.settings)
         next_look = next_hand_over = 0.0
         while True:
             self.recorder.sweep()
+            await uninterrupted(parts.spool.look_after())
             publisher.tell(self.stats())
+            report = losses.report(self.stats())
+            if report is not None:
+                self._put(report)
             if not self.settings.flush:
                 self._looked.set()
                 if time.monotonic() >= next_hand_over:

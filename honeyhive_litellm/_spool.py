@@ -12,26 +12,24 @@ process.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from pathlib import Path
 from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from . import _dead
-from ._errors import NewerFormatError, SpoolError
+from ._capacity import MEMORY_BYTES, Ceiling, Limits
+from ._errors import LockedError, NewerFormatError, SpoolError
 from ._interrupted import interrupted
 from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state_path
 from ._ledger import Ledger
 from ._log import recovered, warn
 from ._published import LOST, last_seen, published_by, withdraw
 from ._record import EVENT, Record
+from ._salvage import events_of, lost_commits, salvage
 from ._segment import MEMORY, Batch, Segment
 from ._stats import Counters, Totals
-
-SEGMENT_BYTES = 32 * 1024 * 1024
-"""A segment this big is sealed."""
-
-MEMORY_BYTES = 64 * 1024 * 1024
-"""How much is kept in memory while nothing can be written; beyond it the newest are dropped and counted."""
 
 BATCH_EVENTS = 100
 BATCH_BYTES = 4 * 1024 * 1024
@@ -53,14 +51,15 @@ class _Owned:
 class Spool:
     """All of it lives on the runtime's loop: nothing here is thread-safe, and nothing needs to be."""
 
-    def __init__(self, folder: Path, counters: Counters, *, durability: str, max_bytes: int) -> None:
+    def __init__(self, folder: Path, counters: Counters, *, durability: str, limits: Limits) -> None:
         self.folder = folder
         self.owner = new_owner()
         self.next_number = 1
         self.has_seen_all = False
         self._counters = counters
         self._durability = durability
-        self._max_bytes = max_bytes
+        self._limits = limits
+        self._ceiling = Ceiling(limits)
         self._own = _Owned()
         self._orphans: Dict[str, _Owned] = {}
         self._left_alone: Set[str] = set()
@@ -86,7 +85,10 @@ class Spool:
 
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
-        events = sum(1 for record in records if record.kind == EVENT)
+        events = events_of(records)
+        if self._limits.drops_newest and self._disk_bytes() >= self._ceiling.bytes:
+            self._refuse(records, self._ceiling.reason)
+            return
         for _attempt in ("the active segment", "a fresh one", "one in memory"):
             segment = await self._writable()
             try:
@@ -102,7 +104,16 @@ class Spool:
                 self._close_starts(records, segment)
                 await self._bound()
                 return
-        self._counters.lose("spool", events)
+        self._refuse(records, "spool")
+
+    def _refuse(self, records: Sequence[Record], reason: str) -> None:
+        """Drop what is not to be written or cannot be."""
+        warn(reason, "honeyhive: the spool takes nothing more (%s), events are dropped", reason)
+        self._counters.lose(reason, events_of(records))
+        for segment in self._own.segments:
+            for record in records:
+                if record.kind == EVENT:
+                    segment.open_starts.pop(record.id, None)
 
     def _close_starts(self, records: Sequence[Record], home: Segment) -> None:
         """A start in an older segment is closed by its event in this one."""
@@ -117,7 +128,8 @@ class Spool:
         active = self._active
         if active is not None:
             on_disk = active.path != MEMORY
-            if active.size < SEGMENT_BYTES and (on_disk or time.monotonic() < self._retry_disk_at):
+            is_full = active.size >= self._limits.segment_bytes or self._limits.is_worn(time.time() - active.begun_at)
+            if not is_full and (on_disk or time.monotonic() < self._retry_disk_at):
                 return active
         fresh = await self._begin()
         self._active = fresh
@@ -176,16 +188,56 @@ class Spool:
 
     async def _bound(self) -> None:
         """Keep within the limits of disk and memory: the oldest segment but the active one goes, and is counted."""
-        for reason, limit, in_memory in (("capacity", self._max_bytes, False), ("memory", MEMORY_BYTES, True)):
+        on_disk, in_memory_only = (self._ceiling.reason, self._ceiling.bytes, False), ("memory", MEMORY_BYTES, True)
+        for reason, limit, in_memory in (on_disk, in_memory_only):
             segments = [s for s in self.segments() if (s.path == MEMORY) is in_memory]
             size = sum(s.size for s in segments)
             for oldest in segments:
-                if size <= limit or oldest is self._active:
+                if size <= limit or oldest is self._active or (self._limits.drops_newest and not in_memory):
                     break
                 warn(reason, "honeyhive: the spool is full (%s), its oldest events are dropped", reason)
                 self._counters.drop(reason, oldest.pending - self._sending.get(oldest, 0))
                 size -= oldest.size
                 await self._discard(oldest, reason)
+
+    def _disk_bytes(self) -> int:
+        return sum(segment.size for segment in self.segments() if segment.path != MEMORY)
+
+    async def look_after(self) -> None:
+        """What has to be looked at from time to time: space, age, and whether the files are still there."""
+        try:
+            free: Optional[int] = shutil.disk_usage(self.folder).free
+        except OSError:
+            free = None
+        self._ceiling.look(self._disk_bytes(), free)
+        for segment in list(self.segments()):
+            if segment.has_vanished():
+                await self._carry_over(segment)
+                continue
+            waiting = segment.pending - self._sending.get(segment, 0)
+            if waiting and self._limits.is_over_age(time.time() - segment.written_at):
+                warn("age", "honeyhive: events older than spool_max_age are dropped")
+                self._counters.drop("age", waiting)
+                await self._discard(segment, "age")
+
+    async def _carry_over(self, segment: Segment) -> None:
+        """Somebody removed the file of a segment in hand. What its connection still reads goes to a fresh one."""
+        warn("vanished", "honeyhive: %s was removed while in use, its events are written anew", segment.path)
+        waiting = segment.pending - self._sending.get(segment, 0)
+        if segment is self._active:
+            self._active = None
+        try:
+            records = await segment.evacuate()
+        except SpoolError:
+            records = []
+        self._forget(segment)
+        if segment not in self._sending:
+            await segment.close()
+        carried = events_of(records)
+        self._counters.drop("damaged", waiting - carried)
+        self._counters.commit(-carried)
+        if records:
+            await self.append(records)
 
     # ---- handing over
 
@@ -238,9 +290,11 @@ class Spool:
         try:
             await segment.open()
             batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
+        except LockedError:
+            return None  # a stranger looks at it; it is tried again
         except SpoolError as error:
             warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
-            await self._quarantine(segment)
+            await self._quarantine(segment, is_counted=True)
             return None
         if batch is not None:
             self._sending[segment] = self._sending.get(segment, 0) + batch.events
@@ -336,14 +390,20 @@ class Spool:
                 await segment.open()
             except NewerFormatError as error:
                 warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
-                self._leave(owner, orphan)
+                self._left_alone.add(owner)
+                await self._leave(owner, orphan)
+                return 0
+            except LockedError:
+                await self._leave(owner, orphan)  # until the next look
                 return 0
             except SpoolError as error:
                 if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
                 else:
                     warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
-                    await self._quarantine(segment)
+                    await self._quarantine(segment, is_counted=False)
+            else:
+                await self._count_lost_end(segment)
         await self._report_interrupted(orphan, seen)
         await self._inherit_unspooled(owner)
         events = sum(segment.pending for segment in orphan.segments)
@@ -354,9 +414,18 @@ class Spool:
         self._let_go_if_empty()
         return events
 
-    def _leave(self, owner: str, orphan: _Owned) -> None:
-        """Keep away from an owner's files from now on."""
-        self._left_alone.add(owner)
+    async def _count_lost_end(self, segment: Segment) -> None:
+        """A damaged write-ahead log ends early, and SQLite is silent about it."""
+        lost = lost_commits(Path(f"{segment.path}-wal"), segment.pages)
+        if lost:
+            warn("damaged", "honeyhive: %s is damaged, %d transactions at its end are lost", segment.path, lost)
+            self._counters.accept(lost)
+            self._counters.lose("damaged", lost)
+
+    async def _leave(self, owner: str, orphan: _Owned) -> None:
+        """Keep away from an owner's files."""
+        for segment in orphan.segments:
+            await segment.close()
         if orphan.lease is not None:
             orphan.lease.release(remove=False)
         del self._orphans[owner]
@@ -460,6 +529,8 @@ class Spool:
         """Remove a segment. Events that are still in it are dropped for `reason`."""
         if await self._end(segment, reason):
             await segment.discard()
+        elif segment not in self.segments():
+            await segment.close()  # its file had vanished
 
     async def _end(self, segment: Segment, reason: str) -> bool:
         """Close the segment's account and take it out of hand; False if that is being done already."""
@@ -475,12 +546,29 @@ class Spool:
             del self._ending[segment]
         return True
 
-    async def _quarantine(self, segment: Segment) -> None:
-        """Move a file that cannot be read out of the way; its events are lost to us, and counted as such."""
-        lost = segment.pending - self._sending.get(segment, 0)
+    async def _quarantine(self, segment: Segment, *, is_counted: bool) -> None:
+        """Move a damaged file out of the way, after what can still be read of it was written anew.
+
+        The rest is lost and counted as such. `is_counted` tells whether its events are among the accepted ones.
+        """
+        if segment in self._ending or not isinstance(segment.path, Path):
+            return
+        waiting = segment.pending - self._sending.get(segment, 0)
+        await segment.close()
+        skip = segment.untouched()
+        saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip)
+        carried = events_of(saved.records)
+        lost = waiting - carried if is_counted else saved.lost
+        segment.events += lost - waiting
+        if not is_counted:
+            self._counters.accept(carried + lost)
+        elif carried:
+            self._counters.commit(-carried)
         if await self._end(segment, "damaged"):
             self._counters.drop("damaged", lost)
             await segment.move_to(self.folder / _QUARANTINE)
+            if saved.records:
+                await self.append(saved.records)
         self._let_go_if_empty()
 
     def _forget(self, segment: Segment) -> None:

@@ -78,6 +78,8 @@ SELECT
 FROM (SELECT * FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq)
 """
 
+READ_ONE = "SELECT kind, id, started_ms, session, crc, body FROM record WHERE seq = ?"
+
 READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import letters
 from honeyhive_litellm._record import EVENT, Record
 from honeyhive_litellm._spool import Spool
@@ -210,7 +211,7 @@ async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_n
         async with running(tmp_path, collector.url, request_timeout=30, lookup_delay=0.5) as rig:
             await rig.take([event(1)])
             await rig.until(lambda: len(collector.events) == 1)
-        heir = Spool(tmp_path, Counters(), durability="process", max_bytes=2**30)
+        heir = Spool(tmp_path, Counters(), durability="process", limits=Limits())
         await heir.adopt()
         batch = await heir.next_batch()
         assert batch is not None

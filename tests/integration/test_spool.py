@@ -9,6 +9,7 @@ from typing import Any, List
 import pytest
 
 from honeyhive_litellm import _spool
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import body_of, letters
 from honeyhive_litellm._record import EVENT, START, Record
 from honeyhive_litellm._spool import Spool
@@ -24,8 +25,8 @@ def start(name: str) -> Record:
     return Record(START, name, 1.0, None, json.dumps(body).encode())
 
 
-def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
-    return Spool(folder, counters, durability="process", max_bytes=max_bytes)
+def spool_in(folder: Path, counters: Counters, **limits: Any) -> Spool:
+    return Spool(folder, counters, durability="process", limits=Limits(**limits))
 
 
 async def delivered(spool: Spool) -> List[str]:
@@ -138,11 +139,8 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     assert names(tmp_path) == []
 
 
-async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=2000)
     await spool.append([start("long")])
     for i in range(10):
         await spool.append([event(f"e{i}", 500)])
@@ -156,11 +154,8 @@ async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_gra
     assert names(tmp_path) == []
 
 
-async def test_a_start_and_its_event_in_different_segments_belong_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 1000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_start_and_its_event_in_different_segments_belong_together(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=1000)
     await spool.append([start("a"), event("big", 2000)])
     await spool.append([event("a")])
     await dies(spool)
@@ -170,11 +165,8 @@ async def test_a_start_and_its_event_in_different_segments_belong_together(
     await heir.close()
 
 
-async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=2000)
     for i in range(40):
         await spool.append([event(f"e{i}", 600)])
     assert sum(1 for segment in spool.segments() if segment.is_open) <= 2
@@ -184,12 +176,9 @@ async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_i
     assert names(tmp_path) == []
 
 
-async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(tmp_path: Path) -> None:
     counters = Counters()
-    spool = spool_in(tmp_path, counters, max_bytes=6000)
+    spool = spool_in(tmp_path, counters, max_bytes=6000, full_segment_bytes=2000)
     counters.accept(20)
     for i in range(20):
         await spool.append([event(f"e{i}", 600)])
