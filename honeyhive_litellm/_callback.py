@@ -10,22 +10,26 @@ What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
 * `log_failure_event`, `async_log_failure_event`: inline, before the caller gets the exception.
 
 For a stream LiteLLM has no inline hook, and nothing tells that it was dropped. Its wrapper keeps the chunks in a
-list, so we look at that list from the moment the wrapper is made.
+list, so we look at that list from the moment the wrapper is made, and at what an async reader gets.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import os
 import threading
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+from litellm.router import Router
 
 from ._config import Settings
 from ._log import warn
+from ._route import Route, call_of
 from ._runtime import Runtime, runtime_for
 
 _CALLBACK_LISTS = (
@@ -59,18 +63,26 @@ class HoneyHiveLogger(CustomLogger):
         self.environment = settings.environment
         self.api_url = settings.api_url
         self._runtime = runtime_for(settings, _LiteLLM())
-        _watch_streams(self._runtime)
+        _watch(self._runtime)
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
         return self._runtime.settings
 
+    def records_in(self, runtime: Runtime) -> bool:
+        """Whether what this logger is told of goes to `runtime`."""
+        return self._runtime is runtime
+
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         _guarded(self._runtime.recorder.begin, kwargs, self)
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.replied, kwargs)
+        # For LiteLLM's debug log this may be the stream's own wrapper, which refers to `kwargs`: a cycle that keeps a
+        # dropped stream alive. The text that would be logged does as well.
+        if isinstance(kwargs.get("original_response"), CustomStreamWrapper):
+            kwargs["original_response"] = repr(kwargs["original_response"])
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
@@ -83,11 +95,16 @@ class HoneyHiveLogger(CustomLogger):
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         _guarded(self._runtime.recorder.fail, kwargs)
+        if self.settings.strict:
+            await self._runtime.committed()
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
-            _guarded(self._runtime.recorder.answered, logging_object.model_call_details, response)
+            details = logging_object.model_call_details
+            _guarded(self._runtime.recorder.answered, details, response)
+            if self.settings.strict:
+                await _kept(self._runtime, details)
 
 
 class _LiteLLM:
@@ -95,6 +112,13 @@ class _LiteLLM:
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         return litellm.stream_chunk_builder(list(chunks))
+
+    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
+        try:
+            amount = litellm.completion_cost(completion_response=response, model=model, call_type=call_type)
+        except Exception:
+            return None  # a model that its price list lacks
+        return float(amount)
 
     def hides_content(self) -> bool:
         return bool(litellm.turn_off_message_logging)
@@ -106,6 +130,12 @@ def _guarded(notice: Callable[..., None], *arguments: Any) -> None:
         notice(*arguments)
     except Exception as error:
         warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
+
+
+async def _kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
+    """Return when the outcome, as far as it was seen, is on disk."""
+    _guarded(runtime.recorder.keep, details, error)
+    await runtime.committed()
 
 
 def install(**options: Any) -> None:
@@ -137,13 +167,16 @@ def _unregister(logger: HoneyHiveLogger) -> None:
             callbacks.remove(logger)
 
 
-def _watch_streams(runtime: Runtime) -> None:
-    """From now on tell `runtime` of every stream that LiteLLM wraps."""
+def _watch(runtime: Runtime) -> None:
+    """From now on tell `runtime` of what LiteLLM has no hooks for: streams, and requests to a Router as a whole."""
     with _lock:
         if runtime in _watched:
             return
         if not _watched:
             CustomStreamWrapper.__init__ = _watched_init(CustomStreamWrapper.__init__)
+            CustomStreamWrapper.__anext__ = _watched_anext(CustomStreamWrapper.__anext__)
+            Router.async_function_with_fallbacks = _watched_async_route(Router.async_function_with_fallbacks)
+            Router.function_with_fallbacks = _watched_route(Router.function_with_fallbacks)
         _watched.append(runtime)
 
 
@@ -151,9 +184,95 @@ def _watched_init(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        details = getattr(self.logging_obj, "model_call_details", None)
-        if details is not None:
-            for runtime in _watched:
-                _guarded(runtime.recorder.streaming, details, self.chunks)
+        for runtime in _watched:
+            _guarded(runtime.recorder.streaming, _details_of(self), self.chunks)
 
     return wrapped
+
+
+def _watched_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    @functools.wraps(read)
+    async def wrapped(self: Any) -> Any:
+        try:
+            chunk = await read(self)
+        except asyncio.CancelledError:
+            for runtime in _watched:
+                _guarded(runtime.recorder.cancelled, _details_of(self))
+            raise
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            for runtime in _watched:
+                if runtime.settings.strict:
+                    await _kept(runtime, _details_of(self), error)
+            raise
+        choices = getattr(chunk, "choices", None)
+        ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
+        if ends or not choices:
+            for runtime in _watched:
+                if ends:
+                    _guarded(runtime.recorder.finished, _details_of(self))
+                if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
+                    await _kept(runtime, _details_of(self))
+        return chunk
+
+    return wrapped
+
+
+def _watched_async_route(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(ask)
+    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, kwargs):
+            return await ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _watched_route(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, kwargs):
+            return ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def _routed(router: Any, arguments: Dict[str, Any]) -> Iterator[None]:
+    """While the Router works on one request, attempts belong to it. Its fallbacks come here again, one level deeper."""
+    if "fallback_depth" in arguments:
+        yield
+        return
+    routes = [(runtime, _begin_route(runtime, router, arguments)) for runtime in _watched if not runtime.is_closed]
+    error: Optional[BaseException] = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for runtime, route in routes:
+            if route is not None:
+                _guarded(runtime.recorder.end_route, route, error, _is_registered(runtime))
+
+
+def _begin_route(runtime: Runtime, router: Any, arguments: Dict[str, Any]) -> Optional[Route]:
+    try:
+        strategy = getattr(router, "routing_strategy", None)
+        call = call_of(arguments.get("model"), arguments)
+        return runtime.recorder.begin_route(
+            call, None if strategy is None else str(getattr(strategy, "value", strategy))
+        )
+    except Exception as error:
+        warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
+        return None
+
+
+def _is_registered(runtime: Runtime) -> bool:
+    """Whether a logger of this runtime is among LiteLLM's callbacks still."""
+    registered = (callback for name in _CALLBACK_LISTS for callback in getattr(litellm, name, None) or ())
+    return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in registered)
+
+
+def _details_of(stream: Any) -> Any:
+    return getattr(stream.logging_obj, "model_call_details", None) or {}

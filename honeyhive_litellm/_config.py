@@ -185,6 +185,7 @@ class Settings:
     spool_path: Path = _PER_PROJECT
     durability: str = "process"
     capture_in_flight: bool = True
+    strict: bool = False
     shutdown_timeout: float = 5.0
     request_timeout: float = 30.0
     lookup_delay: float = 20.0
@@ -274,6 +275,7 @@ OPTIONS: Tuple[Option, ...] = (
     _row("spool_path", _folder, "folder of undelivered events; one per project in the state folder by default"),
     _row("durability", _durability, "what an event survives: a kill (`process`) or a power cut too (`power`)"),
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),
+    _row("strict", _flag, "let an async call return only after its outcome is on disk"),
     _row("shutdown_timeout", _seconds(zero=True), "seconds that exit may take to deliver what is left"),
     _row("request_timeout", _seconds(zero=False), "seconds that one request may take"),
     _row(

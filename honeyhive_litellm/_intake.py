@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Callable, Deque, List, Optional
+from typing import Callable, Deque, List, Optional, Tuple
 
 from ._record import Record
 
@@ -28,6 +28,8 @@ class Intake:
         self._bytes = 0
         self._lock = threading.Lock()
         self._wake: Optional[Callable[[], None]] = None
+        self._put = self._taken = self._committed = 0
+        self._waiting: Deque[Tuple[int, Callable[[], None]]] = deque()
         self.is_closed = False
 
     def put(self, record: Record) -> bool:
@@ -36,6 +38,7 @@ class Intake:
             if self.is_closed or self._bytes > MAX_BYTES:
                 return False
             self._bytes += len(record.body)
+            self._put += 1
             self._records.append(record)
             wake, self._wake = self._wake, None
         if wake is not None:
@@ -65,4 +68,23 @@ class Intake:
                 size += len(record.body)
                 group.append(record)
             self._bytes -= size
+            self._taken += len(group)
         return group
+
+    def committed(self) -> None:
+        """All that was taken so far is committed, or given up and counted."""
+        ready = []
+        with self._lock:
+            self._committed = self._taken
+            while self._waiting and self._waiting[0][0] <= self._committed:
+                ready.append(self._waiting.popleft()[1])
+        for tell in ready:
+            tell()
+
+    def when_committed(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called, on the writer's thread, once all that was put so far is committed."""
+        with self._lock:
+            if self._committed < self._put:
+                self._waiting.append((self._put, tell))
+                return
+        tell()

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 START = 0
-"""A call began: the event as far as it was known then. Worth nothing once its event follows."""
+"""A call began: the event as far as it was known then. Worth nothing once its event follows.
+
+A strict call has a second one that knows the outcome, so that a kill before the final event loses no answer.
+"""
+
+IN_FLIGHT = "in_flight"
+"""The `metadata.status` of a start that knows no outcome; no event has it."""
 
 EVENT = 1
 """The finished v1 event, as it goes onto the wire."""

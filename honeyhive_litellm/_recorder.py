@@ -13,18 +13,22 @@ cancelled, the stream dropped - the token goes with them and its weak reference 
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
+from ._attempt import Attempt, Token
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, join, members, session_id
-from ._mapping import Outcome, Request, map_failure, map_request, map_success
-from ._record import EVENT, START, Record
+from ._mapping import Outcome, map_failure, map_request, map_success
+from ._record import EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean, clean_text
+from ._route import Route
 
 HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
@@ -38,57 +42,11 @@ class Host(Protocol):
     def assemble(self, chunks: Sequence[Any]) -> object:
         """A response, made of a stream's chunks."""
 
+    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
+        """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
+
     def hides_content(self) -> bool:
         """Whether LiteLLM's own switch says that no message may be logged."""
-
-
-class Token(str):
-    """The event's id, as LiteLLM's other loggers may see it among the call's details: a plain string to them."""
-
-    __slots__ = ("__weakref__",)
-
-    def __deepcopy__(self, memo: object) -> str:
-        return str(self)
-
-    def __reduce__(self) -> Any:
-        return str, (str(self),)
-
-
-class _Attempt:
-    """One attempt at a call, from its start until its event is written."""
-
-    __slots__ = (
-        "chunks",
-        "event_id",
-        "head",
-        "held_since",
-        "mark",
-        "metadata",
-        "number",
-        "ref",
-        "replied",
-        "request",
-        "response",
-        "session",
-        "started_ms",
-        "teller",
-    )
-
-    def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
-        self.event_id = id_
-        self.number = number
-        self.request = request
-        self.started_ms = started_ms
-        self.teller: object = None
-        self.session: Optional[str] = None
-        self.head = b""
-        self.metadata = b""
-        self.replied = False
-        self.mark: object = None
-        self.response: object = None
-        self.chunks: Optional[Sequence[Any]] = None
-        self.held_since: Optional[float] = None
-        self.ref: Optional[weakref.ref[Token]] = None
 
 
 class Recorder:
@@ -107,10 +65,12 @@ class Recorder:
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._key = key
         self._created_ms = time.time() * 1000
-        self._open: Dict[str, _Attempt] = {}
+        self._open: Dict[str, Attempt] = {}
         self._writing: Dict[object, None] = {}
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._order = threading.Lock()
+        self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
 
     @property
     def in_flight(self) -> int:
@@ -142,14 +102,23 @@ class Recorder:
         attempt.teller = teller
         if not self._settings.capture_in_flight:
             return
-        body = join(attempt.head, b'"metadata":' + join(attempt.metadata, b'"status":"in_flight"'))
+        self._emit_start(attempt)
+
+    def _emit_start(self, attempt: Attempt) -> None:
+        metadata = join(attempt.metadata, members({"status": IN_FLIGHT}))
+        body = join(attempt.head, attempt.parent, b'"metadata":' + metadata)
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
 
     def replied(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
         attempt = self._open.get(details.get(self._key, ""))
-        if attempt is not None:
-            attempt.replied = attempt.chunks is None and not details.get("stream")
+        if attempt is not None and attempt.chunks is None and not details.get("stream"):
+            attempt.replied = True
+            # After some retries LiteLLM tells of nothing more: then this text, of a success, is all there is.
+            said = details.get("original_response")
+            if isinstance(said, str) and said.startswith("{") and '"error"' not in said[:200]:
+                attempt.answer, attempt.answered_at = said, time.monotonic()
+                attempt.ends()
 
     def answered(self, details: Mapping[str, Any], response: object) -> None:
         """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
@@ -157,12 +126,40 @@ class Recorder:
         if attempt is not None:
             attempt.response = response
             attempt.held_since = time.monotonic()
+            attempt.ends()
 
     def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
         """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
         attempt = self._open.get(details.get(self._key, ""))
-        if attempt is not None:
+        if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
             attempt.chunks = chunks
+
+    def finished(self, details: Mapping[str, Any]) -> None:
+        """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `answered`."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.is_complete = True
+            attempt.ends()
+
+    def cancelled(self, details: Mapping[str, Any]) -> None:
+        """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.cancelled_at = time.monotonic()
+            attempt.cancelled_chunks = len(attempt.chunks or ())
+
+    def keep(self, details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
+        """Emit what was seen of the outcome, for a strict call: a start that knows how the call ended.
+
+        Should the process die before LiteLLM's callback has told the rest, this is the event.
+        """
+        id_ = details.get(self._key, "")
+        with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
+            attempt = self._open.get(id_)
+            if attempt is not None and (error is not None or attempt.has_outcome):
+                outcome = self._held(attempt) if error is None else self._failure(attempt, details, error)
+                body = self._fitted(self._body(attempt, outcome))
+                self._emit(Record(START, id_, attempt.started_ms, attempt.session, body))
 
     def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback tells of a success, once, twice or three times."""
@@ -175,17 +172,17 @@ class Recorder:
         """LiteLLM's callback tells of a failure."""
         attempt = self._claim(details, "failure")
         if attempt is not None:
-            self._write(attempt, lambda: self._failure(attempt, details))
+            self._write(attempt, lambda: self._failure(attempt, details, details.get("exception")))
 
-    def _failure(self, attempt: _Attempt, details: Mapping[str, Any]) -> Outcome:
-        outcome = map_failure(details, details.get("exception"), self._settings, attempt.request.capture_content)
+    def _failure(self, attempt: Attempt, details: Mapping[str, Any], error: object) -> Outcome:
+        outcome = map_failure(details, error, self._settings, attempt.request.capture_content)
         if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
             outcome.outputs = self._assembled(attempt).outputs
         return outcome
 
     # ---- attempts
 
-    def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[_Attempt]:
+    def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[Attempt]:
         """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
         request = map_request(details, self._without_content if self._host.hides_content() else self._settings)
         number = self._attempts.pop(request.call_id, 0) + 1
@@ -196,19 +193,25 @@ class Recorder:
         details[self._key] = token
         if request.skip:
             return None
-        attempt = _Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        route = self._route.get()
+        if route is not None and not route.is_over:
+            route.join(request.metadata)
+            attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
         self._fill_head(attempt)
+        if attempt.route is not None and attempt.route.event is not None:
+            attempt.parent = _parent(attempt.route.id)
         self._open[attempt.event_id] = attempt
         return attempt
 
-    def _fill_head(self, attempt: _Attempt) -> None:
+    def _fill_head(self, attempt: Attempt) -> None:
         """Encode what is known at the start, once for the start record and the event; LiteLLM's dictionaries change."""
         request = attempt.request
         head: Dict[str, object] = {
             "event_id": attempt.event_id,
-            "event_type": "model",
+            "event_type": attempt.kind,
             "source": self._settings.environment,
             "start_time": attempt.started_ms,
         }
@@ -225,14 +228,14 @@ class Recorder:
             "inputs": request.inputs,
         }
         if request.parent_id is not None:
-            content["parent_id"] = session_id(request.parent_id)
+            attempt.parent = _parent(session_id(request.parent_id))
         if request.user_properties:
             content["user_properties"] = request.user_properties
         limit = self._settings.max_field_bytes
         attempt.head = members(head) + b"," + members(_mapping(clean(content, limit)))
         attempt.metadata = members(_mapping(clean(metadata, limit)))
 
-    def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[_Attempt]:
+    def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
         token = details.get(self._key)
         if token is not None:
@@ -248,14 +251,15 @@ class Recorder:
         attempt = self._attempt(details, started_ms)
         return None if attempt is None else self._take(attempt.event_id)
 
-    def _take(self, id_: str) -> Optional[_Attempt]:
+    def _take(self, id_: str) -> Optional[Attempt]:
         """The open attempt, for the first thread that asks for it; that one has to `_write` it.
 
         Until it has, the attempt counts as in flight, so that a `flush` meanwhile does not take it for delivered.
         """
         mark = object()
         self._writing[mark] = None
-        attempt = self._open.pop(id_, None)
+        with self._order:
+            attempt = self._open.pop(id_, None)
         if attempt is None:
             del self._writing[mark]
         else:
@@ -269,6 +273,49 @@ class Recorder:
             error = "Retried: LiteLLM tried again and did not report this error"
             self._write(attempt, lambda: _outcome("failure", error))
 
+    # ---- requests to a Router
+
+    def begin_route(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
+        """A Router is asked: attempts that begin in this context, until `end_route`, are its.
+
+        None if one is at work already: its sync side asks its async side.
+        """
+        around = self._route.get()
+        if around is not None and not around.is_over:
+            return None
+        route = Route(call, strategy, time.time() * 1000)
+        route.before = self._route.set(route)
+        return route
+
+    def end_route(self, route: Route, error: Optional[BaseException], is_told: bool) -> None:
+        """The Router returns or raises. `is_told`: our logger is registered, so that a rejection is to be recorded.
+
+        Only a request with a failed attempt has an event of its own, as their parent; and one that was rejected before
+        any attempt, since LiteLLM tells nobody of that.
+        """
+        route.is_over = True
+        self._route.reset(route.before)
+        if route.event is None and error is not None and route.attempts == 0 and is_told:
+            self._open_route(route)
+        if route.event is not None and self._take(route.id) is not None:
+            keeps_content = route.event.request.capture_content
+            self._write(route.event, lambda: route.outcome(error, keeps_content))
+
+    def _open_route(self, route: Route) -> None:
+        """Begin the event of a request to a Router, unless it has begun."""
+        if route.event is not None:
+            return
+        request = map_request(route.call, self._without_content if self._host.hides_content() else self._settings)
+        event = Attempt(route.id, 1, request, route.started_ms)
+        event.kind = "chain" if route.attempts else "model"
+        request.metadata.pop("router", None)
+        self._fill_head(event)
+        route.event = event
+        if not request.skip:
+            self._open[route.id] = event
+            if self._settings.capture_in_flight:
+                self._emit_start(event)
+
     # ---- what nobody completed
 
     def sweep(self) -> None:
@@ -279,37 +326,60 @@ class Recorder:
                 self._close_held(attempt)
         overdue = time.monotonic() - HOLD_S
         for attempt in list(self._open.values()):
-            if attempt.held_since is None and _is_complete(attempt.chunks):
-                attempt.held_since = time.monotonic()
-            if attempt.held_since is not None and attempt.held_since <= overdue:
+            if attempt.chunks is not None:
+                attempt.look_at_chunks()
+                if attempt.held_since is None and attempt.is_complete:
+                    attempt.held_since = time.monotonic()
+            since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.answered_at
+            if since is not None and since <= overdue:
                 self._close_held(attempt)
 
     def write_held(self) -> None:
         """Write every outcome that was seen inline, without waiting for its callback any longer."""
         self.sweep()
         for attempt in list(self._open.values()):
-            if attempt.response is not None or _is_complete(attempt.chunks):
+            if attempt.chunks is not None:
+                attempt.look_at_chunks()
+            if attempt.has_outcome:
                 self._close_held(attempt)
 
-    def _close_held(self, attempt: _Attempt) -> None:
+    def write_open(self) -> None:
+        """Write what is known of every attempt: the process ends, and nobody will read a stream on."""
+        for attempt in list(self._open.values()):
+            if attempt.chunks is not None or attempt.answer is not None:
+                self._close_held(attempt)
+
+    def _close_held(self, attempt: Attempt) -> None:
         if self._take(attempt.event_id) is not None:
             self._write(attempt, lambda: self._held(attempt))
 
-    def _held(self, attempt: _Attempt) -> Outcome:
-        """What was seen inline."""
-        if attempt.response is not None:
-            return map_success({}, attempt.response, self._settings, attempt.request.capture_content)
-        if attempt.chunks:
-            outcome = self._assembled(attempt)
-            outcome.status = "success" if _is_complete(attempt.chunks) else "abandoned"
+    def _held(self, attempt: Attempt) -> Outcome:
+        """What was seen inline, and what LiteLLM's callback would have told of it."""
+        if attempt.chunks is not None:
+            attempt.look_at_chunks()
+        outcome = self._seen(attempt)
+        outcome.end_ms = attempt.ended_ms
+        return outcome
+
+    def _seen(self, attempt: Attempt) -> Outcome:
+        response = attempt.response
+        if response is None and attempt.answer is not None:
+            response = _read(attempt.answer)
+        if response is not None:
+            call = {"call_type": attempt.request.call_type}
+            outcome = map_success(call, response, self._settings, attempt.request.capture_content)
+            self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
-            return _outcome("abandoned", None)
+            outcome = self._assembled(attempt) if attempt.chunks else _outcome("success", None)
+            if not attempt.is_complete:
+                outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
+            return outcome
         if attempt.number > 1:
             return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
         return _outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _assembled(self, attempt: _Attempt) -> Outcome:
+    def _assembled(self, attempt: Attempt) -> Outcome:
         """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
         chunks = attempt.chunks or ()
         try:
@@ -319,19 +389,35 @@ class Recorder:
         outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
         if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
             outcome.metadata["usage_estimated"] = True
+        self._add_cost(attempt, outcome, response)
         return outcome
+
+    def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
+        metadata, request = outcome.metadata, attempt.request
+        if "estimated_cost" not in metadata and "total_tokens" in metadata:
+            amount = self._host.cost(response, request.call_type, f"{request.provider}/{request.model}")
+            if amount:
+                metadata["estimated_cost"] = amount
+                if "usage_estimated" not in metadata:
+                    metadata["cost"] = amount
 
     # ---- writing
 
-    def _write(self, attempt: _Attempt, tell: Callable[[], Outcome]) -> None:
+    def _write(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
         """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
         try:
-            body = self._fitted(self._body(attempt, tell()))
+            outcome = tell()
+            route = attempt.route
+            if route is not None and outcome.status == "failure" and not route.is_over:
+                route.failed(attempt.request.metadata, outcome)
+                self._open_route(route)
+                attempt.parent = _parent(route.id)
+            body = self._fitted(self._body(attempt, outcome))
             self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
         finally:
             self._writing.pop(attempt.mark, None)
 
-    def _body(self, attempt: _Attempt, outcome: Outcome) -> bytes:
+    def _body(self, attempt: Attempt, outcome: Outcome) -> bytes:
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
         duration_ms = round(end_ms - attempt.started_ms, 3)
         metadata = outcome.metadata
@@ -342,6 +428,7 @@ class Recorder:
         limit = self._settings.max_field_bytes
         return join(
             attempt.head,
+            attempt.parent,
             members(_mapping(clean(tail, limit))),
             b'"metadata":' + join(attempt.metadata, members(_mapping(clean(metadata, limit)))),
         )
@@ -358,13 +445,15 @@ def _outcome(status: str, error: Optional[str]) -> Outcome:
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
 
 
-def _is_complete(chunks: Optional[Sequence[Any]]) -> bool:
-    """Whether the provider said that the stream is finished: one of the last chunks names a reason."""
-    for chunk in reversed(chunks[-3:] if chunks else ()):
-        for choice in getattr(chunk, "choices", None) or ():
-            if getattr(choice, "finish_reason", None):
-                return True
-    return False
+def _parent(id_: str) -> bytes:
+    return members({"parent_id": id_})
+
+
+def _read(answer: str) -> object:
+    try:
+        return decode(answer.encode("utf-8", "replace"))
+    except ValueError:
+        return {}  # no JSON after all; that it was answered stays true
 
 
 def _unix_ms(moment: object) -> Optional[float]:

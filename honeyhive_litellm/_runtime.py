@@ -34,6 +34,9 @@ from ._transport import Transport
 ADOPT_EVERY_S = 5.0
 SWEEP_EVERY_S = 0.5
 
+STRICT_PATIENCE_S = 10.0
+"""How long a strict call waits for a disk that hangs, before it returns all the same."""
+
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM to tell of calls that have just ended."""
 
@@ -135,6 +138,22 @@ class Runtime:
     def is_closed(self) -> bool:
         return self._state is State.CLOSED
 
+    async def committed(self) -> None:
+        """Wait, on any loop, until all that was put in so far is committed. Not for ever: see STRICT_PATIENCE_S."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(done.set_result, None)
+            except RuntimeError:
+                pass  # the caller's loop is closed: nobody waits any more
+
+        self._intake.when_committed(tell)
+        await asyncio.wait([done], timeout=STRICT_PATIENCE_S)
+        if not done.done():
+            warn("strict", "honeyhive: a strict call was not on disk after %g s and returns", STRICT_PATIENCE_S)
+
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
         return self._counters.snapshot(self.recorder.in_flight)
@@ -182,6 +201,8 @@ class Runtime:
         if not at_exit:  # then LiteLLM's threads have ended, and what they had to tell is told
             self._await_callbacks(deadline - _CLOSING_S)
         self.recorder.write_held()
+        if at_exit:
+            self.recorder.write_open()
         with self._lock:
             was, self._state = self._state, State.CLOSED
             if was is State.CREATED:
@@ -255,6 +276,7 @@ class Runtime:
 
     async def _commit(self, parts: _Parts, group: List[Record]) -> None:
         await parts.spool.append(group)
+        self._intake.committed()
         if any(record.kind == EVENT for record in group):
             parts.flusher.wake()
         if self.settings.debug:

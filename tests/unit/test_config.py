@@ -75,6 +75,7 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_SPOOL_PATH": ("spool_path", os.path.abspath("spool"), Path(os.path.abspath("spool"))),
     "HONEYHIVE_DURABILITY": ("durability", "POWER", "power"),
     "HONEYHIVE_CAPTURE_IN_FLIGHT": ("capture_in_flight", "no", False),
+    "HONEYHIVE_STRICT": ("strict", "on", True),
     "HONEYHIVE_SHUTDOWN_TIMEOUT": ("shutdown_timeout", "0", 0.0),
     "HONEYHIVE_REQUEST_TIMEOUT": ("request_timeout", "2.5", 2.5),
     "HONEYHIVE_LOOKUP_DELAY": ("lookup_delay", "0.5", 0.5),

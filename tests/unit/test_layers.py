@@ -23,6 +23,8 @@ FLOORS: List[List[str]] = [
         "_mapping_outputs",
         "_mapping_measures",
         "_mapping",
+        "_attempt",
+        "_route",
         "_delivery",
         "_interrupted",
     ],

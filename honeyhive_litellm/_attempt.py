@@ -1,0 +1,109 @@
+"""One attempt at a call while it is open, and the token by which it is known to be."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any, Optional, Sequence
+
+from ._mapping import Request
+
+
+class Token(str):
+    """The event's id, as LiteLLM's other loggers may see it among the call's details: a plain string to them."""
+
+    __slots__ = ("__weakref__",)
+
+    def __deepcopy__(self, memo: object) -> str:
+        return str(self)
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+class Attempt:
+    """One attempt at a call, from its start until its event is written."""
+
+    __slots__ = (
+        "answer",
+        "answered_at",
+        "cancelled_at",
+        "cancelled_chunks",
+        "chunks",
+        "chunks_seen",
+        "ended_ms",
+        "event_id",
+        "head",
+        "held_since",
+        "is_complete",
+        "kind",
+        "mark",
+        "metadata",
+        "number",
+        "parent",
+        "ref",
+        "replied",
+        "request",
+        "response",
+        "route",
+        "session",
+        "started_ms",
+        "teller",
+    )
+
+    def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
+        self.event_id = id_
+        self.number = number
+        self.request = request
+        self.started_ms = started_ms
+        self.kind = "model"
+        self.parent = b""
+        self.route: Any = None
+        self.teller: object = None
+        self.session: Optional[str] = None
+        self.head = b""
+        self.metadata = b""
+        self.replied = False
+        self.mark: object = None
+        self.response: object = None
+        self.answer: Optional[str] = None
+        self.answered_at: Optional[float] = None
+        self.chunks: Optional[Sequence[Any]] = None
+        self.is_complete = False
+        self.chunks_seen = 0
+        self.cancelled_at: Optional[float] = None
+        self.cancelled_chunks = 0
+        self.held_since: Optional[float] = None
+        self.ended_ms: Optional[float] = None
+        self.ref: Optional[weakref.ref[Token]] = None
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether how it ended was seen: the response, or a stream's last chunk."""
+        return self.response is not None or self.is_complete
+
+    def ends(self) -> None:
+        """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
+        self.ended_ms = time.time() * 1000
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the stream's reader was cancelled and has read nothing since."""
+        return self.cancelled_at is not None and len(self.chunks or ()) == self.cancelled_chunks
+
+    def look_at_chunks(self) -> None:
+        """Note when chunks last came; whether the provider has said that the stream is finished."""
+        count = len(self.chunks or ())
+        if count != self.chunks_seen:
+            self.chunks_seen = count
+            self.ends()  # for all that is known yet
+            self.is_complete = self.is_complete or _has_finish(self.chunks)
+
+
+def _has_finish(chunks: Optional[Sequence[Any]]) -> bool:
+    """Whether one of the last chunks names a reason why the stream is finished."""
+    for chunk in reversed(chunks[-3:] if chunks else ()):
+        for choice in getattr(chunk, "choices", None) or ():
+            if getattr(choice, "finish_reason", None):
+                return True
+    return False
