@@ -138,6 +138,11 @@ def is_ambiguous(reply: Reply) -> bool:
     return reply.status >= 500
 
 
+def is_event(reply: Reply) -> bool:
+    """Whether this answer to a look-up is the event. A failed call's says `"success": false` of itself."""
+    return reply.status == 200 and not _is_page(reply)
+
+
 def _is_page(reply: Reply) -> bool:
     """Whether the body is HTML or XML, where the API answers with JSON or with nothing."""
     return reply.body.lstrip("\ufeff \t\r\n").startswith("<")

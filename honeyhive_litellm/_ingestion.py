@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence, Set
 
 from ._config import Settings
-from ._delivery import WAITING, Reply, Verdict, batch_body, classify
+from ._delivery import WAITING, Reply, Verdict, batch_body, classify, is_event
 from ._event import encode
 from ._log import warn
 from ._record import Row
@@ -114,7 +114,7 @@ class Ingestion:
 
         async def ask(row: Row) -> Optional[Reply]:
             reply = await self._transport.get(f"/v1/events/{row.id}")
-            if classify(reply, 1) is Verdict.DELIVERED:
+            if is_event(reply):
                 found.append(row)
             elif reply.status == 404:
                 missing.append(row)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 
 from honeyhive_litellm._dead import letters
+from honeyhive_litellm._record import EVENT, Record
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
 from ..rig import event, running
@@ -72,6 +77,17 @@ async def test_a_partly_stored_batch_is_completed_without_duplicates(tmp_path: P
             await rig.take([event(i) for i in range(10)])
             await rig.settled()
         assert_once(collector, 10)
+
+
+async def test_a_failed_calls_event_is_found_again_although_it_says_that_there_was_no_success(tmp_path: Path) -> None:
+    id_ = str(uuid.uuid4())
+    body = {"event_id": id_, "event_type": "model", "inputs": {}, "metadata": {"success": False}}
+    with Collector() as collector:
+        collector.drop(after=True, times=1, path="/v1/events/batch")
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([Record(EVENT, id_, 1.0, None, json.dumps(body).encode())])
+            await rig.settled()
+        assert_once(collector, 1)
 
 
 async def test_an_ingestion_key_cannot_look_up_and_sends_again(tmp_path: Path) -> None:
@@ -182,3 +198,22 @@ async def test_a_batch_that_certainly_was_not_sent_is_not_asked_for_after_a_rest
             await heir.settled()
         assert_once(collector, 10)
         assert [r.method for r in collector.requests] == ["POST"]
+
+
+async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_not_look_too_early(
+    tmp_path: Path,
+) -> None:
+    with Collector() as collector:
+        collector.drop(times=1, path="/v1/events/batch")
+        collector.hang(after=True, path="/v1/events/batch")
+        began = time.time()
+        async with running(tmp_path, collector.url, request_timeout=30, lookup_delay=0.5) as rig:
+            await rig.take([event(1)])
+            await rig.until(lambda: len(collector.events) == 1)
+        heir = Spool(tmp_path, Counters(), durability="process", max_bytes=2**30)
+        await heir.adopt()
+        batch = await heir.next_batch()
+        assert batch is not None
+        assert batch.ambiguous_since is not None
+        assert batch.ambiguous_since >= began + 0.5  # when it was sent the second time
+        await heir.close()
