@@ -141,14 +141,6 @@ FAULTS = {
             )
         ],
     ],
-    "stored, then every reply is 401 for a while": [
-        fault("drop", times=1, after=True, path=BATCH),
-        fault("fail", status=401, times=8),
-    ],
-    "stored, then every reply is 404 for a while": [
-        fault("drop", times=1, after=True, path=BATCH),
-        fault("fail", status=404, times=12),
-    ],
 }
 
 
@@ -344,6 +336,19 @@ async def test_a_key_that_may_not_read_sends_again_what_is_uncertain(tmp_path: P
             await rig.settled()
             assert_all_arrived(rig, collector, 10, duplicates=10)
         assert sum(r.method == "GET" for r in collector.requests) == 1  # one refusal says it all
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_key_refused_after_a_lost_reply_does_not_make_us_forget_to_look_it_up(
+    tmp_path: Path, status: int
+) -> None:
+    with Collector() as collector:
+        collector.drop(times=1, after=True, path=BATCH)
+        collector.fail(status, times=4, path="/v1/events")  # twice: the look-up, which says nothing then, and the post
+        collector.fail(404, path="/events")
+        async with delivering(tmp_path, collector, 1) as rig:
+            await rig.settled()
+            assert_all_arrived(rig, collector, 1)
 
 
 async def test_a_key_that_may_only_write_waits_for_no_look_up(tmp_path: Path) -> None:
