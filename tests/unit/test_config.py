@@ -72,6 +72,7 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_CAPTURE_RAW": ("capture_raw_request", "1", True),
     "HONEYHIVE_CUSTOM_ATTRIBUTES": ("custom_attributes", '{"team": "a", "n": [1]}', {"team": "a", "n": [1]}),
     "HONEYHIVE_DEBUG": ("debug", " Yes ", True),
+    "HONEYHIVE_FLUSH": ("flush", "off", False),
     "HONEYHIVE_SPOOL_PATH": ("spool_path", os.path.abspath("spool"), Path(os.path.abspath("spool"))),
     "HONEYHIVE_DURABILITY": ("durability", "POWER", "power"),
     "HONEYHIVE_CAPTURE_IN_FLIGHT": ("capture_in_flight", "no", False),
