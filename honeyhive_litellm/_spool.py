@@ -46,6 +46,7 @@ class _Owned:
     def __init__(self, lease: Optional[Lease] = None) -> None:
         self.lease = lease
         self.segments: List[Segment] = []
+        self.is_adopted = False
 
 
 class Spool:
@@ -68,6 +69,7 @@ class Spool:
         self._ledger = Ledger(folder)
         self._unspooled = Totals()
         self._ending: Dict[Segment, str] = {}
+        self._reading: Optional[Segment] = None
         self._retry_disk_at = 0.0
         self._orphans_turn = False
 
@@ -183,8 +185,11 @@ class Spool:
             await old.seal()
         except SpoolError as error:
             warn("seal", "honeyhive: a spool segment could not be sealed: %s", error)
-        if not await self._discard_if_done(old) and old.path != MEMORY and old not in self._sending:
+        if not await self._discard_if_done(old) and not self._is_in_use(old):
             await old.close()  # an outage's backlog keeps no connections; delivery opens it again
+
+    def _is_in_use(self, segment: Segment) -> bool:
+        return segment.path == MEMORY or segment in self._sending or segment is self._reading
 
     async def _bound(self) -> None:
         """Keep within the limits of disk and memory: the oldest segment but the active one goes, and is counted."""
@@ -276,7 +281,7 @@ class Spool:
 
     async def next_batch(self) -> Optional[Batch]:
         """The next events to send, marked as on their way; own and adopted ones in turn, each oldest first."""
-        turns = [self._own.segments, [s for o in self._orphans.values() for s in o.segments]]
+        turns = [self._own.segments, [s for o in self._orphans.values() if o.is_adopted for s in o.segments]]
         self._orphans_turn = not self._orphans_turn
         for segments in reversed(turns) if self._orphans_turn else turns:
             for segment in list(segments):
@@ -287,15 +292,21 @@ class Spool:
         return None
 
     async def _batch_of(self, segment: Segment) -> Optional[Batch]:
+        self._reading = segment  # nobody may close it meanwhile
         try:
             await segment.open()
             batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
         except LockedError:
             return None  # a stranger looks at it; it is tried again
         except SpoolError as error:
-            warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
-            await self._quarantine(segment, is_counted=True)
+            if segment in self.segments() and segment not in self._ending:
+                warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
+                await self._quarantine(segment, is_counted=True)
             return None
+        finally:
+            self._reading = None
+        if segment in self._ending or segment not in self.segments():
+            return None  # dropped meanwhile
         if batch is not None:
             self._sending[segment] = self._sending.get(segment, 0) + batch.events
             if batch.damaged:
@@ -411,6 +422,7 @@ class Spool:
         for index, segment in enumerate(list(orphan.segments)):
             if not await self._discard_if_done(segment) and index:
                 await segment.close()  # delivery opens it when its turn comes
+        orphan.is_adopted = True
         self._let_go_if_empty()
         return events
 

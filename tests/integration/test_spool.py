@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from honeyhive_litellm import _spool
 from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import body_of, letters
 from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._segment import Batch
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
 
@@ -302,3 +304,36 @@ def run(path: Path, sql: str) -> List[Any]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 300)
+    dead = spool_in(tmp_path, Counters())
+    for i in range(10):
+        await dead.append([event(f"e{i}", 500)])
+    await dies(dead)
+    counters = Counters()
+    heir = spool_in(tmp_path, counters)
+    adopting = asyncio.ensure_future(heir.adopt())
+    while not any(str(s.path).endswith("-000003.spool") for s in heir.segments()):
+        await asyncio.sleep(0)
+    (slow,) = [s for s in heir.segments() if str(s.path).endswith("-000002.spool")]
+    assert slow.connection is not None
+    busy = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
+    hogging = asyncio.ensure_future(slow.connection.execute_fetchall(busy))  # a slow disk
+    batches: List[Batch] = []
+    while sum(len(batch.rows) for batch in batches) + sum(counters.snapshot().dropped.values()) < 10:
+        batch = await heir.next_batch()
+        if batch is not None:
+            batches.append(batch)
+        await asyncio.sleep(0)
+    assert await adopting == 10
+    await hogging
+    assert counters.snapshot().dropped == {}
+    assert [row.id for batch in batches for row in batch.rows] == [f"e{i}" for i in range(10)]
+    for batch in batches:
+        await heir.settle(batch)
+    await heir.close()
+    assert names(tmp_path) == []
