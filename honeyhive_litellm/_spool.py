@@ -64,6 +64,7 @@ class Spool:
         self._left_alone: Set[str] = set()
         self._active: Optional[Segment] = None
         self._sending: Dict[Segment, int] = {}
+        self._reading: Optional[Segment] = None
         self._retry_disk_at = 0.0
         self._orphans_turn = False
 
@@ -166,7 +167,8 @@ class Spool:
             await old.seal()
         except SpoolError as error:
             warn("seal", "honeyhive: a spool segment could not be sealed: %s", error)
-        if not await self._discard_if_done(old) and old.path != MEMORY and old not in self._sending:
+        in_use = old in self._sending or old is self._reading
+        if not await self._discard_if_done(old) and old.path != MEMORY and not in_use:
             await old.close()  # an outage's backlog keeps no connections; delivery opens it again
 
     async def _bound(self) -> None:
@@ -197,19 +199,25 @@ class Spool:
         return None
 
     async def _batch_of(self, segment: Segment) -> Optional[Batch]:
+        self._reading = segment
         try:
             await segment.open()
             batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
         except SpoolError as error:
+            if segment not in self.segments():
+                return None  # dropped meanwhile
             warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
             await self._quarantine(segment)
             return None
-        if batch is not None:
+        finally:
+            self._reading = None
+        if batch is not None and segment in self.segments():
             self._sending[segment] = self._sending.get(segment, 0) + batch.events
             if batch.damaged:
                 warn("damaged", "honeyhive: %d damaged events in %s are dropped", batch.damaged, segment.path)
                 self._counters.drop("damaged", batch.damaged)
-        return batch
+            return batch
+        return None
 
     async def mark(self, batch: Batch) -> None:
         """Note that `batch` is about to be sent (`next_batch` has already done so for the first attempt)."""
@@ -263,20 +271,21 @@ class Spool:
         events = 0
         if len(self._orphans) >= _ADOPT_AT_ONCE:
             return 0
-        self.has_seen_all = True
         try:
             owners = owners_in(self.folder)
         except OSError:
-            return 0
+            owners = {}
+        left_for_later = False
         for owner in sorted(owners):
             if len(self._orphans) >= _ADOPT_AT_ONCE:
-                self.has_seen_all = False
+                left_for_later = True
                 break
             if owner != self.owner and owner not in self._orphans and owner not in self._left_alone:
                 try:
                     events += await self._adopt_owner(owner)
                 except (SpoolError, OSError) as error:
                     warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+        self.has_seen_all = not left_for_later
         return events
 
     async def _adopt_owner(self, owner: str) -> int:
@@ -284,38 +293,46 @@ class Spool:
         if lease is None:
             return 0  # alive
         orphan = _Owned(lease)
+        try:
+            await self._take_in(owner, orphan)
+        except BaseException as error:  # cancelled, of a newer version, or in trouble that another look may not meet
+            for segment in orphan.segments:
+                await segment.close()
+            lease.release(remove=False)
+            if isinstance(error, NewerFormatError):
+                self._left_alone.add(owner)
+            raise
+        # Only now does delivery see it: what it settled before would have been counted by nobody.
         self._orphans[owner] = orphan
-        # Listed again: it may have finished and removed files between our look and its death.
-        for path in owners_in(self.folder).get(owner, []):
-            segment = Segment(path, self._durability)
-            orphan.segments.append(segment)
-            try:
-                await segment.open()
-            except NewerFormatError as error:
-                warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
-                self._leave(owner, orphan)
-                return 0
-            except SpoolError as error:
-                if segment.is_blank():  # its owner died while creating or removing it
-                    await self._discard(segment)
-                else:
-                    warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
-                    await self._quarantine(segment)
-        await self._report_interrupted(orphan)
         events = sum(segment.pending for segment in orphan.segments)
         self._counters.adopt(events)
-        for index, segment in enumerate(list(orphan.segments)):
-            if not await self._discard_if_done(segment) and index:
-                await segment.close()  # delivery opens it when its turn comes
         self._let_go_if_empty()
         return events
 
-    def _leave(self, owner: str, orphan: _Owned) -> None:
-        """Keep away from an owner's files from now on."""
-        self._left_alone.add(owner)
-        if orphan.lease is not None:
-            orphan.lease.release(remove=False)
-        del self._orphans[owner]
+    async def _take_in(self, owner: str, orphan: _Owned) -> None:
+        """Open a dead owner's segments, and report the calls that died with it. Delivery opens them in their turn."""
+        # Listed again: it may have finished and removed files between our look and its death.
+        for path in owners_in(self.folder).get(owner, []):
+            segment = Segment(path, self._durability)
+            try:
+                await segment.open()
+            except NewerFormatError:
+                raise
+            except SpoolError as error:
+                if segment.is_blank():  # its owner died while creating or removing it
+                    await segment.discard()
+                else:
+                    warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
+                    await self._quarantine(segment)
+            else:
+                orphan.segments.append(segment)
+        await self._report_interrupted(orphan)
+        for index, segment in enumerate(list(orphan.segments)):
+            if segment.pending == 0 and not segment.open_starts:
+                orphan.segments.remove(segment)
+                await segment.discard()
+            elif index:
+                await segment.close()
 
     async def _report_interrupted(self, orphan: _Owned) -> None:
         """Give every call that its process took along into death its event, in the segment where it began."""
@@ -324,8 +341,12 @@ class Spool:
             seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in finished]
             starts = [await segment.start_of(seq) for seq in seqs]
             events = [interrupted(start) for start in starts if start is not None]
-            if events:
-                await segment.append(events)
+            try:
+                if events:
+                    await segment.append(events)
+            except SpoolError as error:
+                warn("interrupted", "honeyhive: unfinished calls of a dead process stay for the next one: %s", error)
+                continue
             segment.open_starts.clear()
             segment.strays.clear()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -108,6 +109,35 @@ async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path)
     assert sorted(ids) == [f"e{i}" for i in range(10)]
     assert looks < 10
     assert names(tmp_path) == []
+    await heir.close()
+
+
+async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: Path) -> None:
+    for i in range(20):
+        dead = spool_in(tmp_path, Counters())
+        await dead.append([event(f"{i} {n}") for n in range(50)])
+        await dies(dead)
+    counters = Counters()
+    heir = spool_in(tmp_path, counters)
+
+    async def deliver() -> None:
+        while not (heir.has_seen_all and heir.pending == 0):
+            batch = await heir.next_batch()
+            if batch is None:
+                await asyncio.sleep(0)
+                continue
+            counters.deliver(len(batch.rows))
+            await heir.settle(batch)
+            assert counters.snapshot().pending >= 0
+
+    async def adopt() -> None:
+        while not heir.has_seen_all:
+            await heir.adopt()
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(asyncio.gather(deliver(), adopt()), 60)
+    stats = counters.snapshot()
+    assert (stats.accepted, stats.delivered, stats.pending) == (1000, 1000, 0)
     await heir.close()
 
 
