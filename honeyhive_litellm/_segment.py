@@ -91,6 +91,7 @@ class Segment:
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
+        self._is_known = False
         self._is_void = False
         self._file: Optional[Tuple[int, int]] = None
         self._inherited: List[Span] = []
@@ -130,6 +131,7 @@ class Segment:
     async def create(self) -> None:
         """Make the file, with its header durable before the first record. Raises SpoolError."""
         await uninterrupted(self._connect(_sql.CREATE_SEGMENT, create=True))
+        self._is_known = True
 
     async def open(self) -> None:
         """Open a file that exists and read how far it is delivered. Raises SpoolError when it is no segment of ours."""
@@ -140,11 +142,14 @@ class Segment:
             raise SpoolError(f"{self.path} is empty")
         self.written_at = max(_written_at(self.path), _written_at(f"{self.path}-wal"))
         await uninterrupted(self._connect(_sql.OPEN_SEGMENT, create=False))
+        if self._is_known:
+            return  # only closed meanwhile; nobody else can have changed it
         try:
             await self._load()
         except BaseException:
             await self.close()
             raise
+        self._is_known = True
 
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
@@ -182,9 +187,8 @@ class Segment:
             raise SpoolError(f"{self.path} is a database, but no spool segment")
         if version > _sql.FORMAT:
             raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {_sql.FORMAT}")
-        if self._cursor == 0:  # a segment of our own that was closed meanwhile knows its spans
-            self._spans = Spans(Span(*row) for row in await self._fetch(_sql.SPANS))
-            self._inherited = self._spans.sending()
+        self._spans = Spans(Span(*row) for row in await self._fetch(_sql.SPANS))
+        self._inherited = self._spans.sending()
         ((self.last,),) = await self._fetch(_sql.LAST)
         seal = await self._fetch(_sql.READ_SEAL)
         self.sealed = bool(seal)
