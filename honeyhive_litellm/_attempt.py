@@ -36,6 +36,7 @@ class Attempt:
         "head",
         "held_since",
         "is_complete",
+        "is_withheld",
         "mark",
         "metadata",
         "number",
@@ -57,6 +58,7 @@ class Attempt:
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
+        self.is_withheld = False
         self.replied = False
         self.mark: object = None
         self.response: object = None
