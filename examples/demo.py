@@ -166,7 +166,8 @@ class Screen:
             print(f"  {made} model requests made, {delivered} events delivered, {made - delivered} waiting")
 
     def _numbers(self) -> tuple[int, int]:
-        return len(self._models.requests), len(self._collector.receipts)
+        attempts = [event for event in self._collector.events if event["event_type"] != "chain"]
+        return len(self._models.requests), len(attempts)
 
     def _refresh(self) -> None:
         made, delivered = self._numbers()
@@ -264,6 +265,9 @@ def outcome(event: Json) -> str:
         return shorten(f"{function['name']}({function['arguments']})")
     if outputs.get("num_embeddings"):
         return f"{outputs['num_embeddings']} vectors of {outputs.get('dimensions')}"
+    if outputs.get("served_by"):
+        served = outputs["served_by"]
+        return f"served by {served['model_group']!r}, attempt {served['attempt']}"
     return shorten(str(outputs.get("content") or ""))
 
 
@@ -308,7 +312,10 @@ def count_arrived(events: List[Json]) -> Counter[str]:
 
 
 def verdict(console: Console, calls: List[Json], collector: Collector, requests: int) -> bool:
-    """Print the balance and return whether it is even: one event for each request, none lost, none twice."""
+    """Print the balance and return whether it is even: one event for each request, none lost, none twice.
+
+    A Router's request of several attempts has one event more, their parent.
+    """
     expected: Counter[str] = Counter()
     for call in calls:
         expected[call["call"]] += call["events"]
@@ -320,12 +327,14 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
     table = Table(title="The balance", show_header=False, box=box.ROUNDED)
     table.add_row("LiteLLM calls made (one was cut off by the kill)", str(len(calls)))
     table.add_row("model requests these needed (failed Router attempts count)", str(requests))
-    table.add_row("events arrived", str(sum(arrived.values())))
+    table.add_row("events arrived (with a parent for each request of several attempts)", str(sum(arrived.values())))
     table.add_row("duplicates", str(duplicates))
     table.add_row("lost", str(sum(lost.values())))
     console.print(table)
-    if sum(expected.values()) != requests:
-        console.print(f"[red]The worker told of {sum(expected.values())} requests, the models saw {requests}.[/red]")
+    parents = sum(event["event_type"] == "chain" for event in collector.events)
+    told = sum(expected.values()) - parents
+    if told != requests:
+        console.print(f"[red]The worker told of {told} requests, the models saw {requests}.[/red]")
     for what, names in (
         ("lost", dict(lost)),
         ("unasked", dict(unasked)),
@@ -333,7 +342,7 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
     ):
         if names:
             console.print(f"[red]{what}: {names}[/red]")
-    return not (lost or unasked or unrecorded or duplicates) and sum(expected.values()) == requests
+    return not (lost or unasked or unrecorded or duplicates) and told == requests
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ def plain_calls(committed: Committed, router: Any) -> None:
         committed.report("rate limited", None)
 
     answer = router.completion(model="main", messages=user("Who answers?"), **named("router"))
-    committed.report("router", answer.id, events=2)  # the main deployment failed first
+    committed.report("router", answer.id, events=3)  # the main deployment failed first; both attempts have a parent
 
 
 async def async_calls(committed: Committed) -> None:

@@ -31,19 +31,22 @@ class Attempt:
         "cancelled_chunks",
         "chunks",
         "chunks_seen",
-        "chunks_seen_ms",
+        "ended_ms",
         "event_id",
         "head",
         "held_since",
         "is_complete",
         "is_withheld",
+        "kind",
         "mark",
         "metadata",
         "number",
+        "parent",
         "ref",
         "replied",
         "request",
         "response",
+        "route",
         "session",
         "started_ms",
         "teller",
@@ -54,6 +57,9 @@ class Attempt:
         self.number = number
         self.request = request
         self.started_ms = started_ms
+        self.kind = "model"
+        self.parent = b""
+        self.route: Any = None
         self.teller: object = None
         self.session: Optional[str] = None
         self.head = b""
@@ -67,16 +73,20 @@ class Attempt:
         self.chunks: Optional[Sequence[Any]] = None
         self.is_complete = False
         self.chunks_seen = 0
-        self.chunks_seen_ms = 0.0
         self.cancelled_at: Optional[float] = None
         self.cancelled_chunks = 0
         self.held_since: Optional[float] = None
+        self.ended_ms: Optional[float] = None
         self.ref: Optional[weakref.ref[Token]] = None
 
     @property
     def has_outcome(self) -> bool:
         """Whether how it ended was seen: the response, or a stream's last chunk."""
         return self.response is not None or self.is_complete
+
+    def ends(self) -> None:
+        """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
+        self.ended_ms = time.time() * 1000
 
     @property
     def is_cancelled(self) -> bool:
@@ -87,7 +97,8 @@ class Attempt:
         """Note when chunks last came; whether the provider has said that the stream is finished."""
         count = len(self.chunks or ())
         if count != self.chunks_seen:
-            self.chunks_seen, self.chunks_seen_ms = count, time.time() * 1000
+            self.chunks_seen = count
+            self.ends()  # for all that is known yet
             self.is_complete = self.is_complete or _has_finish(self.chunks)
 
 

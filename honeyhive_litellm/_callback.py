@@ -16,17 +16,20 @@ list, so we look at that list from the moment the wrapper is made, and at what a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
-from typing import Any, Awaitable, Callable, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+from litellm.router import Router
 
 from ._config import Settings
 from ._log import warn
+from ._route import Route, call_of
 from ._runtime import Runtime, runtime_for
 
 _CALLBACK_LISTS = (
@@ -60,12 +63,16 @@ class HoneyHiveLogger(CustomLogger):
         self.environment = settings.environment
         self.api_url = settings.api_url
         self._runtime = runtime_for(settings, _LiteLLM())
-        _watch_streams(self._runtime)
+        _watch(self._runtime)
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
         return self._runtime.settings
+
+    def records_in(self, runtime: Runtime) -> bool:
+        """Whether what this logger is told of goes to `runtime`."""
+        return self._runtime is runtime
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         _guarded(self._runtime.recorder.begin, kwargs, self)
@@ -160,14 +167,16 @@ def _unregister(logger: HoneyHiveLogger) -> None:
             callbacks.remove(logger)
 
 
-def _watch_streams(runtime: Runtime) -> None:
-    """From now on tell `runtime` of every stream that LiteLLM wraps."""
+def _watch(runtime: Runtime) -> None:
+    """From now on tell `runtime` of what LiteLLM has no hooks for: streams, and requests to a Router as a whole."""
     with _lock:
         if runtime in _watched:
             return
         if not _watched:
             CustomStreamWrapper.__init__ = _watched_init(CustomStreamWrapper.__init__)
             CustomStreamWrapper.__anext__ = _watched_anext(CustomStreamWrapper.__anext__)
+            Router.async_function_with_fallbacks = _watched_async_route(Router.async_function_with_fallbacks)
+            Router.function_with_fallbacks = _watched_route(Router.function_with_fallbacks)
         _watched.append(runtime)
 
 
@@ -208,6 +217,61 @@ def _watched_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awa
         return chunk
 
     return wrapped
+
+
+def _watched_async_route(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(ask)
+    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, kwargs):
+            return await ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _watched_route(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, kwargs):
+            return ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def _routed(router: Any, arguments: Dict[str, Any]) -> Iterator[None]:
+    """While the Router works on one request, attempts belong to it. Its fallbacks come here again, one level deeper."""
+    if "fallback_depth" in arguments:
+        yield
+        return
+    routes = [(runtime, _begin_route(runtime, router, arguments)) for runtime in _watched if not runtime.is_closed]
+    error: Optional[BaseException] = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for runtime, route in routes:
+            if route is not None:
+                _guarded(runtime.recorder.end_route, route, error, _is_registered(runtime))
+
+
+def _begin_route(runtime: Runtime, router: Any, arguments: Dict[str, Any]) -> Optional[Route]:
+    try:
+        strategy = getattr(router, "routing_strategy", None)
+        call = call_of(arguments.get("model"), arguments)
+        return runtime.recorder.begin_route(
+            call, None if strategy is None else str(getattr(strategy, "value", strategy))
+        )
+    except Exception as error:
+        warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
+        return None
+
+
+def _is_registered(runtime: Runtime) -> bool:
+    """Whether a logger of this runtime is among LiteLLM's callbacks still."""
+    registered = (callback for name in _CALLBACK_LISTS for callback in getattr(litellm, name, None) or ())
+    return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in registered)
 
 
 def _details_of(stream: Any) -> Any:

@@ -1,29 +1,34 @@
 """Which way the events go: take batches from the spool, have them carried, act on the verdict.
 
-The flusher sleeps until something is committed, lingers a moment for company, and then lets a few workers take
-batches until nothing is left.
+The flusher sleeps until something is committed, lingers a moment for company, and then takes batches, a few at a time,
+until nothing is left. Those that only wait do not count: a few events that the server cannot digest, or replies that
+were lost, must not keep the others from going out.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence, Set
 
 from ._config import Settings
-from ._courier import Courier, Road
-from ._delivery import BackOff, Verdict
+from ._courier import Courier
+from ._delivery import BackOff, Reply, Verdict, describe
 from ._ingestion import Ingestion
 from ._log import warn
 from ._record import Row
+from ._road import WORKERS, Road
 from ._segment import Batch
 from ._spool import BATCH_EVENTS, Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters
 
-WORKERS = 4
-
 LINGER_S = 0.5
 """How long a lone event waits for company, once it is safe on disk. A full batch or a `flush` does not wait."""
+
+HELD_BYTES = 32 * 1024 * 1024
+"""How much may be held in memory of batches that wait. With more, none is taken until one of them is settled."""
+
+_BURY_AGAIN_S = 5.0
 
 
 class Flusher:
@@ -36,28 +41,38 @@ class Flusher:
         counters: Counters,
         settings: Settings,
         on_delivered: Callable[[Sequence[Row]], None],
+        back_off: Optional[BackOff] = None,
     ) -> None:
         self._spool = spool
         self._ingestion = ingestion
         self._counters = counters
         self._lookup_delay_s = settings.lookup_delay
         self._tell = on_delivered
-        self._back_off = BackOff()
-        self._road = Road(ingestion, counters)
-        self._taking = asyncio.Lock()
+        self._back_off = back_off or BackOff()
+        self._road = Road(ingestion.api_url, counters, self._back_off)
+        self._couriers: Set[Courier] = set()
+        self._tasks: Set[asyncio.Future[None]] = set()
+        self._room = asyncio.Event()
         self._filled = asyncio.Event()
         self._hurry = asyncio.Event()
         self._hurried = False
 
     async def run(self) -> None:
         """Deliver until cancelled; what is then on its way stays in the spool."""
-        workers = [asyncio.ensure_future(self._work()) for _ in range(WORKERS)]
         try:
-            await asyncio.gather(*workers)
+            while True:
+                try:
+                    await self._wait_for_room()
+                    self._send_off(await self._take())
+                except Exception as error:
+                    # A fault of ours must not end delivery.
+                    warn("flusher", "honeyhive: no batch could be taken from the spool: %r", error)
+                    await asyncio.sleep(1)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
         """Something was committed or adopted."""
@@ -66,30 +81,31 @@ class Flusher:
             self._hurry.set()
 
     def hurry(self, on: bool) -> None:
-        """While on, nothing lingers: somebody waits for the delivery."""
+        """While on, nothing lingers: somebody waits for the delivery. Turned on, it ends a pause of the back-off."""
         self._hurried = on
         if on:
             self._filled.set()
             self._hurry.set()
+            self._road.hurry()
 
-    async def _work(self) -> None:
-        while True:
-            try:
-                async with self._taking:
-                    batch = await self._take()
-                await self._deliver(batch)
-            except Exception as error:
-                # A fault of ours must not end delivery. The batch stays marked; the next process looks it up.
-                warn("flusher", "honeyhive: a batch could not be handled: %r", error)
-                await asyncio.sleep(1)
+    async def _wait_for_room(self) -> None:
+        while not self._has_room():
+            self._room.clear()
+            await self._room.wait()
+
+    def _has_room(self) -> bool:
+        at_work = sum(not courier.is_aside for courier in self._couriers)
+        return at_work < WORKERS and sum(courier.size for courier in self._couriers) < HELD_BYTES
 
     async def _take(self) -> Batch:
         while True:
             await self._filled.wait()
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
+            alarm = asyncio.get_running_loop().call_later(LINGER_S, self._hurry.set)
             try:
-                await asyncio.wait_for(self._hurry.wait(), LINGER_S)
-            except asyncio.TimeoutError:
-                pass
+                await self._hurry.wait()
+            finally:
+                alarm.cancel()
             # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
             self._filled.clear()
             batch = await self._spool.next_batch()
@@ -100,26 +116,43 @@ class Flusher:
             if not self._hurried:
                 self._hurry.clear()
 
-    async def _deliver(self, batch: Batch) -> None:
+    def _send_off(self, batch: Batch, failures: int = 0) -> None:
         courier = Courier(
             batch,
             self._spool,
             self._ingestion,
             self._road,
+            failures=failures,
             lookup_delay_s=self._lookup_delay_s,
             back_off=self._back_off,
             on_found=self._delivered,
+            on_aside=self._room.set,
         )
-        reply = await courier.carry()
+        self._couriers.add(courier)
+        task = asyncio.ensure_future(self._deliver(courier))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, courier: Courier) -> None:
+        try:
+            await self._act(courier, await courier.carry())
+        except Exception as error:
+            # Its events stay marked: the next process looks them up.
+            warn("flusher", "honeyhive: a batch could not be handled: %r", error)
+        finally:
+            self._couriers.discard(courier)
+            self._room.set()
+
+    async def _act(self, courier: Courier, reply: Reply) -> None:
         batch = courier.batch
         if courier.verdict is Verdict.SPLIT:
-            # Side by side: the half with the event that spoils it must not keep the other one waiting.
-            await asyncio.gather(*(self._deliver(half) for half in await self._spool.split(batch)))
+            for half in await uninterrupted(self._spool.split(batch)):
+                # A half of what failed twice need fail only once more.
+                self._send_off(half, failures=courier.failures and 1)
         elif courier.verdict is Verdict.REJECT:
-            warn(
-                "dead", "honeyhive: the server refused an event for good (HTTP %s): see the dead letters", reply.status
-            )
-            await uninterrupted(self._spool.bury(batch, reply.status, reply.body))
+            warn("dead", "honeyhive: the server refused an event for good (%s): see the dead letters", describe(reply))
+            while not await uninterrupted(self._spool.bury(batch, reply.status, reply.body or describe(reply))):
+                await courier.rest(_BURY_AGAIN_S)
         else:
             self._delivered(batch.rows)
             await uninterrupted(self._spool.settle(batch))

@@ -1,26 +1,34 @@
 """HoneyHive's ingestion routes, as this package uses them: sessions, event batches, look-ups.
 
-The v1 routes are tried first. Where they do not exist the deprecated ones take the same events; which of the two
-a server has is asked once and remembered. One request each, no retry: the flusher decides.
+The v1 routes are tried first. Where they do not exist the deprecated ones take the same events; the route that took
+something last is remembered. One request each, no retry: the flusher decides.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Callable, List, Optional, Sequence, Set, Union
+from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence, Set
 
 from ._config import Settings
-from ._delivery import Reply, Verdict, batch_body, classify
+from ._delivery import WAITING, Reply, Verdict, batch_body, classify, is_event
 from ._event import encode
 from ._log import warn
 from ._record import Row
 from ._transport import Transport
 
 _REMEMBERED_SESSIONS = 10_000
-_LOOK_UPS_AT_ONCE = 8
+_AT_ONCE = 8
 _INGESTION_KEY = "hh_ingst_"
 """The prefix of keys that may write and not read."""
+
+
+class LookUp(NamedTuple):
+    """Which events the server has and which not; `trouble` is the reply that kept us from learning it of all."""
+
+    found: List[Row]
+    missing: List[Row]
+    trouble: Optional[Reply]
 
 
 class Ingestion:
@@ -32,16 +40,12 @@ class Ingestion:
         self._source = settings.environment
         self._project = encode(settings.project)
         self._ensured: OrderedDict[str, None] = OrderedDict()
-        self._legacy: Optional[bool] = None
-        self._may_read = not settings.api_key.startswith(_INGESTION_KEY)
+        self._is_legacy = False
+        self.may_read = not settings.api_key.startswith(_INGESTION_KEY)
 
     async def ensure_sessions(self, rows: Sequence[Row]) -> Optional[Reply]:
         """Create the sessions that `rows` name, or find them there. None when done, else what keeps it from it."""
-        for row in self._new_sessions(rows):
-            reply = await self._ensure(row)
-            if reply is not None:
-                return reply
-        return None
+        return await _some_at_once(self._new_sessions(rows), self._ensure)
 
     async def post_events(self, rows: Sequence[Row]) -> Reply:
         """Post `rows` as one batch."""
@@ -76,8 +80,8 @@ class Ingestion:
         }
         body = encode(session)
         reply = await self._post("/v1/sessions", body, "/session/start", lambda: b'{"session":' + body + b"}")
-        verdict = classify(reply, 1, 1)
-        if verdict in (Verdict.RETRY, Verdict.PAUSE):
+        verdict = classify(reply, 1)
+        if verdict in WAITING:
             return reply
         if verdict is not Verdict.DELIVERED:
             # Not the events' fault: they are sent all the same, and the server gives them a session.
@@ -88,39 +92,54 @@ class Ingestion:
         return None
 
     async def _post(self, path: str, body: bytes, legacy_path: str, legacy_body: Callable[[], bytes]) -> Reply:
-        reply = None
-        if self._legacy is not True:
-            reply = await self._transport.post(path, body)
-            if reply.status != 404 or self._legacy is False:
-                self._learn(reply, legacy=False)
+        """Post by the route that is known to work, and where that one answers 404 by the other."""
+        first = None
+        for is_legacy in (True, False) if self._is_legacy else (False, True):
+            reply = await self._transport.post(*((legacy_path, legacy_body()) if is_legacy else (path, body)))
+            if classify(reply, 1) is Verdict.DELIVERED:
+                self._is_legacy = is_legacy
+            if first is not None and classify(reply, 1) not in (Verdict.DELIVERED, Verdict.RETRY):
+                # A route that was never seen at work: what it refuses tells of the address or key, not of the event.
+                return first
+            if reply.status != 404:
                 return reply
-        legacy_reply = await self._transport.post(legacy_path, legacy_body())
-        self._learn(legacy_reply, legacy=True)
-        return legacy_reply if reply is None or legacy_reply.status != 404 else reply
+            first = reply
+        assert first is not None
+        return first
 
-    def _learn(self, reply: Reply, *, legacy: bool) -> None:
-        if reply.status is not None and 200 <= reply.status < 300:
-            self._legacy = legacy
+    async def look_up(self, rows: Sequence[Row]) -> LookUp:
+        """Ask for each of `rows`. Those that were not asked for because of `trouble` are in neither list."""
+        found: List[Row] = []
+        missing: List[Row] = []
 
-    async def look_up(self, rows: Sequence[Row]) -> Union[Reply, List[Row]]:
-        """Those of `rows` that the server does not have; or the reply that kept us from learning it.
-
-        Where the key may not read, nothing can be learned and all are answered as missing.
-        """
-        if not self._may_read:
-            return list(rows)
-        gate = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
-
-        async def ask(row: Row) -> Reply:
-            async with gate:
-                return await self._transport.get(f"/v1/events/{row.id}")
-
-        missing = []
-        for row, reply in zip(rows, await asyncio.gather(*(ask(row) for row in rows))):
-            if reply.status == 404:
+        async def ask(row: Row) -> Optional[Reply]:
+            reply = await self._transport.get(f"/v1/events/{row.id}")
+            if is_event(reply):
+                found.append(row)
+            elif reply.status == 404:
                 missing.append(row)
-            elif classify(reply, 1, 1) is Verdict.RETRY:
+            else:
                 return reply
-            elif classify(reply, 1, 1) is not Verdict.DELIVERED:
-                return list(rows)
-        return missing
+            return None
+
+        trouble = await _some_at_once(rows, ask)
+        return LookUp(found, missing, trouble)
+
+
+async def _some_at_once(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Optional[Reply]]]) -> Optional[Reply]:
+    """Ask for each row, for the first one alone, until there is trouble; the reply that tells of it.
+
+    A server in trouble is not met by all requests of a batch.
+    """
+    trouble = await ask(rows[0]) if rows else None
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask_in_turn(row: Row) -> None:
+        nonlocal trouble
+        async with gate:
+            if trouble is None:
+                reply = await ask(row)
+                trouble = trouble or reply
+
+    await asyncio.gather(*(ask_in_turn(row) for row in rows[1:]))
+    return trouble

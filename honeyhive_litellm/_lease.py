@@ -13,14 +13,14 @@ import socket
 import sqlite3
 import uuid
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set
 
 from ._errors import SpoolError
 from ._sqlite import private_file
 
 SUFFIX = ".lease"
 SEGMENT_SUFFIX = ".spool"
-_SEGMENT_NAME = re.compile(r"(?P<owner>.+)-(?P<number>\d{6,})\.spool")
+_SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
 
 
 class Lease:
@@ -77,15 +77,16 @@ def segment_path(folder: Path, owner: str, number: int) -> Path:
 
 
 def owners_in(folder: Path) -> Dict[str, List[Path]]:
-    """Every owner that left a file in `folder`, with its segments oldest first. Raises OSError."""
-    owners: Dict[str, List[Path]] = {}
-    for entry in os.scandir(folder):
-        if entry.name.endswith(SUFFIX):
-            owners.setdefault(entry.name[: -len(SUFFIX)], [])
+    """Every owner that left a file in `folder`, with its segments oldest first. Raises OSError.
+
+    Of a segment whose owner died while removing it only the write-ahead log may be there.
+    """
+    owners: Dict[str, Set[str]] = {}
+    for name in os.listdir(folder):
+        if name.endswith(SUFFIX):
+            owners.setdefault(name[: -len(SUFFIX)], set())
             continue
-        match = _SEGMENT_NAME.fullmatch(entry.name)
+        match = _SEGMENT_NAME.fullmatch(name)
         if match:
-            owners.setdefault(match["owner"], []).append(Path(entry.path))
-    for paths in owners.values():
-        paths.sort()
-    return owners
+            owners.setdefault(match["owner"], set()).add(match["segment"])
+    return {owner: [folder / name for name in sorted(names)] for owner, names in owners.items()}

@@ -6,31 +6,38 @@ import logging
 import sys
 import threading
 import time
-from typing import Dict
+from typing import Dict, Set
 
 logger = logging.getLogger("honeyhive_litellm")
 
 _QUIET_S = 60.0
 _lock = threading.Lock()
 _last: Dict[str, float] = {}
+_ongoing: Set[str] = set()
 
 
-def warn(kind: str, message: str, *args: object) -> None:
-    """Log a warning unless one of the same `kind` was logged within the last minute."""
+def warn(kind: str, message: str, *args: object, repeat_s: float = _QUIET_S) -> None:
+    """Log a warning unless one of the same `kind` was logged within the last minute.
+
+    For trouble whose end is told, `repeat_s` says after how many seconds it is told again while it lasts.
+    """
     now = time.monotonic()
     with _lock:
-        if now - _last.get(kind, -_QUIET_S) < _QUIET_S:
+        quiet_s = repeat_s if kind in _ongoing else _QUIET_S
+        if kind in _last and now - _last[kind] < quiet_s:
             return
         _last[kind] = now
+        _ongoing.add(kind)
     logger.warning(message, *args)
 
 
 def recovered(kind: str, message: str, *args: object) -> None:
-    """Say that trouble of this `kind`, if any was told, is over; the next one is told at once."""
+    """Say that trouble of this `kind`, if any was told, is over. What comes and goes is told once a minute."""
     with _lock:
-        told = _last.pop(kind, None)
-    if told is not None:
-        logger.warning(message, *args)
+        if kind not in _ongoing:
+            return
+        _ongoing.discard(kind)
+    logger.warning(message, *args)
 
 
 def announce(line: str) -> None:
@@ -43,3 +50,4 @@ def reset() -> None:
     global _lock
     _lock = threading.Lock()
     _last.clear()
+    _ongoing.clear()

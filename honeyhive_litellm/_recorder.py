@@ -17,6 +17,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
@@ -29,6 +30,7 @@ from ._mapping_request import event_name
 from ._record import EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
 from ._redactor import Redactor
+from ._route import Route
 
 HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
@@ -71,6 +73,7 @@ class Recorder:
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._order = threading.Lock()
+        self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
 
     @property
     def in_flight(self) -> int:
@@ -102,7 +105,11 @@ class Recorder:
         attempt.teller = teller
         if not self._settings.capture_in_flight:
             return
-        body = join(attempt.head, b'"metadata":' + join(attempt.metadata, members({"status": IN_FLIGHT})))
+        self._emit_start(attempt)
+
+    def _emit_start(self, attempt: Attempt) -> None:
+        metadata = join(attempt.metadata, members({"status": IN_FLIGHT}))
+        body = join(attempt.head, attempt.parent, b'"metadata":' + metadata)
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
 
     def replied(self, details: Mapping[str, Any]) -> None:
@@ -114,6 +121,7 @@ class Recorder:
             said = details.get("original_response")
             if isinstance(said, str) and said.startswith("{") and '"error"' not in said[:200]:
                 attempt.answer, attempt.answered_at = said, time.monotonic()
+                attempt.ends()
 
     def answered(self, details: Mapping[str, Any], response: object) -> None:
         """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
@@ -121,6 +129,7 @@ class Recorder:
         if attempt is not None:
             attempt.response = response
             attempt.held_since = time.monotonic()
+            attempt.ends()
 
     def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
         """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
@@ -133,6 +142,7 @@ class Recorder:
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.is_complete = True
+            attempt.ends()
 
     def cancelled(self, details: Mapping[str, Any]) -> None:
         """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
@@ -187,9 +197,15 @@ class Recorder:
         if request.skip:
             return None
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        route = self._route.get()
+        if route is not None and not route.is_over:
+            route.join(request.metadata)
+            attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
         self._fill_head(attempt)
+        if attempt.route is not None and attempt.route.event is not None:
+            attempt.parent = _parent(attempt.route.id)
         self._open[attempt.event_id] = attempt
         return attempt
 
@@ -198,7 +214,7 @@ class Recorder:
         request = attempt.request
         head: Dict[str, object] = {
             "event_id": attempt.event_id,
-            "event_type": "model",
+            "event_type": attempt.kind,
             "source": self._settings.environment,
             "start_time": attempt.started_ms,
         }
@@ -208,7 +224,7 @@ class Recorder:
             if head["session_id"] != request.session:
                 metadata = {**metadata, "session_id": request.session}
         if request.parent_id is not None:
-            head["parent_id"] = session_id(request.parent_id)
+            attempt.parent = _parent(session_id(request.parent_id))
         content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
         if request.user_properties:
             content["user_properties"] = request.user_properties
@@ -261,6 +277,49 @@ class Recorder:
             error = "Retried: LiteLLM tried again and did not report this error"
             self._write(attempt, lambda: _outcome("failure", error))
 
+    # ---- requests to a Router
+
+    def begin_route(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
+        """A Router is asked: attempts that begin in this context, until `end_route`, are its.
+
+        None if one is at work already: its sync side asks its async side.
+        """
+        around = self._route.get()
+        if around is not None and not around.is_over:
+            return None
+        route = Route(call, strategy, time.time() * 1000)
+        route.before = self._route.set(route)
+        return route
+
+    def end_route(self, route: Route, error: Optional[BaseException], is_told: bool) -> None:
+        """The Router returns or raises. `is_told`: our logger is registered, so that a rejection is to be recorded.
+
+        Only a request with a failed attempt has an event of its own, as their parent; and one that was rejected before
+        any attempt, since LiteLLM tells nobody of that.
+        """
+        route.is_over = True
+        self._route.reset(route.before)
+        if route.event is None and error is not None and route.attempts == 0 and is_told:
+            self._open_route(route)
+        if route.event is not None and self._take(route.id) is not None:
+            keeps_content = route.event.request.capture_content
+            self._write(route.event, lambda: route.outcome(error, keeps_content))
+
+    def _open_route(self, route: Route) -> None:
+        """Begin the event of a request to a Router, unless it has begun."""
+        if route.event is not None:
+            return
+        request = map_request(route.call, self._without_content if self._host.hides_content() else self._settings)
+        event = Attempt(route.id, 1, request, route.started_ms)
+        event.kind = "chain" if route.attempts else "model"
+        request.metadata.pop("router", None)
+        self._fill_head(event)
+        route.event = event
+        if not request.skip:
+            self._open[route.id] = event
+            if self._settings.capture_in_flight:
+                self._emit_start(event)
+
     # ---- what nobody completed
 
     def sweep(self) -> None:
@@ -300,6 +359,13 @@ class Recorder:
 
     def _held(self, attempt: Attempt) -> Outcome:
         """What was seen inline, and what LiteLLM's callback would have told of it."""
+        if attempt.chunks is not None:
+            attempt.look_at_chunks()
+        outcome = self._seen(attempt)
+        outcome.end_ms = attempt.ended_ms
+        return outcome
+
+    def _seen(self, attempt: Attempt) -> Outcome:
         response = attempt.response
         if response is None and attempt.answer is not None:
             response = _read(attempt.answer)
@@ -309,12 +375,9 @@ class Recorder:
             self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
-            attempt.look_at_chunks()
-            if attempt.is_complete:
-                return self._assembled(attempt)
-            outcome = self._assembled(attempt) if attempt.chunks else _outcome("abandoned", None)
-            outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
-            outcome.end_ms = attempt.chunks_seen_ms or None
+            outcome = self._assembled(attempt) if attempt.chunks else _outcome("success", None)
+            if not attempt.is_complete:
+                outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
             return outcome
         if attempt.number > 1:
             return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
@@ -347,7 +410,13 @@ class Recorder:
     def _write(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
         """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
         try:
-            body = self._fitted(self._body(attempt, tell()))
+            outcome = tell()
+            route = attempt.route
+            if route is not None and outcome.status == "failure" and not route.is_over:
+                route.failed(attempt.request.metadata, outcome)
+                self._open_route(route)
+                attempt.parent = _parent(route.id)
+            body = self._fitted(self._body(attempt, outcome))
             self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
         finally:
             self._writing.pop(attempt.mark, None)
@@ -365,7 +434,8 @@ class Recorder:
         if attempt.is_withheld:
             metadata.pop("redaction_failed", None)  # the head says so
         told.update(end_time=end_ms, duration=duration_ms)
-        return join(attempt.head, members(told), b'"metadata":' + join(attempt.metadata, members(metadata)))
+        metadata_members = join(attempt.metadata, members(metadata))
+        return join(attempt.head, attempt.parent, members(told), b'"metadata":' + metadata_members)
 
     def _fitted(self, body: bytes) -> bytes:
         limit = self._settings.max_event_bytes
@@ -377,6 +447,10 @@ def _outcome(status: str, error: Optional[str]) -> Outcome:
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
+
+
+def _parent(id_: str) -> bytes:
+    return members({"parent_id": id_})
 
 
 def _read(answer: str) -> object:

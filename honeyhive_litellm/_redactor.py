@@ -44,10 +44,11 @@ class Redactor:
         return told
 
     def answered(self, content: Mapping[str, object]) -> Dict[str, Any]:
-        """The outcome's part. Its metadata has such names only."""
+        """The outcome's part. Its metadata has no name that it had not, lest that be in the request's as well."""
         told = self._cleaned(content)
         if self._functions:
-            told["metadata"] = {name: v for name, v in told["metadata"].items() if name in RESERVED_METADATA}
+            had = {"redaction_failed", *_mapping(content.get("metadata"))}
+            told["metadata"] = {name: v for name, v in told["metadata"].items() if name in had}
         return told
 
     def _cleaned(self, content: Mapping[str, object]) -> Dict[str, Any]:

@@ -294,11 +294,12 @@ class Runtime:
         next_look = 0.0
         while True:
             self.recorder.sweep()
-            if time.monotonic() >= next_look:
+            if time.monotonic() >= next_look or not parts.spool.has_seen_all:
                 next_look = time.monotonic() + ADOPT_EVERY_S
                 if await parts.spool.adopt():
                     parts.flusher.wake()
-                self._looked.set()
+                if parts.spool.has_seen_all:
+                    self._looked.set()
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _finish(self, parts: _Parts) -> None:

@@ -27,6 +27,9 @@ MEMORY = ":memory:"
 
 _SCAN_ROWS = 5000
 
+_ROWS_AT_ONCE = 100
+"""Rows in one statement; SQLite before 3.32 takes 999 values."""
+
 
 class Batch(NamedTuple):
     """Events of one segment that travel together: the records `lo..hi`, `events` of them events.
@@ -45,11 +48,25 @@ class Batch(NamedTuple):
 
 
 class _AtomicConnection(sqlite3.Connection):
-    """A connection whose `executemany` is one transaction: all rows or none, in one call from the async side."""
+    """A connection whose `executemany` is one transaction: all rows or none, in one call from the async side.
+
+    And in few steps: sqlite3 lets go of Python's lock at each, and while other threads compute it may take 5 ms to get
+    it back. A hundred rows, one by one, would keep the next group waiting for half a second.
+    """
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        rows = list(parameters)
+        if len(rows) <= _ROWS_AT_ONCE:
+            return self._insert(sql, rows)  # a statement alone is a transaction
         with self:
-            return super().executemany(sql, parameters)
+            self.execute("BEGIN")
+            for first in range(0, len(rows), _ROWS_AT_ONCE):
+                cursor = self._insert(sql, rows[first : first + _ROWS_AT_ONCE])
+            return cursor
+
+    def _insert(self, sql: str, rows: List[Sequence[Any]]) -> sqlite3.Cursor:
+        more = f", ({', '.join('?' * len(rows[0]))})" * (len(rows) - 1)
+        return self.execute(sql + more, [value for row in rows for value in row])
 
 
 class Segment:
@@ -71,6 +88,7 @@ class Segment:
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
+        self._is_void = False
         self._inherited: List[Span] = []
         self._db: Optional[aiosqlite.Connection] = None
 
@@ -115,13 +133,15 @@ class Segment:
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
             if self.path == MEMORY:
-                connection = aiosqlite.connect(MEMORY, factory=_AtomicConnection)
+                connection = aiosqlite.connect(MEMORY, isolation_level=None, factory=_AtomicConnection)
             else:
                 if create:
                     private_file(Path(self.path))
                 # Never "rwc": what is gone must not come back empty.
                 uri = f"{Path(self.path).as_uri()}?mode=rw"
-                connection = aiosqlite.connect(uri, uri=True, timeout=0, factory=_AtomicConnection)
+                connection = aiosqlite.connect(
+                    uri, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection
+                )
             make_daemon(connection)
             db = await connection
         except (sqlite3.Error, OSError) as error:
@@ -139,6 +159,8 @@ class Segment:
         (application_id,) = (await self._fetch("PRAGMA application_id"))[0]
         (version,) = (await self._fetch("PRAGMA user_version"))[0]
         if application_id != _sql.APPLICATION_ID:
+            ((things,),) = await self._fetch(_sql.COUNT_THINGS)
+            self._is_void = application_id == 0 and things == 0
             raise SpoolError(f"{self.path} is a database, but no spool segment")
         if version > _sql.FORMAT:
             raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {_sql.FORMAT}")
@@ -176,11 +198,11 @@ class Segment:
         """Close the connection; what is committed stays. Idempotent."""
         db, self._db = self._db, None
         if db is not None:
-            await close_quietly(db)
+            await uninterrupted(close_quietly(db))
 
     def is_blank(self) -> bool:
-        """Whether its files hold nothing at all."""
-        return _size(self.path) == 0 and _size(f"{self.path}-wal") == 0
+        """Whether there is nothing in it: what a kill leaves of making it, or of removing it, the database first."""
+        return self._is_void or not os.path.exists(self.path) or _size(self.path) == _size(f"{self.path}-wal") == 0
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""
@@ -190,9 +212,9 @@ class Segment:
             return
         # Unlinked first, under the lock, and closed without a last checkpoint into a file that is gone already.
         self._each_file(os.unlink)
-        if self._db is not None:
-            await self._db.executescript("PRAGMA synchronous = OFF")
-        await self.close()
+        db, self._db = self._db, None
+        if db is not None:
+            await uninterrupted(_close_unsaved(db))
 
     async def move_to(self, folder: Path) -> None:
         """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
@@ -208,7 +230,7 @@ class Segment:
     def _each_file(self, action: Callable[[str], None]) -> None:
         if self.path == MEMORY:
             return
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", "-journal"):  # the last for a moment only, while the file is made
             try:
                 action(f"{self.path}{suffix}")
             except OSError:
@@ -258,7 +280,8 @@ class Segment:
             if gap is None:
                 return None
             lo, hi = gap
-            sizes = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            ((told,),) = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            sizes = [(int(seq), int(size)) for seq, size in _told(told)]
             taken = _how_many(sizes, max_bytes)
             if taken < len(sizes) or len(sizes) == max_events:
                 hi = sizes[taken - 1][0]
@@ -310,13 +333,16 @@ class Segment:
             raise SpoolError(f"{self.path}: {error}") from error
 
     async def _rows(self, lo: int, hi: int) -> Tuple[Tuple[Row, ...], int]:
-        rows = await self._fetch(_sql.READ, (lo, hi))
-        good = tuple(
-            Row(seq, id_, started_ms, session, body)
-            for seq, id_, started_ms, session, crc, body in rows
-            if zlib.crc32(body) == crc
-        )
-        return good, len(rows) - len(good)
+        ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi))
+        heads = _told(told)
+        rows = []
+        end = 0
+        for seq, id_, started_ms, session, crc, size in heads:
+            begin, end = end, end + int(size)
+            body = bodies[begin:end]
+            if zlib.crc32(body) == int(crc):
+                rows.append(Row(int(seq), _text(id_), float(started_ms), _text(session) or None, body))
+        return tuple(rows), len(heads) - len(rows)
 
     # ---- the connection
 
@@ -336,6 +362,23 @@ class Segment:
             await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
+
+
+async def _close_unsaved(db: aiosqlite.Connection) -> None:
+    try:
+        await db.executescript("PRAGMA synchronous = OFF")
+    except sqlite3.Error:
+        pass  # then it is closed slowly
+    await close_quietly(db)
+
+
+def _told(heads: Optional[str]) -> List[List[str]]:
+    """What a statement tells of each event, from the one row it makes of them."""
+    return [head.split(" ") for head in heads.split(",")] if heads else []
+
+
+def _text(hexadecimal: str) -> str:
+    return bytes.fromhex(hexadecimal).decode(errors="replace")
 
 
 def _how_many(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:

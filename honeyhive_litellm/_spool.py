@@ -55,6 +55,7 @@ class Spool:
         self.folder = folder
         self.owner = new_owner()
         self.next_number = 1
+        self.has_seen_all = False
         self._counters = counters
         self._durability = durability
         self._max_bytes = max_bytes
@@ -256,15 +257,20 @@ class Spool:
     async def adopt(self) -> int:
         """Look for segments of dead owners and take them in hand, a few owners at a time; how many events came.
 
-        Never raises, never takes what a living owner holds, and puts aside what cannot be read.
+        Never raises, never takes what a living owner holds, and puts aside what cannot be read. `has_seen_all` tells
+        afterwards whether some were left for later.
         """
         events = 0
+        if len(self._orphans) >= _ADOPT_AT_ONCE:
+            return 0
+        self.has_seen_all = True
         try:
             owners = owners_in(self.folder)
         except OSError:
             return 0
         for owner in sorted(owners):
             if len(self._orphans) >= _ADOPT_AT_ONCE:
+                self.has_seen_all = False
                 break
             if owner != self.owner and owner not in self._orphans and owner not in self._left_alone:
                 try:
@@ -290,7 +296,7 @@ class Spool:
                 self._leave(owner, orphan)
                 return 0
             except SpoolError as error:
-                if segment.is_blank():  # its owner died while creating it
+                if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
                 else:
                     warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)

@@ -60,15 +60,27 @@ SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 
 APPEND = "INSERT INTO record (seq, kind, id, started_ms, session, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
-SIZES = "SELECT seq, length(body) FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq LIMIT ?"
+# sqlite3 lets go of Python's lock at every step, one a row, and may wait 5 ms to get it back while other threads
+# compute. So a batch is read in one row: what is told of its events as text, then their bodies end to end.
+SIZES = """
+SELECT group_concat(seq || ' ' || length(body)) FROM
+    (SELECT seq, body FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq LIMIT ?)
+"""
 
 READ = """
-SELECT seq, id, started_ms, session, crc, body FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq
+SELECT
+    group_concat(
+        seq || ' ' || hex(id) || ' ' || quote(started_ms) || ' ' || hex(session) || ' ' || crc || ' ' || length(body)
+    ),
+    CAST(group_concat(CAST(body AS TEXT), '') AS BLOB)
+FROM (SELECT * FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq)
 """
 
 READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
+
+COUNT_THINGS = "SELECT count(*) FROM sqlite_master"
 
 LAST = "SELECT coalesce(max(seq), 0) FROM record"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -46,8 +47,19 @@ def private_file(path: Path) -> None:
         pass
 
 
+_THREAD = "honeyhive-sqlite"
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.threadName != _THREAD
+
+
+# At the level DEBUG aiosqlite logs every statement with its parameters, and ours are prompts and completions.
+logging.getLogger("aiosqlite").addFilter(_is_not_ours)
+
+
 def make_daemon(connection: aiosqlite.Connection) -> None:
-    """Keep aiosqlite's thread from holding up the interpreter's exit.
+    """Keep aiosqlite's thread from holding up the interpreter's exit, and what it does for us out of the log.
 
     It is no daemon, and the interpreter joins such threads before any `atexit` handler runs: one connection that
     nobody could close in time would hang the exit for ever. aiosqlite has no option for it; until 0.21 the
@@ -56,3 +68,4 @@ def make_daemon(connection: aiosqlite.Connection) -> None:
     thread = getattr(connection, "_thread", connection)
     if isinstance(thread, threading.Thread):
         thread.daemon = True
+        thread.name = _THREAD

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from ._delivery import Reply, parse_retry_after
+from ._delivery import REDIRECTS_TO, Reply, parse_http_date, parse_retry_after
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Transport:
                 text, error = await self._read(response)
                 if 300 <= response.status < 400 and "Location" in response.headers:
                     # It says more than the page that comes with it.
-                    text = self._kept(f"redirects to {response.headers['Location']}".encode("utf-8", "replace"))
-                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                    text = self._kept(f"{REDIRECTS_TO}{response.headers['Location']}".encode("utf-8", "replace"))
+                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), _now_of(response))
                 return Reply(response.status, text, retry_after_s, error)
         except _FAILURES as failure:
             return Reply(None, error=_word(failure), was_sent=sent.yes)
@@ -154,6 +154,12 @@ class Transport:
         """The first 2 KB of *body* as text, without the key."""
         text = body.decode("utf-8", "replace").replace(self._api_key, _HIDDEN)
         return text.encode()[:_MAX_BODY_BYTES].decode("utf-8", "ignore")
+
+
+def _now_of(response: aiohttp.ClientResponse) -> float:
+    """The Unix time of an answer by the server's own clock: it is that clock by which a Retry-After date is meant."""
+    told = parse_http_date(response.headers.get("Date", ""))
+    return time.time() if told is None else told
 
 
 def _body_headers(body: bytes) -> Dict[str, str]:

@@ -75,14 +75,14 @@ class App:
         released = self._released  # of now: a release while the body is still being read counts
         received = _describe(request)
         self._on_request(received)
-        fault = self.script.take(request.method, request.path)
+        fault = self.script.take(request.method, request.path, size=received.size)
         if fault is not None and fault.act is Act.DROP and not fault.after:
             return cut(request)
         body = await self._read(request)
         if body is None:
             return _answer(received, 413, Refusal(413, "the request is too large").body)
         if fault is None:
-            fault = self.script.take(request.method, request.path, body)
+            fault = self.script.take(request.method, request.path, body, received.size)
         if fault is None:
             return self._process(request, received, body)
         return await self._misbehave(fault, request, received, body, released)
@@ -111,6 +111,8 @@ class App:
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
         if fault.act is Act.HALF:
             return await _send_half(request, reply)
+        if fault.act is Act.TRICKLE:
+            return await _trickle(request, reply, fault.seconds, released)
         if fault.act is Act.DELAY and not await _is_set_within(released, fault.seconds):
             received.status = reply.status
             return reply
@@ -190,6 +192,21 @@ async def _send_half(request: web.Request, reply: web.Response) -> web.StreamRes
     if request.transport is not None:
         request.transport.close()  # after what is buffered
     return half
+
+
+async def _trickle(
+    request: web.Request, reply: web.Response, seconds: float, released: asyncio.Event
+) -> web.StreamResponse:
+    """Send the reply, from its very first line on, one byte every *seconds*."""
+    body = reply.body if isinstance(reply.body, bytes) else b""
+    head = f"HTTP/1.1 {reply.status} {reply.reason}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    for byte in head.encode() + body:
+        if request.transport is None or await _is_set_within(released, seconds):
+            return cut(request)
+        request.transport.write(bytes([byte]))
+    if request.transport is not None:
+        request.transport.close()  # after what is buffered
+    return web.Response()
 
 
 def _read_json(request: web.Request, body: bytes) -> Any:

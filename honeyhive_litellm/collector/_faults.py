@@ -18,14 +18,16 @@ class Act(enum.Enum):
     HANG = "hang"  # never answer
     DROP = "drop"  # close the connection
     HALF = "half"  # send half of the true reply, then close the connection
+    TRICKLE = "trickle"  # send the true reply byte by byte
 
 
 @dataclass(frozen=True)
 class Fault:
     """One line of a script.
 
-    It applies to requests of *method* (None: any) whose path begins with *path*, and with *event_id* only to
-    those whose body names that event; for *times* requests, or with None until the script is cleared. With
+    It applies to requests of *method* (None: any) whose path begins with *path* and whose body has more than
+    *over_bytes* (None: any), and with *event_id* only to those whose body names that event; for *times*
+    requests, or with None until the script is cleared. With
     *after* the request is processed and stored first, without it the server never gets to that.
     """
 
@@ -33,6 +35,7 @@ class Fault:
     times: Optional[int] = None
     method: Optional[str] = None
     path: str = ""
+    over_bytes: Optional[int] = None
     event_id: Optional[str] = None
     after: bool = False
     status: int = 503
@@ -78,14 +81,14 @@ class Script:
         """Forget every fault."""
         self._lines.clear()
 
-    def take(self, method: str, path: str, body: Optional[bytes] = None) -> Optional[Fault]:
-        """Return the fault that befalls this request, using it up by one, or None.
+    def take(self, method: str, path: str, body: Optional[bytes] = None, size: int = 0) -> Optional[Fault]:
+        """Return the fault that befalls this request of *size* bytes, using it up by one, or None.
 
         Asked twice for each request: without *body* before it is read, where only faults that name no event
         can apply, then with it, where only those that do.
         """
         for line in self._lines:
-            if _applies(line.fault, method, path, body):
+            if _applies(line.fault, method, path, body, size):
                 if line.left is not None:
                     line.left -= 1
                     if not line.left:
@@ -94,8 +97,10 @@ class Script:
         return None
 
 
-def _applies(fault: Fault, method: str, path: str, body: Optional[bytes]) -> bool:
+def _applies(fault: Fault, method: str, path: str, body: Optional[bytes], size: int) -> bool:
     if fault.method not in (None, method) or not path.startswith(fault.path):
+        return False
+    if fault.over_bytes is not None and size <= fault.over_bytes:
         return False
     if fault.event_id is None:
         return body is None

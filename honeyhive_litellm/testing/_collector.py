@@ -267,13 +267,23 @@ class Collector:
         method: Optional[str] = None,
         path: str = "",
         after: bool = False,
+        over_bytes: Optional[int] = None,
     ) -> None:
-        """Close the connection before the body is read, or with *after* once the request is stored."""
-        self._add(Fault(Act.DROP, times, method, path, after=after))
+        """Close the connection before the body is read, or with *after* once the request is stored.
+
+        With *over_bytes* only where the body is larger, as some proxies do instead of answering 413.
+        """
+        self._add(Fault(Act.DROP, times, method, path, over_bytes, after=after))
 
     def half_reply(self, *, times: Optional[int] = None, method: Optional[str] = None, path: str = "") -> None:
         """Process and store the request, send half of the reply's body, and close the connection."""
         self._add(Fault(Act.HALF, times, method, path, after=True))
+
+    def trickle(
+        self, seconds: float, *, times: Optional[int] = None, method: Optional[str] = None, path: str = ""
+    ) -> None:
+        """Process and store the request, and send the reply one byte every *seconds*, from its first line on."""
+        self._add(Fault(Act.TRICKLE, times, method, path, after=True, seconds=seconds))
 
     def fail_partly(self, keep: int = 1, *, times: Optional[int] = None, path: str = "/v1/events/batch") -> None:
         """Store the first *keep* events of a batch and answer 500, which does not say which were stored.
@@ -282,14 +292,22 @@ class Collector:
         """
         self._add(Fault(Act.PARTIAL, times, "POST", path, keep=keep))
 
-    def poison(self, event_id: str, status: int = 400, *, times: Optional[int] = None, partial: bool = False) -> None:
-        """Refuse every request that carries this event; with *partial* store the others of it and answer
-        500.
+    def poison(
+        self,
+        event_id: str,
+        status: int = 400,
+        *,
+        times: Optional[int] = None,
+        partial: bool = False,
+        body: Union[str, bytes, Dict[str, Any], None] = None,
+    ) -> None:
+        """Refuse every request that carries this event, with *body* as `fail` has it; with *partial* store the
+        others of it and answer 500.
         """
         if partial:
             self._add(Fault(Act.PARTIAL, times, "POST", event_id=event_id))
             return
-        content_type, content = _encode(status, None)
+        content_type, content = _encode(status, body)
         headers = {"content-type": content_type}
         self._add(Fault(Act.REPLY, times, event_id=event_id, status=status, headers=headers, body=content))
 

@@ -201,6 +201,32 @@ def test_a_large_request_is_dropped_before_it_is_read(collector: Collector, clie
     assert collector.requests[0].size == 4_000_000
 
 
+def test_a_connection_is_dropped_where_the_request_is_large(collector: Collector, client: httpx.Client) -> None:
+    collector.drop(over_bytes=500)
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)):
+        client.post("/v1/events", json={**MODEL, "inputs": {"text": "x" * 500}})
+
+    assert post(client) == 200
+    assert len(collector.events) == 1
+
+
+def test_a_trickling_reply_is_whole_in_the_end_and_the_event_is_stored(collector: Collector) -> None:
+    collector.trickle(0.001, times=1)
+    with connect(collector) as client:
+        answer = client.post("/v1/events", json=MODEL)
+        assert (answer.status_code, answer.json()["success"]) == (200, True)
+        assert post(client) == 200
+    assert len(collector.events) == 2
+
+
+def test_a_trickling_reply_outlasts_its_client(collector: Collector) -> None:
+    collector.trickle(0.05, times=1)
+    with connect(collector) as client, pytest.raises(httpx.RemoteProtocolError):
+        threading.Timer(0.3, collector.clear).start()
+        post(client)
+    assert len(collector.events) == 1
+
+
 def test_half_a_reply_breaks_off_and_the_event_is_stored(collector: Collector) -> None:
     collector.half_reply(times=1)
     connection = http.client.HTTPConnection(collector.url[len("http://") :], timeout=5.0)

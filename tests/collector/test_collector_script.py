@@ -52,6 +52,13 @@ def test_a_fault_for_an_event_befalls_only_bodies_that_name_it() -> None:
     assert found.status == 400
 
 
+def test_a_fault_for_large_bodies_leaves_the_small_ones_alone() -> None:
+    script = Script()
+    script.add(Fault(Act.DROP, over_bytes=100))
+    assert script.take("POST", BATCH, size=100) is None
+    assert script.take("POST", BATCH, size=101) is not None
+
+
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [

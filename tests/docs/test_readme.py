@@ -103,6 +103,7 @@ EXAMPLE_EVENTS: Sequence[Tuple[str, Sequence[Expected]]] = (
         (
             {"metadata.status": "failure", "metadata.router.model_group": "main", "metadata.status_code": 429},
             {"metadata.status": "success", "metadata.router.model_group": "spare", "outputs.content": ANSWER},
+            {"event_type": "chain", "metadata.status": "success", "metadata.router.attempts": 2},
         ),
     ),
     ("Embeddings", ({"inputs.chunks": ["bees", "honey"], "outputs": {"num_embeddings": 2, "dimensions": 8}},)),

@@ -160,25 +160,6 @@ def test_the_provider_is_named(traced: Collector, model: str, provider: str) -> 
     assert only_event(traced)["config"]["provider"] == provider
 
 
-def test_a_router_with_a_fallback_gives_an_event_for_each_attempt_in_one_session(
-    traced: Collector, route: Dict[str, Any]
-) -> None:
-    router = litellm.Router(
-        model_list=[
-            {"model_name": "main", "litellm_params": {"model": "openai/fail-500", **route}},
-            {"model_name": "spare", "litellm_params": {"model": "openai/gpt-4o", **route}},
-        ],
-        fallbacks=[{"main": ["spare"]}],
-        num_retries=0,
-    )
-    router.completion(model="main", messages=MESSAGES)
-    assert honeyhive_litellm.flush(10) == 0
-    assert sorted(e["metadata"]["status"] for e in traced.events) == ["failure", "success"]
-    assert set(traced.receipts.values()) == {1}
-    assert len({e["session_id"] for e in traced.events}) == 1
-    assert traced.orphans == []
-
-
 def test_what_the_caller_says_of_a_call_is_on_its_event(traced: Collector, route: Dict[str, Any]) -> None:
     metadata = {"session_id": "chat 42", "event_name": "greeting", "user_id": "u1", "tags": ["a"], "ours": {"x": 1}}
     litellm.completion(model="openai/gpt-4o", messages=MESSAGES, metadata=metadata, **route)

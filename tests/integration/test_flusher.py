@@ -1,83 +1,19 @@
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 import uuid
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, List, Optional
 
 import pytest
 
-from honeyhive_litellm import Settings, _courier, _flusher
 from honeyhive_litellm._dead import letters
-from honeyhive_litellm._delivery import BackOff
-from honeyhive_litellm._flusher import Flusher
-from honeyhive_litellm._ingestion import Ingestion
 from honeyhive_litellm._record import EVENT, Record
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
-from honeyhive_litellm._transport import Transport
 from honeyhive_litellm.testing import Collector
 
-
-def event(number: int, session: Optional[str] = None) -> Record:
-    id_ = str(uuid.UUID(int=number + 1))
-    body = {"event_id": id_, "event_type": "model", "event_name": f"e{number}", "inputs": {"n": number}}
-    if session is not None:
-        body["session_id"] = session.partition(" ")[0]
-    return Record(EVENT, id_, 1700000000000.0, session, json.dumps(body).encode())
-
-
-class Rig:
-    """A spool, a flusher that runs, and the numbers."""
-
-    def __init__(self, folder: Path, url: str, **options: Any) -> None:
-        chosen = {"lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
-        self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
-        self.counters = Counters()
-        self.spool = Spool(folder, self.counters, durability="process", max_bytes=2**30)
-        self.transport = Transport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
-        ingestion = Ingestion(self.transport, self.settings)
-        self.flusher = Flusher(self.spool, ingestion, self.counters, self.settings, lambda rows: None)
-
-    async def take(self, records: List[Record]) -> None:
-        self.counters.accept(len(records))
-        await self.spool.append(records)
-        self.flusher.wake()
-
-    async def until(self, is_so: Callable[[], bool], timeout: float = 20.0) -> None:
-        async def wait() -> None:
-            while not is_so():
-                await asyncio.sleep(0.005)
-
-        try:
-            await asyncio.wait_for(wait(), timeout)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"not within {timeout} s: {self.counters.snapshot()}") from None
-
-    async def settled(self) -> None:
-        await self.until(lambda: self.counters.snapshot().pending == 0)
-
-
-@asynccontextmanager
-async def running(folder: Path, url: str, **options: Any) -> AsyncIterator[Rig]:
-    rig = Rig(folder, url, **options)
-    await rig.spool.adopt()
-    rig.flusher.hurry(True)
-    task = asyncio.ensure_future(rig.flusher.run())
-    try:
-        yield rig
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await rig.transport.aclose()
-        await rig.spool.close()
-
-
-@pytest.fixture(autouse=True)
-def _quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_courier, "PROBE_PAUSE_S", 0.05)
+from ..rig import event, running
 
 
 def assert_once(collector: Collector, events: int) -> None:
@@ -143,6 +79,17 @@ async def test_a_partly_stored_batch_is_completed_without_duplicates(tmp_path: P
         assert_once(collector, 10)
 
 
+async def test_a_failed_calls_event_is_found_again_although_it_says_that_there_was_no_success(tmp_path: Path) -> None:
+    id_ = str(uuid.uuid4())
+    body = {"event_id": id_, "event_type": "model", "inputs": {}, "metadata": {"success": False}}
+    with Collector() as collector:
+        collector.drop(after=True, times=1, path="/v1/events/batch")
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([Record(EVENT, id_, 1.0, None, json.dumps(body).encode())])
+            await rig.settled()
+        assert_once(collector, 1)
+
+
 async def test_an_ingestion_key_cannot_look_up_and_sends_again(tmp_path: Path) -> None:
     key = "hh_ingst_" + "a" * 24 + "_" + "b" * 64
     with Collector() as collector:
@@ -168,10 +115,7 @@ async def test_one_bad_event_among_many_becomes_the_only_dead_letter(tmp_path: P
     assert (letter.id, letter.status) == (poison.id, 400)
 
 
-async def test_an_event_that_the_server_always_fails_on_stops_nobody_and_dies_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_flusher, "BackOff", lambda: BackOff(first_s=0.01, longest_s=0.05))
+async def test_an_event_that_the_server_always_fails_on_stops_nobody_and_dies_in_the_end(tmp_path: Path) -> None:
     poison = event(3)
     with Collector() as collector:
         collector.poison(poison.id, status=500)
@@ -202,6 +146,7 @@ async def test_a_refused_key_pauses_delivery_keeps_all_and_says_what_to_do(
         async with running(tmp_path, collector.url) as rig:
             await rig.take([event(i) for i in range(10)])
             await rig.until(lambda: rig.counters.last_error == f"HTTP {status}")
+            await rig.until(lambda: "HONEYHIVE_API_KEY" in caplog.text)
             assert rig.counters.snapshot().pending == 10
             collector.clear()
             await rig.settled()
@@ -229,19 +174,6 @@ async def test_a_server_with_the_deprecated_routes_alone_is_served_through_them(
         ]
 
 
-async def test_while_the_server_is_down_one_batch_probes_and_the_rest_waits(tmp_path: Path) -> None:
-    with Collector() as collector:
-        collector.fail(503)
-        async with running(tmp_path, collector.url) as rig:
-            await rig.take([event(i) for i in range(400)])
-            await rig.until(lambda: len(collector.requests) >= 6)
-            bodies = {r.size for r in collector.requests[4:]}
-            assert len(bodies) == 1  # the first four set out together; then always the same batch
-            collector.clear()
-            await rig.settled()
-        assert_once(collector, 400)
-
-
 async def test_a_killed_senders_batch_is_looked_up_by_its_heir(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.hang(after=True, path="/v1/events/batch")
@@ -266,3 +198,22 @@ async def test_a_batch_that_certainly_was_not_sent_is_not_asked_for_after_a_rest
             await heir.settled()
         assert_once(collector, 10)
         assert [r.method for r in collector.requests] == ["POST"]
+
+
+async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_not_look_too_early(
+    tmp_path: Path,
+) -> None:
+    with Collector() as collector:
+        collector.drop(times=1, path="/v1/events/batch")
+        collector.hang(after=True, path="/v1/events/batch")
+        began = time.time()
+        async with running(tmp_path, collector.url, request_timeout=30, lookup_delay=0.5) as rig:
+            await rig.take([event(1)])
+            await rig.until(lambda: len(collector.events) == 1)
+        heir = Spool(tmp_path, Counters(), durability="process", max_bytes=2**30)
+        await heir.adopt()
+        batch = await heir.next_batch()
+        assert batch is not None
+        assert batch.ambiguous_since is not None
+        assert batch.ambiguous_since >= began + 0.5  # when it was sent the second time
+        await heir.close()

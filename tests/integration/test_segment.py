@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
-from typing import List, Optional
+from typing import Awaitable, Callable, List, Optional
 
 import pytest
 
@@ -152,6 +154,54 @@ async def test_nothing_of_a_group_is_there_when_the_disk_is_full(tmp_path: Path)
     await segment.close()
 
 
+async def test_a_group_and_a_batch_take_few_steps_however_many_events_they_have(tmp_path: Path) -> None:
+    # Each statement and each row is a turn of Python's lock, and may be waited for 5 ms while other threads compute.
+    segment = await created(tmp_path / "a.spool")
+    assert segment.connection is not None
+    steps: List[object] = []
+
+    def noted(_: object, row: object) -> object:
+        steps.append(row)
+        return row
+
+    await segment.connection.set_trace_callback(steps.append)
+    segment.connection.row_factory = noted  # type: ignore[assignment]
+    await segment.append([event(f"e{i}") for i in range(100)])
+    assert len(steps) == 1
+    batch = await segment.next_batch(100, 10**6)
+    assert ids(batch) == [f"e{i}" for i in range(100)]
+    assert len(steps) < 10
+    await segment.close()
+
+
+async def test_a_row_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    odd = [
+        Record(EVENT, "a, b", 1795472860438.5864, "s N\u00e4me, 1\n2", b'{"x":"\xc3\xa4 , \x00"}'),
+        Record(EVENT, "\u00e4", 0.1, None, b"\xff\xfe"),
+        Record(EVENT, "c", 1e300, "s", b""),
+    ]
+    await segment.append(odd)
+    batch = await segment.next_batch(100, 10**6)
+    assert batch is not None
+    assert [Record(EVENT, *row[1:]) for row in batch.rows] == odd
+    await segment.close()
+
+
+async def test_a_group_of_many_is_one_transaction(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event(f"e{i}") for i in range(250)])
+    assert segment.connection is not None
+    await segment.connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON record WHEN NEW.id = 'bad' BEGIN SELECT RAISE(ABORT, 'x'); END"
+    )
+    with pytest.raises(SpoolError):
+        await segment.append([*(event(f"f{i}") for i in range(250)), event("bad")])
+    await segment.append([event("last")])
+    assert [len(b.rows) for b in await drained(segment)] == [100, 100, 51]
+    await segment.close()
+
+
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, b""])
 async def test_what_is_no_segment_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.spool").write_bytes(content)
@@ -176,6 +226,30 @@ async def test_a_discarded_segment_leaves_no_file(tmp_path: Path) -> None:
     await segment.append([event("a")])
     await segment.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [Segment.close, Segment.discard])
+def test_a_cancelled_end_is_an_end(tmp_path: Path, ending: Callable[[Segment], Awaitable[None]]) -> None:
+    # Else aiosqlite's thread would live on, or answer to a loop that is closed, and print a traceback.
+    def threads() -> List[threading.Thread]:
+        return [t for t in threading.enumerate() if t is not threading.main_thread()]
+
+    async def cancelled_after(steps: int) -> None:
+        segment = await created(tmp_path / f"{steps}.spool")
+        await segment.append([event("a")])
+        task = asyncio.ensure_future(ending(segment))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    before = threads()
+    for steps in range(1, 40):
+        asyncio.run(cancelled_after(steps))
+        for thread in threads():
+            if thread not in before:
+                thread.join(20)
+                assert not thread.is_alive()
 
 
 async def test_a_segment_in_memory_does_the_same(tmp_path: Path) -> None:

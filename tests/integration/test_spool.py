@@ -93,6 +93,24 @@ async def test_of_two_adopters_one_wins(tmp_path: Path) -> None:
     await other.close()
 
 
+async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path) -> None:
+    for i in range(10):
+        dead = spool_in(tmp_path, Counters())
+        await dead.append([event(f"e{i}")])
+        await dies(dead)
+    heir = spool_in(tmp_path, Counters())
+    ids: List[str] = []
+    looks = 0
+    while not heir.has_seen_all:
+        looks += 1
+        assert await heir.adopt() < 10
+        ids += await delivered(heir)
+    assert sorted(ids) == [f"e{i}" for i in range(10)]
+    assert looks < 10
+    assert names(tmp_path) == []
+    await heir.close()
+
+
 async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: Path) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([start("done"), start("lost"), event("done")])
@@ -253,6 +271,21 @@ async def test_a_file_that_is_no_segment_is_put_aside_and_delays_nobody(
     assert names(tmp_path) == ["host-1-abc-000001.spool"]
     assert (tmp_path / "quarantine" / "host-1-abc-000001.spool").exists()
     assert len([r for r in caplog.records if "put aside" in r.getMessage()]) == 1
+
+
+async def test_what_a_kill_leaves_of_creating_or_removing_a_segment_is_cleared_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path / "host-1-abc-000001.spool", "PRAGMA journal_mode = WAL")  # entered before the tables are made
+    (tmp_path / "host-2-abc-000001.spool").write_bytes(b"")
+    (tmp_path / "host-3-abc-000001.spool-wal").write_bytes(b"the database is removed first")
+    (tmp_path / "host-3-abc.lease").write_bytes(b"")
+    assert (tmp_path / "host-1-abc-000001.spool").stat().st_size > 0
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 0
+    await heir.close()
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
 
 
 async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ async def test_an_answer_without_content_delivers() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(204)
-    assert classify(reply, 2, 1) is Verdict.DELIVERED
+    assert classify(reply, 2) is Verdict.DELIVERED
 
 
 async def test_an_html_page_is_told_and_pauses() -> None:
@@ -152,7 +152,7 @@ async def test_an_html_page_is_told_and_pauses() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(200, "<html>Sign in</html>")
-    assert classify(reply, 2, 1) is Verdict.PAUSE
+    assert classify(reply, 2) is Verdict.PAUSE
     assert not is_ambiguous(reply)
 
 
@@ -264,7 +264,7 @@ async def test_a_connection_dropped_before_the_answer_leaves_the_outcome_open(ha
     reply = await post_to(handler)
     assert reply == Reply(None, error="dropped")
     assert is_ambiguous(reply)
-    assert classify(reply, 2, 1) is Verdict.RETRY
+    assert classify(reply, 2) is Verdict.RETRY
 
 
 async def test_half_a_head_leaves_the_outcome_open() -> None:
@@ -284,7 +284,7 @@ async def test_half_a_body_keeps_the_status() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(200, '{"success": tr', error="dropped")
-    assert classify(reply, 2, 1) is Verdict.DELIVERED
+    assert classify(reply, 2) is Verdict.DELIVERED
     assert not is_ambiguous(reply)
 
 

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeyhive_litellm._delivery import (
+    WAITING,
     BackOff,
     Reply,
     Verdict,
     classify,
     is_ambiguous,
+    may_be_the_events,
     parse_retry_after,
 )
 
@@ -27,6 +29,7 @@ replies = st.builds(
 )
 sizes = st.integers(1, 100)
 attempts = st.integers(1, 1000)
+chances = st.floats(0, 1)
 
 
 @given(replies, sizes, attempts)
@@ -38,17 +41,34 @@ def test_only_a_success_delivers_and_nothing_delivered_is_ambiguous(
         assert not is_ambiguous(reply)
 
 
-@given(replies, sizes, attempts)
-def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(reply: Reply, batch_size: int, attempt: int) -> None:
-    verdict = classify(reply, batch_size, attempt)
+@given(replies, sizes, attempts, chances)
+def test_only_a_batch_is_split_and_only_a_single_event_is_rejected(
+    reply: Reply, batch_size: int, attempt: int, chance: float
+) -> None:
+    verdict = classify(reply, batch_size, attempt, chance)
     assert verdict is not Verdict.SPLIT or batch_size > 1
-    assert verdict is not Verdict.REJECT or (batch_size == 1 and reply.status is not None and reply.status < 500)
+    assert verdict is not Verdict.REJECT or batch_size == 1
 
 
-@given(replies, sizes, attempts, attempts)
-def test_only_500_is_judged_by_the_attempt(reply: Reply, batch_size: int, one: int, other: int) -> None:
-    if classify(reply, batch_size, one) is not classify(reply, batch_size, other):
-        assert reply.status == 500
+@given(replies, sizes, attempts, chances)
+def test_repetition_changes_only_a_failure_for_which_the_events_may_be_to_blame(
+    reply: Reply, batch_size: int, attempt: int, chance: float
+) -> None:
+    first, later = classify(reply, batch_size), classify(reply, batch_size, attempt, chance)
+    if first is not later:
+        assert first in WAITING
+        assert may_be_the_events(reply)
+        assert later is (Verdict.SPLIT if batch_size > 1 else Verdict.REJECT)
+
+
+@given(replies, st.integers(1, 10**6))
+def test_no_number_of_failures_alone_makes_a_dead_letter_of_an_event_in_an_outage(reply: Reply, attempt: int) -> None:
+    assert classify(reply, 1, attempt) is classify(reply, 1)
+
+
+@given(replies)
+def test_what_certainly_never_left_is_no_fault_of_the_events(reply: Reply) -> None:
+    assert reply.status is not None or reply.was_sent or not may_be_the_events(reply)
 
 
 @given(st.one_of(st.none(), st.text(max_size=60), st.from_regex(r"\d{1,20}", fullmatch=True)), st.floats(0, 1e11))

@@ -229,7 +229,7 @@ def test_equal_choices_of_what_to_redact_are_equal_settings() -> None:
     assert resolve(redact="all").redact == NAMES == resolve(redact=["api-key", *reversed(NAMES)]).redact
     assert resolve(redact=[mask.one, "ip", "email", mask.one]) == resolve(redact=["email,ip", mask.one])
     assert resolve(redact=mask.one) != resolve(redact=Mask().one)
-    assert [resolve(redact=nothing).redact for nothing in ([], "", ",", None)] == [None] * 4
+    assert resolve(redact=[]).redact is resolve(redact=",").redact is resolve(redact=None).redact is None
     assert resolve({**REQUIRED, "HONEYHIVE_REDACT": "pii"}).redact == NAMES[:6]
 
 

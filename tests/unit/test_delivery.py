@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import List, Optional
 
 import pytest
 import tenacity
 
 from honeyhive_litellm._delivery import (
+    POISON_ATTEMPTS,
     BackOff,
     Reply,
     Verdict,
     batch_body,
     classify,
+    describe,
     is_ambiguous,
+    longest_pause,
     parse_retry_after,
 )
 
@@ -23,8 +27,8 @@ REJECT, PAUSE = Verdict.REJECT, Verdict.PAUSE
 PAGE = "\ufeff\n<!DOCTYPE html><title>Sign in</title>"
 NO = '{"event_ids": [], "success" : false}'
 
-# status, body, then the verdict on: a batch, a batch sent again, a single event, a single event sent again;
-# last, whether the server may hold some of it
+# status, body, then the verdict on: a batch, a batch sent again, a single event (however often, while that may be
+# chance), a single event refused again and again while others are delivered; last, whether the server may hold some
 TABLE = [
     (200, '{"success": true}', DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
     (200, "", DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
@@ -33,60 +37,85 @@ TABLE = [
     (203, "", DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
     (204, "", DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
     (200, NO, SPLIT, SPLIT, REJECT, REJECT, True),
-    (200, PAGE, PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (206, "", PAUSE, PAUSE, PAUSE, PAUSE, True),
-    (207, "", PAUSE, PAUSE, PAUSE, PAUSE, True),
-    (301, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (302, PAGE, PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (307, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (308, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (200, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
+    (206, "", PAUSE, SPLIT, PAUSE, REJECT, True),
+    (207, "", PAUSE, SPLIT, PAUSE, REJECT, True),
+    (301, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (302, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
+    (307, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (308, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (400, NO, SPLIT, SPLIT, REJECT, REJECT, False),
-    (400, PAGE, PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (400, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
     (401, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (402, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (403, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (404, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (405, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (402, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (403, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (404, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (405, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (407, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
     (408, "", RETRY, RETRY, RETRY, RETRY, False),
     (409, "", SPLIT, SPLIT, REJECT, REJECT, False),
-    (410, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (410, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (413, "", SPLIT, SPLIT, REJECT, REJECT, False),
     (413, PAGE, SPLIT, SPLIT, REJECT, REJECT, False),
-    (415, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (415, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (422, "", SPLIT, SPLIT, REJECT, REJECT, False),
     (425, "", RETRY, RETRY, RETRY, RETRY, False),
     (429, PAGE, RETRY, RETRY, RETRY, RETRY, False),
-    (451, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
-    (500, NO, RETRY, SPLIT, RETRY, RETRY, True),
-    (502, PAGE, RETRY, RETRY, RETRY, RETRY, True),
-    (503, "", RETRY, RETRY, RETRY, RETRY, True),
-    (504, "", RETRY, RETRY, RETRY, RETRY, True),
-    (520, "", RETRY, RETRY, RETRY, RETRY, True),
-    (None, "", RETRY, RETRY, RETRY, RETRY, True),
+    (451, "", PAUSE, SPLIT, PAUSE, REJECT, False),
+    (500, NO, RETRY, SPLIT, RETRY, REJECT, True),
+    (502, PAGE, RETRY, SPLIT, RETRY, REJECT, True),
+    (503, "", RETRY, SPLIT, RETRY, REJECT, True),
+    (504, "", RETRY, SPLIT, RETRY, REJECT, True),
+    (520, "", RETRY, SPLIT, RETRY, REJECT, True),
+    (None, "", RETRY, SPLIT, RETRY, REJECT, True),
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "batch", "batch_again", "single", "single_again", "ambiguous"), TABLE)
+@pytest.mark.parametrize(("status", "body", "batch", "batch_again", "single", "single_alone", "ambiguous"), TABLE)
 def test_each_row_of_the_table_holds(
     status: Optional[int],
     body: str,
     batch: Verdict,
     batch_again: Verdict,
     single: Verdict,
-    single_again: Verdict,
+    single_alone: Verdict,
     ambiguous: bool,
 ) -> None:
     reply = Reply(status, body)
-    found = [classify(reply, size, attempt) for size, attempt in [(100, 1), (2, 2), (1, 1), (1, 99)]]
-    assert found == [batch, batch_again, single, single_again]
+    found = [classify(reply, 100), classify(reply, 2, 2), classify(reply, 1, 99), classify(reply, 1, 99, 1e-9)]
+    assert found == [batch, batch_again, single, single_alone]
+    assert classify(reply, 1, POISON_ATTEMPTS - 1, 0.0) is single
     assert is_ambiguous(reply) is ambiguous
 
 
 def test_a_request_that_never_left_is_retried_and_certainly_not_stored() -> None:
     reply = Reply(None, error="refused", was_sent=False)
-    assert classify(reply, 100, 5) is RETRY
+    assert [classify(reply, 100, 5), classify(reply, 1, 99, 0.0)] == [RETRY, RETRY]
     assert not is_ambiguous(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(None, error="dns", was_sent=False), "dns"),
+        (Reply(401, '{"message": "prompt"}'), "HTTP 401"),
+        (Reply(422, "prompt"), "HTTP 422"),
+        (Reply(200, PAGE), "HTTP 200 with a web page"),
+        (Reply(502, PAGE), "HTTP 502"),
+        (
+            Reply(307, "redirects to https://user:pass@other.example:8443/login?token=x"),
+            "HTTP 307, a redirect to https://other.example:8443, which is not followed",
+        ),
+        (Reply(301, "redirects to /v2"), "HTTP 301, a redirect to another path, which is not followed"),
+        (
+            Reply(301, "redirects to http://[::bad"),
+            "HTTP 301, a redirect to an unreadable address, which is not followed",
+        ),
+        (Reply(302, "redirects to //a\nb"), "HTTP 302, a redirect to http://ab, which is not followed"),
+    ],
+)
+def test_a_log_is_told_what_came_back_and_never_what_it_says(reply: Reply, told: str) -> None:
+    assert describe(reply) == told
 
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -130,6 +159,15 @@ def test_waits_double_from_half_a_second_to_a_minute() -> None:
     assert back_off.seconds(10**9) == 60
 
 
+def test_a_pause_may_be_shortened_but_never_below_what_the_server_asks_for() -> None:
+    back_off = BackOff(draw=lambda: 1.0)
+    assert [back_off.seconds(n, None, 5.0) for n in (1, 4, 99)] == [0.5, 4, 5]
+    assert back_off.seconds(1, Reply(429, retry_after_s=30.0), 5.0) == 30.5
+    assert longest_pause(Reply(None, error="refused", was_sent=False)) == 5
+    assert longest_pause(Reply(403)) == 30
+    assert longest_pause(Reply(None, error="dropped")) == longest_pause(Reply(503)) == math.inf
+
+
 def test_jitter_is_full() -> None:
     assert BackOff(draw=lambda: 0.0).seconds(5) == 0
     assert BackOff(draw=lambda: 0.25).seconds(5) == 2
@@ -163,7 +201,7 @@ async def test_tenacity_waits_as_the_policy_says() -> None:
     retrying = tenacity.AsyncRetrying(
         wait=BackOff(draw=lambda: 1.0),
         sleep=sleep,
-        retry=tenacity.retry_if_result(lambda reply: classify(reply, 100, 1) is RETRY),
+        retry=tenacity.retry_if_result(lambda reply: classify(reply, 100) is RETRY),
     )
     last: Reply = await retrying(send)
     assert last == script[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -165,13 +166,8 @@ HOSTILE = [
 
 
 def parsed(pattern: str) -> Any:
-    if sys.version_info >= (3, 11):
-        from re import _parser  # type: ignore[attr-defined]
-
-        return _parser.parse(pattern)
-    import sre_parse
-
-    return sre_parse.parse(pattern)
+    name = "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
+    return importlib.import_module(name).parse(pattern)
 
 
 def unbounded(tree: Any) -> List[Any]:

@@ -1,0 +1,325 @@
+"""What arrives of 1,000 LiteLLM calls under each of the faults that lose calls elsewhere.
+
+    python benchmarks/faults.py                       # under four minutes
+    python benchmarks/faults.py --only kill --calls 200
+    python benchmarks/faults.py --http                # through LiteLLM's HTTP path, against a local model server
+
+For every fault a worker process makes the calls, 50 at a time, and ends right after the last one has returned: killed
+by SIGKILL, or plainly, without a flush. Then the fault is over and the next process drains the spool. The backend is
+this package's collector, on loopback, in the measuring process. A Markdown table is printed; `--json FILE` writes the
+rows as well. `benchmarks/README.md` says what each column is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+Json = Dict[str, Any]
+
+AT_ONCE = 50
+LOOKUP_DELAY_S = 1.0
+"""As `lookup_delay`, which is 20 s by default: so long we would wait for nothing, since the collector is no slower."""
+
+VISIBLE_AFTER_S = 0.5
+"""The collector tells of an event that much later, as HoneyHive does."""
+
+TROUBLED_REQUESTS = 5
+"""So many requests are refused or dropped in a row; 1,000 calls need some ten."""
+
+PROCESS_TIMEOUT_S = 120
+_TIME = struct.Struct("d")
+
+
+# ---- in the worker
+
+
+def worker(job: Json) -> None:
+    """Make the calls of `job` and end as it says."""
+    import litellm
+
+    import honeyhive_litellm
+
+    honeyhive_litellm.init()
+    with Board(Path(job["board"]), job["calls"]) as board:
+        asyncio.run(_make_calls(job, litellm.acompletion, board))
+
+
+async def _make_calls(job: Json, acompletion: Callable[..., Any], board: Board) -> None:
+    numbers = iter(range(job["calls"]))
+    left = job["calls"]
+
+    async def caller() -> None:
+        nonlocal left
+        for number in numbers:
+            messages = [{"role": "user", "content": f"question {number}"}]
+            if job["model_url"]:
+                await acompletion(model="openai/gpt-4o", messages=messages, api_base=job["model_url"], api_key="sk-x")
+            else:
+                await acompletion(model="gpt-4o", messages=messages, mock_response=f"answer {number}")
+            board.note(number)
+            left -= 1
+            if not left:
+                board.note_end()
+                if job["kill_after_s"] is not None:
+                    if job["kill_after_s"]:
+                        await asyncio.sleep(job["kill_after_s"])
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+
+
+def drain() -> None:
+    """Be the next process on the spool, and say how many events it could not deliver."""
+    import honeyhive_litellm
+
+    honeyhive_litellm.init()
+    print(honeyhive_litellm.flush(PROCESS_TIMEOUT_S / 2), flush=True)
+
+
+class Board:
+    """Which calls have returned to their caller, in a file that both processes see: one byte a call.
+
+    It is mapped into memory, so that noting costs no system call, does not let other threads in before the kill, and
+    survives it.
+    """
+
+    def __init__(self, path: Path, calls: int) -> None:
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.truncate(calls + _TIME.size)
+            self._map = mmap.mmap(file.fileno(), calls + _TIME.size)
+        self._calls = calls
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._map.close()
+
+    def note(self, number: int) -> None:
+        self._map[number] = 1
+
+    def note_end(self) -> None:
+        _TIME.pack_into(self._map, self._calls, time.time())
+
+    @property
+    def returned(self) -> List[int]:
+        return [number for number in range(self._calls) if self._map[number]]
+
+    @property
+    def ended_at(self) -> float:
+        """Unix time at which the last call had returned."""
+        return float(_TIME.unpack_from(self._map, self._calls)[0])
+
+
+# ---- the faults
+
+
+class Fault(NamedTuple):
+    """A row of the table: how the worker ends, its options of `init`, and what the backend does meanwhile."""
+
+    name: str
+    kill_after_s: Optional[float] = None
+    options: Json = {}  # noqa: RUF012  never changed
+    trouble: Optional[Callable[[Any], ContextManager[None]]] = None
+
+
+def faults(seconds: float) -> List[Fault]:
+    """The rows, in order."""
+    from honeyhive_litellm import Settings
+
+    rows = [
+        Fault("kill -9 at 0 ms", 0.0),
+        Fault("kill -9 at 0 ms, strict", 0.0, {"strict": True}),
+        Fault("kill -9 after 200 ms", 0.2),
+        Fault("kill -9 after 2 s", 2.0),
+        Fault("backend down across a restart", trouble=_down),
+        Fault(f"{seconds:g} s of 500s", trouble=lambda collector: _errors(collector, seconds)),
+        Fault("429s with Retry-After", trouble=_too_many),
+        Fault("connections dropped, nothing stored", trouble=lambda collector: _drops(collector, after=False)),
+        Fault("connections dropped, all stored", trouble=lambda collector: _drops(collector, after=True)),
+        Fault("backend hangs", trouble=_hang),
+        Fault("plain exit", trouble=None),
+    ]
+    known = {field.name for field in dataclasses.fields(Settings)}
+    return [row for row in rows if known.issuperset(row.options)]
+
+
+@contextmanager
+def _down(collector: Any) -> Iterator[None]:
+    collector.down()
+    yield
+    collector.up()
+
+
+@contextmanager
+def _errors(collector: Any, seconds: float) -> Iterator[None]:
+    """500 to everything, for so long from the first request on, whether the worker lives on or not."""
+    collector.fail(500)
+
+    def mend() -> None:
+        collector.wait_for_requests(1, PROCESS_TIMEOUT_S)
+        time.sleep(seconds)
+        collector.clear()
+
+    mending = threading.Thread(target=mend)
+    mending.start()
+    yield
+    mending.join()
+
+
+@contextmanager
+def _too_many(collector: Any) -> Iterator[None]:
+    collector.fail(429, times=TROUBLED_REQUESTS, headers={"Retry-After": "1"})
+    yield
+
+
+@contextmanager
+def _drops(collector: Any, *, after: bool) -> Iterator[None]:
+    collector.drop(times=TROUBLED_REQUESTS, after=after)
+    yield
+
+
+@contextmanager
+def _hang(collector: Any) -> Iterator[None]:
+    collector.hang()
+    yield
+    collector.clear()
+
+
+# ---- in the measuring process
+
+
+class Row(NamedTuple):
+    """What became of the calls under one fault; `exit_s` is None for a killed worker."""
+
+    fault: str
+    sent: int
+    delivered: int
+    duplicates: int
+    lost: int
+    with_text: int
+    exit_s: Optional[float]
+
+
+def measure(fault: Fault, calls: int, *, http: bool) -> Row:
+    """Let a worker make its calls under `fault`, drain what it left, and count."""
+    from honeyhive_litellm.testing import Collector, ModelServer
+
+    with ExitStack() as stack:
+        collector = stack.enter_context(Collector(visible_after_s=VISIBLE_AFTER_S))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        model_url = stack.enter_context(ModelServer()).url if http else None
+        board = stack.enter_context(Board(folder / "board", calls))
+        environment = _environment(collector.url, folder / "spool", fault.options)
+        job = {
+            "board": str(folder / "board"),
+            "calls": calls,
+            "kill_after_s": fault.kill_after_s,
+            "model_url": model_url,
+        }
+        with fault.trouble(collector) if fault.trouble is not None else ExitStack():
+            _run(["--worker", json.dumps(job)], environment, -signal.SIGKILL if fault.kill_after_s is not None else 0)
+            ended = time.time()
+        left = _run(["--drain"], environment, 0)
+        if left.split() != ["0"]:
+            raise RuntimeError(f"{fault.name}: the next process could not deliver everything: {left}")
+        exit_s = ended - board.ended_at if fault.kill_after_s is None else None
+        return _count(fault.name, board.returned, collector, "answer to: question" if http else "answer", exit_s)
+
+
+def _count(name: str, sent: Sequence[int], collector: Any, answer: str, exit_s: Optional[float]) -> Row:
+    texts = {e["inputs"]["chat_history"][0]["content"]: e.get("outputs", {}).get("content") for e in collector.events}
+    delivered = [number for number in sent if f"question {number}" in texts]
+    return Row(
+        fault=name,
+        sent=len(sent),
+        delivered=len(delivered),
+        duplicates=sum(collector.receipts.values()) - len(texts),
+        lost=len(sent) - len(delivered),
+        with_text=sum(texts[f"question {number}"] == f"{answer} {number}" for number in delivered),
+        exit_s=exit_s,
+    )
+
+
+def _environment(url: str, spool: Path, options: Json) -> Dict[str, str]:
+    """A worker's environment: only our own settings."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
+    settings = {
+        "api_key": "hh_bench",
+        "project": "faults",
+        "api_url": url,
+        "spool_path": spool,
+        "lookup_delay": LOOKUP_DELAY_S,
+        **options,
+    }
+    given = {f"HONEYHIVE_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **given}
+
+
+def _run(arguments: List[str], environment: Dict[str, str], expected: int) -> str:
+    """Run this script in a process of its own to its expected end; what it printed."""
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments],
+        env=environment,
+        timeout=PROCESS_TIMEOUT_S,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != expected:
+        raise RuntimeError(f"a process ended with status {done.returncode}, not {expected}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def report(rows: Sequence[Row]) -> str:
+    """The rows as Markdown."""
+    lines = ["| fault | sent | delivered | duplicates | lost | with the output text | exit s |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in rows:
+        counts = (row.sent, row.delivered, row.duplicates, row.lost, row.with_text)
+        exit_s = "killed" if row.exit_s is None else f"{row.exit_s:.1f}"
+        lines.append(f"| {row.fault} | {' | '.join(f'{count:,}' for count in counts)} | {exit_s} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=1000, help="calls under each fault (1000)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long the 500s last (3)")
+    parser.add_argument("--only", metavar="NAME", action="append", help="only the faults with this in their names")
+    parser.add_argument("--http", action="store_true", help="call a model server on loopback, not mock_response")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--drain", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.worker:
+        worker(json.loads(options.worker))
+        return
+    if options.drain:
+        drain()
+        return
+
+    chosen = [f for f in faults(options.seconds) if not options.only or any(part in f.name for part in options.only)]
+    rows = [measure(fault, options.calls, http=options.http) for fault in chosen]
+    print(report(rows))
+    if options.json:
+        Path(options.json).write_text(json.dumps([row._asdict() for row in rows], indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""A writing process is killed by SIGKILL at a random moment, again and again. What had it said was written, and is it?
+
+    python benchmarks/kills.py                # 1,000 kills, about three minutes
+    python benchmarks/kills.py --kills 50
+
+One process forks a writer, kills it some milliseconds later, forks the next one on the same spool. A writer puts tiny
+records through the package's own runtime, without LiteLLM, takes over what the killed ones left, delivers to the
+collector (on loopback, in the measuring process), and tells through a pipe how many of its events are committed. One
+call in five never ends. At the end a process drains the spool, and everything that was ever told is looked for. Needs
+`fork`. Ends with status 1 if an acknowledged event is missing, something came twice, or a file was damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+Json = Dict[str, Any]
+
+MEAN_LIFE_S = 0.12
+LONGEST_LIFE_S = 1.0
+"""From the fork to the kill, exponentially distributed; the first event is committed after some 15 ms."""
+
+CALLS_OF_WHICH_ONE_NEVER_ENDS = 5
+LOOKUP_DELAY_S = 1.0
+VISIBLE_AFTER_S = 0.2
+DRAIN_S = 240
+_NAMES = uuid.UUID("8e1b5a0e-7a43-4f57-9d0c-1d2f7c5a1c11")
+_ACK_BYTES = 8
+
+
+def call_id(writer: int, call: int) -> str:
+    """The event id of a writer's call."""
+    return str(uuid.uuid5(_NAMES, f"{writer} {call}"))
+
+
+def has_end(call: int) -> bool:
+    return call % CALLS_OF_WHICH_ONE_NEVER_ENDS != CALLS_OF_WHICH_ONE_NEVER_ENDS - 1
+
+
+def last_acknowledged(events: int) -> int:
+    """The number of the call whose end is the *events*-th; all calls before it had begun."""
+    in_a_row = CALLS_OF_WHICH_ONE_NEVER_ENDS - 1
+    return (events - 1) // in_a_row * CALLS_OF_WHICH_ONE_NEVER_ENDS + (events - 1) % in_a_row
+
+
+# ---- in the process that forks the writers, which has no other thread
+
+
+def kill_writers(job: Json) -> List[int]:
+    """Fork and kill so many writers; how many events each of them knew to be committed."""
+    chance = random.Random(job["seed"])
+    runtime = _runtime(job)
+    acknowledged = []
+    for number in range(job["kills"]):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            _write(runtime, number, writing, random.Random(f"{job['seed']} {number}"))
+        os.close(writing)
+        time.sleep(min(chance.expovariate(1 / MEAN_LIFE_S), LONGEST_LIFE_S))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        if not os.WIFSIGNALED(status):
+            raise RuntimeError(f"writer {number} ended by itself, with status {status}")
+        with os.fdopen(reading, "rb") as pipe:
+            told = pipe.read()
+        acknowledged.append(int(told[-_ACK_BYTES:]) if told else 0)
+    return acknowledged
+
+
+def _write(runtime: Any, number: int, writing: int, chance: random.Random) -> None:
+    """Write until killed. A pipe takes thousands of acknowledgements before it would block."""
+    from honeyhive_litellm._record import EVENT, START, Record
+
+    call = 0
+    told = 0
+    while True:
+        for _ in range(chance.randint(1, 30)):
+            id_ = call_id(number, call)
+            body = b'{"event_id":"%s","event_type":"model","inputs":{},"metadata":{"status":"%s"}}'
+            runtime._put(Record(START, id_, 1.0, None, body % (id_.encode(), b"in_flight")))
+            if has_end(call):
+                runtime._put(Record(EVENT, id_, 1.0, None, body % (id_.encode(), b"success")))
+            call += 1
+        runtime.flush(0.0)  # waits for nothing, but sends at once
+        stats = runtime.stats()
+        committed = stats.committed - stats.adopted
+        if committed > told:
+            told = committed
+            os.write(writing, b"%*d" % (_ACK_BYTES, told))
+        time.sleep(chance.uniform(0, 0.004))
+
+
+def drain(job: Json) -> Json:
+    """Deliver all that is left, as the next process; its numbers."""
+    runtime = _runtime(job)
+    left = runtime.flush(DRAIN_S)
+    runtime.shutdown(5.0)
+    return {"left": left, "dropped": runtime.stats().dropped}
+
+
+def _runtime(job: Json) -> Any:
+    from honeyhive_litellm import Settings
+    from honeyhive_litellm._runtime import Runtime
+
+    no_host: Any = None  # LiteLLM is not there, and no call of its is recorded
+    return Runtime(
+        Settings(
+            api_key="hh_bench",
+            project="kills",
+            api_url=job["url"],
+            spool_path=Path(job["spool"]),
+            lookup_delay=LOOKUP_DELAY_S,
+        ),
+        no_host,
+    )
+
+
+# ---- in the measuring process
+
+
+def measure(kills: int, seed: int) -> Json:
+    """Kill, drain, and count what is missing."""
+    from honeyhive_litellm.testing import Collector
+
+    with Collector(visible_after_s=VISIBLE_AFTER_S) as collector, tempfile.TemporaryDirectory() as folder:
+        job: Json = {"url": collector.url, "spool": f"{folder}/spool", "kills": kills, "seed": seed}
+        began = time.monotonic()
+        acknowledged, complaints = _run("--killer", job, 60 + kills * 2)
+        before = len(collector.receipts)
+        told, more = _run("--drain", job, DRAIN_S + 60)
+        expected = {
+            call_id(number, call): "success" if has_end(call) else "interrupted"
+            for number, events in enumerate(acknowledged)
+            if events
+            for call in range(last_acknowledged(events) + 1)
+        }
+        arrived = {event["event_id"]: event["metadata"]["status"] for event in collector.events}
+        return {
+            "kills": kills,
+            "seed": seed,
+            "seconds": round(time.monotonic() - began, 1),
+            "acknowledged events": sum(acknowledged),
+            "writers that had acknowledged some": sum(map(bool, acknowledged)),
+            "arrived": len(arrived),
+            "arrived before the last kill": before,
+            "interrupted": sum(status == "interrupted" for status in arrived.values()),
+            "lost": sum(id_ not in arrived for id_ in expected),
+            "of another status": sum(arrived.get(id_, status) != status for id_, status in expected.items()),
+            "duplicates": sum(collector.receipts.values()) - len(arrived),
+            "undelivered": told["left"],
+            "dropped": told["dropped"],
+            "files left": sorted(str(path.relative_to(folder)) for path in Path(job["spool"]).rglob("*")),
+            "warnings": sorted({*complaints, *more}),
+        }
+
+
+def is_sound(result: Json) -> bool:
+    """Whether everything that was acknowledged arrived once, and nothing was damaged or left behind."""
+    zero = ("lost", "of another status", "duplicates", "undelivered")
+    return not any(result[name] for name in (*zero, "dropped", "files left", "warnings"))
+
+
+def _run(part: str, job: Json, timeout_s: float) -> Any:
+    """One of the functions above in a process of its own: what it returns, and the lines it logged."""
+    done = subprocess.run(
+        [sys.executable, __file__, part, json.dumps(job)],
+        timeout=timeout_s,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{part} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout), done.stderr.splitlines()
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000, help="how many writers are killed (1000)")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the random moments")
+    parser.add_argument("--json", metavar="FILE", help="write the result there")
+    parser.add_argument("--killer", help=argparse.SUPPRESS)
+    parser.add_argument("--drain", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.killer:
+        print(json.dumps(kill_writers(json.loads(options.killer))))
+        return
+    if options.drain:
+        print(json.dumps(drain(json.loads(options.drain))))
+        return
+
+    result = measure(options.kills, options.seed)
+    print("\n".join(f"{name}: {value}" for name, value in result.items()))
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    sys.exit(0 if is_sound(result) else 1)
+
+
+if __name__ == "__main__":
+    main()

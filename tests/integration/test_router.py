@@ -1,0 +1,233 @@
+"""What a Router does with a request: each attempt an event, all in one session, several under one parent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Dict, Iterator, List, Tuple
+
+import litellm
+import openai
+import pytest
+
+import honeyhive_litellm
+from honeyhive_litellm.testing import Collector, ModelServer
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+Json = Dict[str, Any]
+
+
+@pytest.fixture
+def models() -> Iterator[ModelServer]:
+    with ModelServer() as running:
+        yield running
+
+
+def router_of(models: ModelServer, *groups: Tuple[str, str, str], **options: Any) -> Any:
+    """A Router with a deployment for each (group, model, id)."""
+    return litellm.Router(
+        model_list=[
+            {
+                "model_name": group,
+                "litellm_params": {
+                    "model": f"openai/{model}", "api_base": models.url, "api_key": "sk-x", "max_retries": 0,
+                },
+                "model_info": {"id": id_},
+            }
+            for group, model, id_ in groups
+        ],
+        **{"num_retries": 0, "retry_after": 0, **options},
+    )  # fmt: skip
+
+
+def ask(router: Any, way: str, model: str, **options: Any) -> None:
+    """One request, in the way that is asked for, read to its end."""
+
+    async def later() -> None:
+        response = await router.acompletion(model=model, messages=MESSAGES, stream="stream" in way, **options)
+        if "stream" in way:
+            async for _ in response:
+                pass
+
+    if way.startswith("async"):
+        asyncio.run(later())
+        return
+    response = router.completion(model=model, messages=MESSAGES, stream="stream" in way, **options)
+    if "stream" in way:
+        for _ in response:
+            pass
+
+
+def events_of(collector: Collector) -> Tuple[List[Json], List[Json]]:
+    """The parents, and the attempts in their order; all in one session, each arrived once."""
+    assert honeyhive_litellm.flush(20) == 0
+    events = sorted(collector.events, key=lambda event: event["start_time"])
+    assert set(collector.receipts.values()) == {1}
+    assert len({event["session_id"] for event in events}) == 1
+    chains = [event for event in events if event["event_type"] == "chain"]
+    return chains, [event for event in events if event["event_type"] == "model"]
+
+
+WAYS = ["sync", "async", "sync stream", "async stream"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_attempt_is_one_event_without_a_parent(traced: Collector, models: ModelServer, way: str) -> None:
+    ask(router_of(models, ("main", "gpt-4o", "one")), way, "main")
+    chains, (attempt,) = events_of(traced)
+    assert chains == []
+    assert attempt["metadata"]["status"] == "success"
+    assert "parent_id" not in attempt or attempt["parent_id"] == attempt["session_id"]
+    assert attempt["metadata"]["router"] == {
+        "model_group": "main", "deployment_id": "one", "deployment": "openai/gpt-4o", "attempt": 1, "retry_count": 0,
+        "routing_strategy": "simple-shuffle",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_fallback_makes_two_attempts_under_one_parent(traced: Collector, models: ModelServer, way: str) -> None:
+    groups = ("main", "fail-500", "one"), ("spare", "gpt-4o", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}])
+    ask(router, way, "main", metadata={"team": "search"})
+    (chain,), attempts = events_of(traced)
+
+    assert [a["metadata"]["status"] for a in attempts] == ["failure", "success"]
+    assert [a["parent_id"] for a in attempts] == [chain["event_id"]] * 2
+    assert [a["metadata"]["router"]["attempt"] for a in attempts] == [1, 2]
+    failed = {"attempt": 1, "model_group": "main", "deployment_id": "one", "error_class": "InternalServerError"}
+    assert attempts[1]["metadata"]["router"]["fallback_info"] == [failed]
+
+    assert chain["metadata"]["status"] == "success"
+    assert chain["metadata"]["team"] == "search"
+    assert chain["inputs"]["chat_history"] == MESSAGES
+    assert chain["metadata"]["router"] == {
+        "attempts": 2, "model_group": "main", "routing_strategy": "simple-shuffle", "fallback_info": [failed],
+    }  # fmt: skip
+    assert chain["outputs"]["served_by"]["deployment_id"] == "two"
+    assert chain["start_time"] <= attempts[0]["start_time"]
+    if "stream" not in way:
+        assert chain["end_time"] >= attempts[1]["end_time"]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_retries_are_counted_by_us(traced: Collector, models: ModelServer, way: str) -> None:
+    router = router_of(models, ("main", "flaky-2", "one"), num_retries=3)
+    ask(router, way, "main")
+    (chain,), attempts = events_of(traced)
+    assert [a["metadata"]["status"] for a in attempts] == ["failure", "failure", "success"]
+    assert [a["metadata"]["router"]["retry_count"] for a in attempts] == [0, 1, 2]
+    assert [a["metadata"]["router"]["attempt"] for a in attempts] == [1, 2, 3]
+    assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_all_fallbacks_fail(traced: Collector, models: ModelServer, way: str) -> None:
+    groups = ("main", "fail-500", "one"), ("spare", "fail-429", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}])
+    with pytest.raises(openai.APIError):
+        ask(router, way, "main")
+    (chain,), attempts = events_of(traced)
+    assert [a["metadata"]["error_class"] for a in attempts] == ["InternalServerError", "RateLimitError"]
+    assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
+    assert chain["metadata"]["status"] == "failure"
+    assert chain["error"].startswith(chain["metadata"]["error_class"])
+    hops = [(hop["model_group"], hop["error_class"]) for hop in chain["metadata"]["router"]["fallback_info"]]
+    assert hops == [("main", "InternalServerError"), ("spare", "RateLimitError")]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_rejection_that_litellm_tells_nobody_about_is_a_failed_event(
+    traced: Collector, models: ModelServer, way: str
+) -> None:
+    router = router_of(models, ("main", "gpt-4o", "one"))
+    with pytest.raises(openai.APIError):
+        ask(router, way, "unknown", metadata={"team": "search"})
+    chains, (event,) = events_of(traced)
+    assert chains == []
+    assert event["metadata"]["status"] == "failure"
+    assert event["error"].startswith("BadRequestError")
+    assert event["event_name"] == "completion"
+    assert event["inputs"]["chat_history"] == MESSAGES
+    assert event["metadata"]["team"] == "search"
+    assert event["metadata"]["router"]["model_group"] == "unknown"
+
+
+def test_no_healthy_deployment(traced: Collector, models: ModelServer) -> None:
+    router = router_of(
+        models, ("main", "fail-500", "one"), ("main", "fail-500", "two"), allowed_fails=0, cooldown_time=60
+    )
+    for _ in range(3):
+        with pytest.raises(Exception, match=r"500|No deployments|RateLimit"):
+            ask(router, "sync", "main", metadata={"session_id": "s"})
+    _, attempts = events_of(traced)
+    rejected = [a for a in attempts if "attempts" in a["metadata"]["router"]]
+    assert rejected, attempts
+    assert rejected[-1]["metadata"]["router"]["attempts"] == 0
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing", "usage-based-routing-v2"],
+)
+def test_every_strategy_is_named(traced: Collector, models: ModelServer, strategy: str) -> None:
+    ask(router_of(models, ("main", "gpt-4o", "one"), routing_strategy=strategy), "async", "main")
+    _, (attempt,) = events_of(traced)
+    assert attempt["metadata"]["router"]["routing_strategy"] == strategy
+
+
+def test_routers_side_by_side_keep_their_requests_apart(traced: Collector, models: ModelServer) -> None:
+    async def main() -> None:
+        routers = [
+            router_of(
+                models,
+                ("main", "fail-500", f"{n} one"),
+                ("spare", "gpt-4o", f"{n} two"),
+                fallbacks=[{"main": ["spare"]}],
+            )
+            for n in range(2)
+        ]
+        await asyncio.gather(
+            *(
+                router.acompletion(model="main", messages=MESSAGES, metadata={"session_id": f"{n} {i}"})
+                for n, router in enumerate(routers)
+                for i in range(5)
+            )
+        )
+
+    asyncio.run(main())
+    assert honeyhive_litellm.flush(20) == 0
+    by_session: Dict[str, List[Json]] = {}
+    for event in traced.events:
+        by_session.setdefault(event["session_id"], []).append(event)
+    assert sorted(map(len, by_session.values())) == [3] * 10
+    for events in by_session.values():
+        (chain,) = (e for e in events if e["event_type"] == "chain")
+        children = [e for e in events if e is not chain]
+        assert {e["parent_id"] for e in children} == {chain["event_id"]}
+        assert {e["metadata"]["router"]["attempt"] for e in children} == {1, 2}
+
+
+def test_the_callers_parent_is_the_parent_of_the_request(traced: Collector, models: ModelServer) -> None:
+    parent = "11111111-2222-4333-8444-555555555555"
+    groups = ("main", "fail-500", "one"), ("spare", "gpt-4o", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}])
+    ask(router, "async", "main", metadata={"honeyhive_parent_id": parent})
+    (chain,), attempts = events_of(traced)
+    assert chain["parent_id"] == parent
+    assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
+
+
+def test_a_fallback_for_a_prompt_that_is_too_long(traced: Collector) -> None:
+    error = "litellm.ContextWindowExceededError"
+    router = litellm.Router(
+        model_list=[
+            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": error}},
+            {"model_name": "big", "litellm_params": {"model": "gpt-4o", "mock_response": "big answer"}},
+        ],
+        num_retries=0,
+        context_window_fallbacks=[{"main": ["big"]}],
+    )
+    ask(router, "async", "main")
+    (chain,), attempts = events_of(traced)
+    assert [a["metadata"]["status"] for a in attempts] == ["failure", "success"]
+    assert attempts[0]["metadata"]["error_class"] == "ContextWindowExceededError"
+    assert chain["outputs"]["served_by"]["model_group"] == "big"
