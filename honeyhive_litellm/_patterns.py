@@ -14,7 +14,7 @@ import functools
 import ipaddress
 import json
 import re
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 NAMES = ("email", "iban", "card", "ssn", "ip", "phone", "jwt", "pem", "api_key")
 """Every kind there is, in the order in which they are looked for."""
@@ -170,43 +170,71 @@ def is_ip(text: str) -> bool:
     return len(text) >= 7
 
 
-# What stands between digits is deleted, digits are made alike, all else is a wall.
-_ALIKE = bytes(ord("0") if chr(byte) in "0123456789" else ord("|") for byte in range(256))
+# ---- gates
+
+Gate = Callable[[str], object]
+
+# All digits are made alike; what may stand between digits of one number is deleted, and all else is a wall.
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord("|") for byte in range(256))
 _BETWEEN = b" .,+%/()-" + bytes(range(128, 256))
+# The same for letters and digits, as they stand.
+_WORDS = bytes(
+    ord("0") if chr(byte) in "0123456789" else ord("a") if chr(byte).isalpha() else byte for byte in range(256)
+)
 
 
-def _has_digits(count: int) -> Callable[[str], object]:
+def _has_digits(count: int) -> Gate:
     digits = b"0" * count
-    return lambda text: digits in text.encode("utf-8", "replace").translate(_ALIKE, _BETWEEN)
+    return lambda text: digits in text.encode("utf-8", "replace").translate(_DIGITS, _BETWEEN)
+
+
+def _has_one_of(*signs: str) -> Gate:
+    return lambda text: any(sign in text for sign in signs)
+
+
+def _has_letters_and_digits(then: str) -> Gate:
+    look = re.compile(then).search
+    return lambda text: b"aa00" in text.encode("utf-8", "replace").translate(_WORDS) and look(text)
+
+
+def _finds_one_of(*patterns: str) -> Gate:
+    """Patterns that begin with a plain character, to which `re` skips quickly."""
+    looks = [re.compile(pattern).search for pattern in patterns]
+    return lambda text: any(look(text) for look in looks)
+
+
+class _Form(NamedTuple):
+    gate: Gate
+    patterns: Tuple[str, ...]
+    is_one: Optional[Callable[[str], bool]] = None
+    keyed: Optional[str] = None
+    words: Tuple[str, ...] = ()
+
+
+def _form(name: str) -> _Form:
+    if name == "email":
+        return _Form(_has_one_of("@", "%40"), (_EMAIL,))
+    if name == "iban":
+        then = r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:[ \u00a0-]?[A-Za-z0-9]){11}"
+        return _Form(_has_letters_and_digits(then), (_iban(),), is_iban)
+    if name == "card":
+        return _Form(_has_digits(13), _CARDS, is_card)
+    if name == "ssn":
+        return _Form(_has_digits(9), (_SSN,), None, _SSN_KEYED, ("ssn", "social"))
+    if name == "ip":
+        gate = _finds_one_of(rf":{_HEX}{{0,4}}:", r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
+        return _Form(gate, (_IPV6, _IPV4), is_ip)
+    words = ("phone", "mob", "whatsapp", "msisdn", "tel", "cell", "fax")
+    return _Form(_has_digits(7), _PHONES, None, _PHONE_KEYED, words)
 
 
 @functools.lru_cache(maxsize=None)
 def kind(name: str) -> Kind:
     """The kind of this name, one of `NAMES` that is no credential."""
-    gate, patterns, is_one, keyed = _KINDS[name]
+    gate, patterns, is_one, keyed, words = _form(name)
     flags = re.IGNORECASE if name == "email" else re.IGNORECASE | re.ASCII
-    return Kind(
-        name,
-        re.compile(gate).search if isinstance(gate, str) else gate,
-        tuple(re.compile(pattern, flags) for pattern in patterns),
-        is_one,
-        re.compile(keyed, flags) if keyed is not None else None,
-        _WORDS.get(name, ()),
-    )
-
-
-_WORDS = {"ssn": ("ssn", "social"), "phone": ("phone", "mob", "whatsapp", "msisdn", "tel", "cell", "fax")}
-Gate = Union[str, Callable[[str], object]]
-
-# Each kind's gate, patterns, check, and keyed pattern.
-_KINDS: Dict[str, Tuple[Gate, Tuple[str, ...], Optional[Callable[[str], bool]], Optional[str]]] = {
-    "email": (r"@|%40", (_EMAIL,), None, None),
-    "iban": (r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:[ \u00a0-]?[A-Za-z0-9]){11}", (_iban(),), is_iban, None),
-    "card": (_has_digits(13), _CARDS, is_card, None),
-    "ssn": (_has_digits(9), (_SSN,), None, _SSN_KEYED),
-    "ip": (rf":{_HEX}{{0,4}}:|\.[0-9]{{1,3}}\.[0-9]{{1,3}}\.", (_IPV6, _IPV4), is_ip, None),
-    "phone": (_has_digits(7), _PHONES, None, _PHONE_KEYED),
-}
+    compiled = tuple(re.compile(pattern, flags) for pattern in patterns)
+    return Kind(name, gate, compiled, is_one, re.compile(keyed, flags) if keyed is not None else None, words)
 
 
 # ---- at work
