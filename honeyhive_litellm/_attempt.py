@@ -36,6 +36,7 @@ class Attempt:
         "head",
         "held_since",
         "is_complete",
+        "is_withheld",
         "kind",
         "mark",
         "metadata",
@@ -63,6 +64,7 @@ class Attempt:
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
+        self.is_withheld = False
         self.replied = False
         self.mark: object = None
         self.response: object = None

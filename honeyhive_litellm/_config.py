@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -19,10 +20,11 @@ import sys
 import tempfile
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 from urllib.parse import urlsplit
 
 from ._errors import ConfigError
+from ._patterns import NAMES, named
 
 # Bytes of an event: HoneyHive's troubleshooting page says requests over 5 MB are refused, and some go to the envelope.
 _MOST = 4_990_000
@@ -34,6 +36,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 DROP_NEWEST = "drop_newest"
 
 Reader = Callable[[object], object]
+Redaction = Union[str, Callable[[Dict[str, Any]], Mapping[str, Any]]]
 
 
 class _RefusedError(Exception):
@@ -155,6 +158,39 @@ def _attributes(value: object) -> Optional[Dict[str, Any]]:
     return dict(value)
 
 
+def _redact(value: object) -> Optional[Tuple[Redaction, ...]]:
+    """The names first, each once and in their own order, then the functions: so equal choices are equal values."""
+    given = value if isinstance(value, (list, tuple, set, frozenset)) else [] if value is None else [value]
+    names: List[str] = []
+    functions: List[Redaction] = []
+    for one in given:
+        if isinstance(one, str):
+            for word in filter(None, map(str.strip, one.split(","))):
+                meant = named(word)
+                if not meant:
+                    raise _RefusedError(f"is {_given(word)}; give names such as {', '.join(NAMES)}, all, or a function")
+                names.extend(meant)
+        elif not callable(one):
+            raise _RefusedError(
+                f"has a {type(one).__name__}; give names such as {NAMES[0]}, functions, or a list of them"
+            )
+        elif inspect.iscoroutinefunction(one):
+            raise _RefusedError("is an async function; give a plain one, it is called on any thread")
+        elif one not in functions:
+            functions.append(one)
+    return (*(name for name in NAMES if name in names), *functions) or None
+
+
+def _share(value: object) -> float:
+    share = math.nan
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            share = float(value)
+    if not 0 <= share <= 1:
+        raise _RefusedError(f"is {_given(value)}; give a share from 0 to 1, such as 0.1")
+    return share
+
+
 def _folder(value: object) -> Path:
     """The absolute path: the spool opens at the first event, when the program may have changed its folder."""
     if not isinstance(value, (str, os.PathLike)):
@@ -185,13 +221,15 @@ class Settings:
     capture_message_content: bool = True
     capture_headers: bool = False
     capture_raw_request: bool = False
-    custom_attributes: Optional[Mapping[str, Any]] = None
+    custom_attributes: Optional[Mapping[str, Any]] = field(default=None, repr=False)
     debug: bool = False
     flush: bool = True
     spool_path: Path = _PER_PROJECT
     durability: str = "process"
     capture_in_flight: bool = True
     strict: bool = False
+    redact: Union[Redaction, Sequence[Redaction], None] = field(default=None, repr=False)
+    sample_rate: float = 1.0
     shutdown_timeout: float = 5.0
     request_timeout: float = 30.0
     lookup_delay: float = 20.0
@@ -290,6 +328,8 @@ OPTIONS: Tuple[Option, ...] = (
     ),
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),
     _row("strict", _flag, "let an async call return only after its outcome is on disk"),
+    _row("redact", _redact, "what else to remove from events before they are written: names, functions, or both"),
+    _row("sample_rate", _share, "share of sessions that is recorded, from 0 to 1; failures always are"),
     _row("shutdown_timeout", _seconds(zero=True), "seconds that exit may take to deliver what is left"),
     _row("request_timeout", _seconds(zero=False), "seconds that one request may take"),
     _row(

@@ -42,6 +42,9 @@ _SECRET_NAMES = frozenset(
         "secret",
         "secrets",
         "apikeys",
+        "xkey",
+        "ocikey",
+        "secretkeybase",
     ]
 )
 _SECRET_ENDINGS = (
@@ -132,8 +135,9 @@ _START64 = rf"(?:(?<![\w-])|{_ESCAPED})"  # the same for what is base64 itself
 
 # What assigns in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
 _NAMES = (
-    r"(?:api|access|secret|private|account|client|master|signing|encryption|subscription|virtual)[-_ ]?key(?:[-_ ]?id)?"
-    r"|secret|passw(?:or)?d|passphrase|pwd|authorization|credentials?|connection[-_ ]?string"
+    r"(?:api|access|secret|private|account|client|master|signing|encryption|subscription|virtual|oci)[-_ ]?key"
+    r"(?:[-_ ]?(?:id|base))?"
+    r"|(?<![A-Za-z])x[-_]key|secret|passw(?:or)?d|passphrase|pwd|authorization|credentials?|connection[-_ ]?string"
     r"|shared[-_ ]?access[-_ ]?signature"
     r"|(?:access|refresh|id|auth|session|security|bearer|api|ad|bot|user|oauth|csrf|hf|gh|github|gitlab|slack|secret)"
     r"[-_ ]?token"
@@ -158,6 +162,13 @@ _QUERY = re.compile(
 )
 
 
+# What only a long value tells from a piece of text: {"token": "..."}.
+_QUOTED = re.compile(
+    r"""((?:token|auth|dsn)\\*["'][ \t]*:[ \t]*\\*["'])(?=[^\s"'\\]{0,128}[0-9])[^\s"'\\]{16,}""",
+    re.IGNORECASE | re.ASCII,
+)
+
+
 _MEDIA = Rule(re.compile(r"data:[^,]{0,400};base64,[^\"]*"), lambda match: without_media(match.group()))
 _PRIVATE_KEY = _rule(
     "private key",
@@ -170,7 +181,11 @@ _GOOGLE_KEY = _rule("google key", _START64 + r"AIza[\w-]{20,}")
 _GOOGLE_TOKEN = _rule("google token", _START + r"ya29\.[\w.-]{10,}")
 _BEARER = _rule("bearer token", r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})")
 _BASIC = Rule(re.compile(r"(?:(?<=[Bb]asic )|(?<=BASIC ))([A-Za-z0-9+/]{8,}={0,2})"), _basic)
-_USERINFO = _rule("user and password", r"(?<=://)[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}@")
+_USERINFO = _rule(
+    "user and password",
+    r"(?<=://)(?:[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}"
+    r"|(?=[^\s/@:]{0,64}[0-9])[^\s/@:\"'<>\[\\]{16,256})@",
+)
 
 _API_KEY = _rule(
     "api key",
@@ -189,7 +204,51 @@ _UNDERSCORED = (
     _rule("huggingface token", _START + r"hf_[A-Za-z0-9]{16,}"),
     _rule("groq key", _START + r"gsk_[A-Za-z0-9]{16,}"),
 )
-_ASSIGNED = (Rule(_QUERY, _keep_head), Rule(_COOKIE, _keep_head), Rule(_ASSIGNMENT, _keep_head))
+# Of the vendors whose keys have a prefix of their own; what follows has digits, or it is a name in somebody's code.
+_TAIL = r"(?=(?:[A-Za-z_-]{0,40}[0-9]){2})"
+_VENDORS = (  # nobody's words: anything may follow
+    "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "doo_v1_", "dor_v1_", "lsv2_pt_", "lsv2_sk_", "dckr_pat_",
+    "dckr_oat_", "glsa_", "sb_secret_", "tgp_v1_", "sntrys_", "sntryu_", "lin_api_", "pscale_tkn_", "pscale_pw_",
+    "whsec_", "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "nvapi-", "tvly-", "GOCSPX-", "SG.", "hvs.", "hvb.",
+)  # fmt: skip
+_SHORT_VENDORS = (  # perhaps the beginning of a name: letters and digits follow
+    "npm_", "r8_", "fw_", "ntn_", "sbp_", "rpa_", "phx_", "figd_", "xai-", "pplx-", "csk-", "NRAK-",
+)  # fmt: skip
+_VENDOR_KEY = _rule(
+    "vendor key",
+    rf"{_START}(?:(?:{'|'.join(map(re.escape, _VENDORS))}){_TAIL}[\w+/=.-]{{16,}}"
+    rf"|(?:{'|'.join(map(re.escape, _SHORT_VENDORS))}){_TAIL}[A-Za-z0-9]{{16,}})",
+)
+_VENDOR_BEGINS = re.compile(
+    rf"[._-](?=[\w-]{{16}})(?:{'|'.join(f'(?<={re.escape(vendor)})' for vendor in (*_VENDORS, *_SHORT_VENDORS))})"
+)
+_PYPI = _rule("pypi token", _START + r"pypi-AgE[\w-]{16,}")
+_DATABRICKS = _rule("databricks token", _START + r"dapi" + _TAIL + r"[A-Za-z0-9]{32,}")
+_ATLASSIAN = _rule("atlassian token", _START + r"ATATT3[\w=-]{16,}")
+_TELEGRAM = _rule("telegram token", r"(?<![0-9])[0-9]{6,12}:AA[\w-]{30,}")
+_WEBHOOK = _rule(
+    "webhook",
+    r"(?:(?<=hooks\.slack\.com/)(?:services|workflows|triggers)|(?<=discord\.com/api/)webhooks"
+    r"|(?<=discordapp\.com/api/)webhooks)/[^\s\"'<>\\]{8,}",
+)
+_OPTION_VALUE = re.compile(
+    r"""((?<!-)--[\w-]{0,40}?(?:key|token|secret|password|passwd)[ ]["']?)"""
+    r"""(?=[^\s"']{0,128}[0-9])[^\s"'<\[-][^\s"']{5,}""",
+    re.ASCII,
+)
+_USER_OPTION = re.compile(r"""((?:-u|--user)[ =]["']?[^\s:"']{0,64}:)(?!//)[^\s"'\[][^\s"']{2,}""")
+_TAG_VALUE = re.compile(
+    r"(<(?:\w{1,32}:)?(?:secret|password|passwd|(?:api[-_]?key|token)(?=>[^<]{8})(?=>[^<]{0,64}[0-9]))>)"
+    r"[^<\[][^<]{2,}(?=</)",
+    re.IGNORECASE | re.ASCII,
+)
+_OPTION, _CURL, _TAG = Rule(_OPTION_VALUE, _keep_head), Rule(_USER_OPTION, _keep_head), Rule(_TAG_VALUE, _keep_head)
+_ASSIGNED = (
+    Rule(_QUERY, _keep_head),
+    Rule(_COOKIE, _keep_head),
+    Rule(_ASSIGNMENT, _keep_head),
+    Rule(_QUOTED, _keep_head),
+)
 
 # ---- the quick look
 
@@ -211,18 +270,30 @@ _ANCHORS: Sequence[Tuple[str, Rule]] = (
     ("Basic ", _BASIC),
     ("BASIC ", _BASIC),
     ("xox", _SLACK_TOKEN),
+    ("ATATT3", _ATLASSIAN),
+    ("pypi-AgE", _PYPI),
+    (":AA", _TELEGRAM),
+    ("hooks.slack.com/", _WEBHOOK),
+    ("/api/webhooks/", _WEBHOOK),
+    ("dapi", _DATABRICKS),
+    ("curl ", _CURL),
 )
 _TRACES = [(anchor.encode().translate(None, _PLAIN), anchor, rule) for anchor, rule in _ANCHORS]
+
+_IN_WORDS = bytes(ord("a") if chr(byte).isalnum() or chr(byte) in "_.-" else ord(" ") for byte in range(256))
+_LONG_WORD = b"a" * 19
+"""A vendor's prefix and what follows it, after all characters of words were made alike."""
 
 _ENDS_BEFORE_UNDERSCORE = ("hh", "hf", "sk", "rk", "pk", "ghp", "gho", "ghu", "ghs", "ghr", "pat")
 _WORD_BEGINS = re.compile(_START + r"\Z")
 _BEFORE_UNDERSCORE = re.compile(_START + r"(?:hh|hf|gsk|[srp]k|gh[pousr]|pat)\Z")
 _BEFORE_ASSIGNING = re.compile(
-    rf"(?:{_NAMES}|cookie|[?&;](?:key|token|sig|signature|auth|x-(?:amz|goog)-\w+|subscription-key))\Z", re.ASCII
+    rf"(?:{_NAMES}|cookie|token|auth|dsn|[?&;](?:key|sig|signature|x-(?:amz|goog)-\w+|subscription-key))\Z", re.ASCII
 )
 _ENDS_BEFORE_ASSIGNING = (
     "key", "token", "secret", "password", "passwd", "passphrase", "pwd", "authorization", "cookie", "credential",
     "credentials", "string", "signature", "sig", "auth", "keyid", "key id", "key_id", "key-id",
+    "dsn", "base",
 )  # fmt: skip
 _BETWEEN = " \t\"'\\]"
 _LONGEST_NAME = 40
@@ -241,6 +312,12 @@ def suspects(text: str) -> List[Rule]:
         found.append(_API_KEY)
     if "_" in text and _has_prefix(text):
         found.extend(_UNDERSCORED)
+    if _LONG_WORD in text.encode("utf-8", "replace").translate(_IN_WORDS) and _VENDOR_BEGINS.search(text):
+        found.append(_VENDOR_KEY)
+    if b"--" in left and "--" in text and _OPTION_VALUE.search(text):
+        found.append(_OPTION)
+    if b"</" in left and "</" in text and _TAG_VALUE.search(text):
+        found.append(_TAG)
     if ("=" in text and _assigns("=", text)) or (":" in text and _assigns(":", text)):
         found.extend(_ASSIGNED)
     return found

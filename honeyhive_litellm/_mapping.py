@@ -36,7 +36,7 @@ RESERVED_METADATA = frozenset(
         "status", "success", "duration_ms", "response_id", "response_model", "system_fingerprint", "prompt_tokens",
         "completion_tokens", "total_tokens", "reasoning_tokens", "cache_read_tokens", "cache_creation_tokens", "cost",
         "estimated_cost", "usage_estimated", "cache_hit", "time_to_first_token_ms", "litellm_overhead_ms",
-        "status_code", "error_class", "provider_request_id", "response_headers",
+        "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
     )
 )  # fmt: skip
 """Every name that an outcome may write into an event's metadata; a request never does."""

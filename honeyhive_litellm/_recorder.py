@@ -26,8 +26,10 @@ from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, join, members, session_id
 from ._mapping import Outcome, map_failure, map_request, map_success
+from ._mapping_request import event_name
 from ._record import EVENT, IN_FLIGHT, START, Record
-from ._redaction import clean, clean_text
+from ._redaction import clean_text
+from ._redactor import Redactor
 from ._route import Route
 
 HOLD_S = 5.0
@@ -63,6 +65,7 @@ class Recorder:
         self._emit = emit
         self._host = host
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
+        self._redactor = Redactor(settings.redact, settings.max_field_bytes)
         self._key = key
         self._created_ms = time.time() * 1000
         self._open: Dict[str, Attempt] = {}
@@ -217,23 +220,24 @@ class Recorder:
         }
         metadata = request.metadata
         if request.session is not None:
-            session = session_id(request.session)
-            head["session_id"] = session
-            attempt.session = f"{session} {clean_text(request.session, 512)}"
-            if session != request.session:
+            head["session_id"] = session_id(request.session)
+            if head["session_id"] != request.session:
                 metadata = {**metadata, "session_id": request.session}
-        content: Dict[str, object] = {
-            "event_name": request.event_name,
-            "config": request.config,
-            "inputs": request.inputs,
-        }
         if request.parent_id is not None:
             attempt.parent = _parent(session_id(request.parent_id))
+        content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
         if request.user_properties:
             content["user_properties"] = request.user_properties
-        limit = self._settings.max_field_bytes
-        attempt.head = members(head) + b"," + members(_mapping(clean(content, limit)))
-        attempt.metadata = members(_mapping(clean(metadata, limit)))
+        content["inputs"] = request.inputs
+        told = self._redactor.asked(content)
+        metadata = told.pop("metadata")
+        if request.session is not None:
+            name = metadata.get("session_id", head["session_id"])
+            attempt.session = f"{head['session_id']} {clean_text(str(name), 512)}"
+        head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
+        attempt.is_withheld = "redaction_failed" in metadata
+        attempt.head = members(head) + b"," + members(told)
+        attempt.metadata = members(metadata)
 
     def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
@@ -420,18 +424,18 @@ class Recorder:
     def _body(self, attempt: Attempt, outcome: Outcome) -> bytes:
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
         duration_ms = round(end_ms - attempt.started_ms, 3)
-        metadata = outcome.metadata
-        metadata.update(status=outcome.status, success=outcome.status == "success", duration_ms=duration_ms)
-        tail: Dict[str, object] = {"outputs": outcome.outputs, "end_time": end_ms, "duration": duration_ms}
+        facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}
+        content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
         if outcome.error is not None:
-            tail["error"] = outcome.error
-        limit = self._settings.max_field_bytes
-        return join(
-            attempt.head,
-            attempt.parent,
-            members(_mapping(clean(tail, limit))),
-            b'"metadata":' + join(attempt.metadata, members(_mapping(clean(metadata, limit)))),
-        )
+            content["error"] = outcome.error
+        content["outputs"] = outcome.outputs
+        told = self._redactor.answered(content)
+        metadata = {**told.pop("metadata"), **facts}
+        if attempt.is_withheld:
+            metadata.pop("redaction_failed", None)  # the head says so
+        told.update(end_time=end_ms, duration=duration_ms)
+        metadata_members = join(attempt.metadata, members(metadata))
+        return join(attempt.head, attempt.parent, members(told), b'"metadata":' + metadata_members)
 
     def _fitted(self, body: bytes) -> bytes:
         limit = self._settings.max_event_bytes
@@ -459,7 +463,3 @@ def _read(answer: str) -> object:
 def _unix_ms(moment: object) -> Optional[float]:
     """LiteLLM's naive local datetime as Unix milliseconds."""
     return moment.timestamp() * 1000 if isinstance(moment, datetime) else None
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}

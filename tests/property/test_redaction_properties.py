@@ -30,7 +30,9 @@ FORMS = st.sampled_from(
         '{{"client_secret":"{}"}}', "Authorization: Bearer {}", "authorization: Token {}", "Cookie: session={}",
         "access_token={}", 'refresh_token: "{}"', "PASSWORD={}", "passwd: {}",
         '{{"arguments":"{{\\"api_key\\":\\"{}\\"}}"}}',
-        "slack_token={}", "connection_string: {}",
+        "slack_token={}", "connection_string: {}", "glpat-{}", "npm_{}", "hvs.{}", "dapi{}0123456", "pypi-AgE{}",
+        "ATATT3{}", "https://hooks.slack.com/services/{}", "https://{}@example.com/x", "curl -u me:{}", "--token {}",
+        "<secret>{}</secret>", "{{'token': '{}'}}", "bot123456789:AA{}abcdef",
     ]
 )  # fmt: skip
 EDGES = st.sampled_from(["", " ", "\n", "\t", "é", '"', "'", "(", ", ", ": ", "<", "=> "])

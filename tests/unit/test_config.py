@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import pickle
@@ -15,6 +16,7 @@ import pytest
 
 from honeyhive_litellm._config import OPTIONS, Settings, default_spool_path
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._patterns import NAMES
 
 KEY = "hh_ingst_0123456789abcdef"
 REQUIRED = {"HONEYHIVE_API_KEY": KEY, "HONEYHIVE_PROJECT": "shop"}
@@ -77,6 +79,8 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_DURABILITY": ("durability", "POWER", "power"),
     "HONEYHIVE_CAPTURE_IN_FLIGHT": ("capture_in_flight", "no", False),
     "HONEYHIVE_STRICT": ("strict", "on", True),
+    "HONEYHIVE_REDACT": ("redact", " e-mail, Credit Card,ip", ("email", "card", "ip")),
+    "HONEYHIVE_SAMPLE_RATE": ("sample_rate", "0.25", 0.25),
     "HONEYHIVE_SHUTDOWN_TIMEOUT": ("shutdown_timeout", "0", 0.0),
     "HONEYHIVE_REQUEST_TIMEOUT": ("request_timeout", "2.5", 2.5),
     "HONEYHIVE_LOOKUP_DELAY": ("lookup_delay", "0.5", 0.5),
@@ -130,6 +134,10 @@ def test_an_unknown_argument_is_refused_with_the_nearest_name() -> None:
     assert problems(spool_max_byte=None) == ["spool_max_byte is no setting; did you mean spool_max_bytes?"]
 
 
+async def _later(content: Dict[str, Any]) -> Dict[str, Any]:
+    return content
+
+
 BAD: Dict[str, List[object]] = {
     "api_key": ["", "  ", "two words", "line\nbreak", "k\x00y", "schlüssel", 7, b"hh_bytes"],
     "project": ["", " ", "a\nb", "a\x00b", "\udcff", 7],
@@ -155,6 +163,8 @@ BAD: Dict[str, List[object]] = {
     "custom_attributes": ["[1]", "{", "[" * 100_000, [("a", 1)], {1: "a"}, 7],
     "spool_path": ["", " ", "a\0b", 7, b"/bytes"],
     "durability": ["", "disk", 1, None.__class__],
+    "redact": ["e-mails of people", ["email", "emial"], 7, [7], {"email": True}, True, _later],
+    "sample_rate": [-0.1, 1.1, math.nan, "", "10%", True, []],
     "shutdown_timeout": [-1, "-0.1", math.nan, "nan", math.inf, "inf", True, "", "5s", 10**400, []],
     "lookup_delay": [-1, "later"],
     "request_timeout": [0, 0.0, "0", -1, math.inf],
@@ -212,6 +222,24 @@ def test_settings_survive_copy_pickle_and_replace() -> None:
         dataclasses.replace(settings, durability="none")
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.debug = True  # type: ignore[misc]
+
+
+def test_equal_choices_of_what_to_redact_are_equal_settings() -> None:
+    class Mask:
+        def one(self, content: Dict[str, Any]) -> Dict[str, Any]:
+            return content
+
+    mask = Mask()
+    assert resolve(redact="all").redact == NAMES == resolve(redact=["api-key", *reversed(NAMES)]).redact
+    assert resolve(redact=[mask.one, "ip", "email", mask.one]) == resolve(redact=["email,ip", mask.one])
+    assert resolve(redact=mask.one) != resolve(redact=Mask().one)
+    assert resolve(redact=[]).redact is resolve(redact=",").redact is resolve(redact=None).redact is None
+    assert resolve({**REQUIRED, "HONEYHIVE_REDACT": "pii"}).redact == NAMES[:6]
+
+
+def test_no_repr_shows_what_functions_and_attributes_hold() -> None:
+    settings = resolve(redact=functools.partial(dict, key="hidden"), custom_attributes={"key": "hidden"})
+    assert "hidden" not in repr(settings)
 
 
 def test_attributes_keep_their_values_and_do_not_follow_later_changes() -> None:

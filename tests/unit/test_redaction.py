@@ -22,6 +22,10 @@ from honeyhive_litellm._redaction import clean, clean_text
 
 LIMIT = 10_000
 TAIL = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7"
+VENDORS = """
+npm_ shpat_ dop_v1_ r8_ lsv2_pt_ fw_ ntn_ dckr_pat_ glsa_ sbp_ rpa_ phx_ whsec_ lin_api_ glpat- xai- pplx- nvapi- tvly-
+csk- GOCSPX- NRAK- hvs. pypi-AgEIcHl dapi ATATT3xFfGF0
+"""
 SECRETS = [
     f"sk-{TAIL}",
     f"sk-proj-{TAIL}",
@@ -64,6 +68,17 @@ SECRETS = [
     f"azure_ad_token={TAIL}",
     f"Set-Cookie: session={TAIL}; Path=/",
     f"OPENAI_API_KEY={TAIL}",
+    *(f"{vendor}{TAIL}" for vendor in VENDORS.split()),
+    f"SG.{TAIL}.{TAIL}",
+    f"https://hooks.slack.com/services/T0/B0/{TAIL}",
+    f"https://discord.com/api/webhooks/1/{TAIL}",
+    f"bot123456789:AA{TAIL}",
+    f"https://{TAIL}@github.com/x",
+    f"curl -u admin:{TAIL} https://x",
+    f"--api-key {TAIL}",
+    f"<password>{TAIL}</password>",
+    f"{{'token': '{TAIL}', 'n': 1}}",
+    f"'X-Key': '{TAIL}'",
 ]
 
 PLACES: List[Callable[[str], object]] = [
@@ -119,6 +134,11 @@ PROSE = [
     "The password policy: at least ten characters. Secret sauce. Time is 12:30, ratio 3:4, a=b.",
     "See https://example.com/path?page=2&q=cats and mailto:someone@example.com.",
     "def f(token): return tokens[token]",
+    "npm_package_version_2_10_lock, fw_update_2024_q3_release, rpa_process_2024_final_1, xai-methods-2023-review-paper",
+    "pypi-server-2024-release-v2 and shpat_names; --max-tokens 4096 --key value -u root: <token>EOS</token>",
+    '{"token": "hello", "logprob": -1.25, "next_token": "12"} see http://example.com/@user and SG.words.here',
+    "-" * 400 + " | --- | --- | </table>",
+    "key-value-pairs-2024-01-02-and-more",
 ]
 
 
