@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 async def uninterrupted(work: Awaitable[_T]) -> _T:
-    """Await `work` to its end, even if cancelled meanwhile, and be cancelled only then.
+    """Await `work` to its end, even if cancelled meanwhile, more than once, and be cancelled only then.
 
     aiosqlite's thread goes on with what it was asked whatever becomes of the asker: a connection whose opening is
     cancelled would answer to a loop that may be closed by then, and a cancelled commit commits.
@@ -25,7 +25,11 @@ async def uninterrupted(work: Awaitable[_T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                pass  # it is remembered already
         raise
 
 

@@ -44,6 +44,7 @@ def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in
         assert dead
         assert dead <= poison
         assert acknowledged & poison <= dead | arrived
+        assert not dead & arrived
         assert set(collector.receipts.values()) == {1}
         assert (told["delivered"], told["dead"], told["pending"]) == (len(arrived), len(dead), 0)
         assert told["accepted"] == len(arrived) + len(dead)
