@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
-import aiosqlite
-
 from . import _sql
 from ._errors import SpoolError
 from ._record import Row
-from ._sqlite import make_daemon, private_file
+from ._sqlite import Connection, private_file
 
 FILE_NAME = "dead.db"
 _BUSY_TIMEOUT_S = 5.0
@@ -37,9 +35,7 @@ async def bury(folder: Path, rows: Sequence[Row], status: Optional[int], reason:
     now = time.time()
     try:
         private_file(folder / FILE_NAME)
-        connection = aiosqlite.connect(str(folder / FILE_NAME), timeout=_BUSY_TIMEOUT_S)
-        make_daemon(connection)
-        async with connection as db:
+        async with Connection(lambda: sqlite3.connect(str(folder / FILE_NAME), timeout=_BUSY_TIMEOUT_S)) as db:
             await db.execute(_sql.CREATE_DEAD)
             await db.executemany(_sql.BURY, [(row.id, now, status, reason, row.body) for row in rows])
             await db.commit()

@@ -20,7 +20,7 @@ from . import _sql
 from ._errors import NewerFormatError, SpoolError
 from ._record import START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
-from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
+from ._sqlite import CAN_UNLINK_OPEN_FILES, Connection, close_quietly, private_file, uninterrupted
 
 MEMORY = ":memory:"
 """The path of a segment that has no file: the last resort while nothing can be written."""
@@ -89,7 +89,7 @@ class Segment:
 
     @property
     def connection(self) -> Optional[aiosqlite.Connection]:
-        """For the fork handler alone, which must keep an inherited connection alive and unused."""
+        """For tests, which set limits and look into files."""
         return self._db
 
     # ---- opening and closing
@@ -115,15 +115,13 @@ class Segment:
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
             if self.path == MEMORY:
-                connection = aiosqlite.connect(MEMORY, factory=_AtomicConnection)
+                db = await Connection(lambda: sqlite3.connect(MEMORY, factory=_AtomicConnection))
             else:
                 if create:
                     private_file(Path(self.path))
                 # Never "rwc": what is gone must not come back empty.
                 uri = f"{Path(self.path).as_uri()}?mode=rw"
-                connection = aiosqlite.connect(uri, uri=True, timeout=0, factory=_AtomicConnection)
-            make_daemon(connection)
-            db = await connection
+                db = await Connection(lambda: sqlite3.connect(uri, uri=True, timeout=0, factory=_AtomicConnection))
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{self.path}: {error}") from error
         try:
@@ -184,7 +182,7 @@ class Segment:
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""
-        if os.name == "nt":  # an open file cannot be unlinked there
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
             self._each_file(os.unlink)
             return
@@ -196,7 +194,7 @@ class Segment:
 
     async def move_to(self, folder: Path) -> None:
         """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
-        if os.name == "nt":
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
