@@ -90,7 +90,7 @@ class Connection(aiosqlite.Connection):
 
     async def _execute(self, fn: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         # Every method of aiosqlite's sends its work to the thread through this one.
-        result: _T = await super()._execute(_in_gate, fn, *args, **kwargs)
+        result: _T = await super()._execute(_in_gate, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
 
