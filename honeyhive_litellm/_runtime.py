@@ -33,6 +33,7 @@ from ._stats import Counters, Stats, sum_of
 from ._transport import Transport
 
 ADOPT_EVERY_S = 5.0
+ADOPT_NEXT_S = 0.05
 SWEEP_EVERY_S = 0.5
 
 CALLBACK_GRACE_S = 2.0
@@ -169,6 +170,7 @@ class Runtime:
         parts = self._running_parts(deadline)
         if parts is not None:
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
+            self._looked.wait(max(0.0, deadline - time.monotonic()))
             self._counters.wait_until_settled(max(0.0, deadline - time.monotonic()))
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
         return self._counters.snapshot().pending
@@ -185,7 +187,7 @@ class Runtime:
     def _running_parts(self, deadline: float) -> Optional[_Parts]:
         if self._state is not State.RUNNING:
             return None
-        self._looked.wait(max(0.0, deadline - time.monotonic()))
+        self._ready.wait(max(0.0, deadline - time.monotonic()))
         return self._parts
 
     def _await_threads(self, deadline: float) -> None:
@@ -299,8 +301,11 @@ class Runtime:
                 next_look = time.monotonic() + ADOPT_EVERY_S
                 if await parts.spool.adopt():
                     parts.flusher.wake()
-                self._looked.set()
-            await asyncio.sleep(SWEEP_EVERY_S)
+                if parts.spool.has_more_orphans:
+                    next_look = 0.0  # a few at a time, one after the other
+                else:
+                    self._looked.set()
+            await asyncio.sleep(SWEEP_EVERY_S if next_look else ADOPT_NEXT_S)
 
     async def _finish(self, parts: _Parts) -> None:
         """Deliver until all is settled or the time is nearly up."""

@@ -12,6 +12,7 @@ process.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
@@ -65,6 +66,7 @@ class Spool:
         self._sending: Dict[Segment, int] = {}
         self._retry_disk_at = 0.0
         self._orphans_turn = False
+        self.has_more_orphans = False
 
     def segments(self) -> Iterator[Segment]:
         """Every segment in hand, own ones first, oldest first."""
@@ -258,19 +260,25 @@ class Spool:
 
         Never raises, never takes what a living owner holds, and puts aside what cannot be read.
         """
+        if self.has_more_orphans and len(self._orphans) >= _ADOPT_AT_ONCE:
+            return 0  # both hands full
         events = 0
+        self.has_more_orphans = False
         try:
             owners = owners_in(self.folder)
         except OSError:
             return 0
         for owner in sorted(owners):
+            if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+                continue
             if len(self._orphans) >= _ADOPT_AT_ONCE:
+                self.has_more_orphans = True
                 break
-            if owner != self.owner and owner not in self._orphans and owner not in self._left_alone:
-                try:
-                    events += await self._adopt_owner(owner)
-                except (SpoolError, OSError) as error:
-                    warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            try:
+                events += await self._adopt_owner(owner)
+            except (SpoolError, OSError) as error:
+                warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            await asyncio.sleep(0)  # a thousand of them must not keep our own events waiting
         return events
 
     async def _adopt_owner(self, owner: str) -> int:
