@@ -35,7 +35,8 @@ def started(environ):
     return {"model": "gpt-4o", "messages": MESSAGES, "mock_response": environ["PATH_INFO"].rpartition("/")[2]}
 
 def is_committed(environ):
-    return "/wait/" not in environ["PATH_INFO"] or honeyhive_litellm.stats().committed >= calls
+    stats = honeyhive_litellm.stats()
+    return "/wait/" not in environ["PATH_INFO"] or stats.committed - stats.adopted >= calls
 
 def wsgi(environ, start_response):
     litellm.completion(**started(environ))
