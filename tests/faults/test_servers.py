@@ -167,7 +167,7 @@ def test_a_server_loses_nothing_when_a_worker_is_killed_nor_when_it_is_told_to_e
         for client in clients:
             client.join()
         deliver_the_rest(collector.url, tmp_path / "spool")
-        contents = [event["outputs"].get("content") for event in collector.events]
+        contents = [event.get("outputs", {}).get("content") for event in collector.events]
         expected = server.answered + ["at import"] * len(at_import)
         assert [answer for answer in expected if answer not in contents] == []
         assert len(set(contents) - {None}) == len(contents) - contents.count(None)
