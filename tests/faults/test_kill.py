@@ -8,7 +8,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import drain, run, signal_ready, start
+from .programs import drain, signal_ready, start
 
 
 @pytest.mark.parametrize("kind", ["call", "read"])
