@@ -20,7 +20,7 @@ from . import _sql
 from ._errors import LockedError, NewerFormatError, SpoolError
 from ._record import EVENT, START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
-from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
+from ._sqlite import CAN_UNLINK_OPEN_FILES, Connection, close_quietly, private_file, uninterrupted
 from ._stats import Totals
 
 MEMORY = ":memory:"
@@ -123,7 +123,7 @@ class Segment:
 
     @property
     def connection(self) -> Optional[aiosqlite.Connection]:
-        """For the fork handler alone, which must keep an inherited connection alive and unused."""
+        """For tests, which set limits and look into files."""
         return self._db
 
     # ---- opening and closing
@@ -154,17 +154,13 @@ class Segment:
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
             if self.path == MEMORY:
-                connection = aiosqlite.connect(MEMORY, isolation_level=None, factory=_AtomicConnection)
+                db = await Connection(lambda: _connected(MEMORY))
             else:
                 if create:
                     private_file(Path(self.path))
                 # Never "rwc": what is gone must not come back empty.
                 uri = f"{Path(self.path).as_uri()}?mode=rw"
-                connection = aiosqlite.connect(
-                    uri, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection
-                )
-            make_daemon(connection)
-            db = await connection
+                db = await Connection(lambda: _connected(uri))
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{self.path}: {error}") from error
         try:
@@ -228,7 +224,7 @@ class Segment:
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""
-        if os.name == "nt":  # an open file cannot be unlinked there
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
             self._each_file(os.unlink)
             return
@@ -240,7 +236,7 @@ class Segment:
 
     async def move_to(self, folder: Path) -> None:
         """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
-        if os.name == "nt":
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -415,6 +411,10 @@ class Segment:
             await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
+
+
+def _connected(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(name, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection)
 
 
 async def _close_unsaved(db: aiosqlite.Connection) -> None:

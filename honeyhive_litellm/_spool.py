@@ -376,18 +376,20 @@ class Spool:
             owners = {}
         left_for_later = False
         for owner in sorted(owners):
+            if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+                continue
             if len(self._orphans) >= _ADOPT_AT_ONCE:
                 left_for_later = True
                 break
-            if owner != self.owner and owner not in self._orphans and owner not in self._left_alone:
-                try:
-                    events += await self._adopt_owner(owner)
-                except LockedError:
-                    pass  # a stranger looks at it: until the next look
-                except NewerFormatError as error:
-                    warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
-                except (SpoolError, OSError) as error:
-                    warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            try:
+                events += await self._adopt_owner(owner)
+            except LockedError:
+                pass  # a stranger looks at it: until the next look
+            except NewerFormatError as error:
+                warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
+            except (SpoolError, OSError) as error:
+                warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            await asyncio.sleep(0)  # a thousand of them must not keep our own events waiting
         self.has_seen_all = not left_for_later
         return events
 
