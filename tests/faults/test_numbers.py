@@ -40,7 +40,9 @@ def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in
         arrived = {event["event_id"] for event in collector.events}
         dead = {letter.id for letter in _dead.letters(tmp_path)}
         assert acknowledged <= arrived | dead
-        assert dead <= poison and not dead & arrived  # a lost answer may be that to a poisoned one, which is stored then
+        assert (
+            dead <= poison and not dead & arrived
+        )  # a lost answer may be that to a poisoned one, which is stored then
         assert set(collector.receipts.values()) == {1}
         assert (told["delivered"], told["dead"], told["pending"]) == (len(arrived), len(dead), 0)
         assert told["accepted"] == len(arrived) + len(dead)
