@@ -248,6 +248,7 @@ class Spool:
 
     async def seal_active(self) -> None:
         """Let the next record begin a new segment, so that all events up to now can be handed over."""
+        await self._leave_memory()
         active = self._active
         if active is None or active.path == MEMORY or not active.events:
             return
@@ -259,6 +260,19 @@ class Spool:
             self._own.segments.append(fresh)
         self._active = fresh
         await self._seal(active, fresh)
+
+    async def _leave_memory(self) -> None:
+        """Put on disk what could not be written there when it came: nobody else delivers what is in our memory."""
+        for segment in [s for s in self._own.segments if s.path == MEMORY]:
+            active = await self._writable()
+            if active.path == MEMORY:
+                return
+            batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
+            while batch is not None:
+                await self.append([Record(EVENT, r.id, r.started_ms, r.session, r.body) for r in batch.rows])
+                batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
+            self._forget(segment)  # without an account: these events have another segment now
+            await segment.discard()
 
     async def hand_over(self) -> None:
         """Give all segments that are full or sealed to whoever delivers: they get the name of an owner that is dead.

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
+import click
 import pytest
 
 from honeyhive_litellm._config import OPTIONS
@@ -246,7 +247,10 @@ def test_every_subcommand_and_flag_on_the_page_exists() -> None:
     assert lines
     for name, rest in lines:
         assert name in command_line.commands
-        flags = {flag for parameter in command_line.commands[name].params for flag in parameter.opts}
+        command = command_line.commands[name]
+        if isinstance(command, click.Group) and rest:
+            command = command.commands[rest.split()[0]]
+        flags = {flag for parameter in command.params for flag in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= flags
 
 

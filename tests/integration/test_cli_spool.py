@@ -1,0 +1,226 @@
+"""`honeyhive-litellm status`, `drain` and `dead`, on real spools and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import pytest
+from click.testing import CliRunner, Result
+
+from honeyhive_litellm import _cli_common, _dead
+from honeyhive_litellm._record import EVENT, Record, Row
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
+from honeyhive_litellm.cli import main
+from honeyhive_litellm.testing import Collector
+
+KEY = "hh_key_of_the_test"
+
+
+def event(number: int, session: Optional[str] = None) -> Record:
+    id_ = str(uuid.UUID(int=number + 1))
+    body: Dict[str, Any] = {"event_id": id_, "event_type": "model", "event_name": "e", "inputs": {"n": number}}
+    if session is not None:
+        body["session_id"] = session.partition(" ")[0]
+    return Record(EVENT, id_, 1.0, session, json.dumps(body).encode())
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector) -> Path:
+    """A spool's folder, and an environment that names it."""
+    for name in ("HH_API_KEY", "HH_API_URL", "HONEYHIVE_SPOOL_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HONEYHIVE_API_KEY", KEY)
+    monkeypatch.setenv("HONEYHIVE_PROJECT", "tests")
+    monkeypatch.setenv("HONEYHIVE_API_URL", collector.url)
+    monkeypatch.setenv("HONEYHIVE_LOOKUP_DELAY", "0")
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    monkeypatch.setenv("HONEYHIVE_SPOOL_PATH", str(folder))
+    return folder
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    assert KEY not in result.output
+    return result
+
+
+def status() -> Dict[str, Any]:
+    result = run("status", "--json")
+    assert result.exit_code == 0, result.output
+    told: Dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+def leave(folder: Path, records: List[Record]) -> None:
+    """Leave `records` behind as a process does that ends while the server is down."""
+
+    async def write() -> None:
+        spool = Spool(folder, Counters(), durability="process", max_bytes=2**30)
+        await spool.append(records)
+        await spool.close()
+
+    asyncio.run(write())
+
+
+def bury(folder: Path, records: List[Record], status: int = 400, reason: str = "[bold]missing[/bold]\ninputs") -> None:
+    """Leave `records` as dead letters, in the numbers as well."""
+
+    async def write() -> None:
+        spool = Spool(folder, Counters(), durability="process", max_bytes=2**30)
+        await spool.append(records)
+        batch = await spool.next_batch()
+        assert batch is not None
+        assert await spool.bury(batch, status, reason)
+        await spool.close()
+
+    asyncio.run(write())
+
+
+def test_status_tells_of_leftovers_and_drain_delivers_them(spool: Path, collector: Collector) -> None:
+    leave(spool, [event(i) for i in range(3)])
+    plain = run("status")
+    assert plain.exit_code == 0
+    for word in ("to be taken over", "3", "adds up", str(spool)):
+        assert word in plain.output
+    told = status()
+    assert (told["accepted"], told["pending"], told["leftovers"][0]["pending"]) == (3, 3, 3)
+    drained = run("drain", "--spool-path", str(spool))
+    assert (drained.exit_code, drained.output) == (0, "delivered 3, dead letters 0, dropped 0, left 0\n")
+    assert len(collector.events) == 3
+    assert (status()["delivered"], status()["leftovers"]) == (3, [])
+    assert run("drain").output == "delivered 0, dead letters 0, dropped 0, left 0\n"
+
+
+def test_a_drain_that_cannot_deliver_in_time_says_so_and_keeps_all(spool: Path, collector: Collector) -> None:
+    leave(spool, [event(1)])
+    collector.fail(503)
+    result = run("drain", "--timeout", "1")
+    assert result.exit_code == 3
+    assert "1 events stay in" in result.output and "HTTP 503" in result.output
+    collector.clear()
+    assert run("drain").exit_code == 0
+    assert set(collector.receipts.values()) == {1}
+
+
+def test_dead_letters_are_listed_and_shown_with_status_reason_and_event(spool: Path) -> None:
+    assert run("dead", "list").output == "no dead letters\n"
+    bury(spool, [event(7)])
+    id_ = event(7).id
+    plain = run("dead", "list").output
+    assert id_ in plain and "400" in plain and "[bold]missing[/bold] inputs" in plain
+    (listed,) = json.loads(run("dead", "list", "--json").stdout)
+    assert (listed["id"], listed["status"], listed["reason"]) == (id_, 400, "[bold]missing[/bold]\ninputs")
+    shown = run("dead", "show", id_)
+    assert "status:  400" in shown.output and '"n": 7' in shown.output
+    assert json.loads(run("dead", "show", id_, "--json").stdout)["event"]["inputs"] == {"n": 7}
+    assert _dead.letters(spool)[0].size == len(event(7).body)
+
+
+def test_a_retried_letter_that_is_accepted_is_gone_and_one_that_is_not_has_its_new_reason(
+    spool: Path, collector: Collector
+) -> None:
+    session = f"{uuid.uuid4()} chat 42"
+    bury(spool, [event(i, session) for i in range(5)])
+    collector.poison(event(3).id, status=422)
+    assert run("dead", "retry", event(0).id).output == "accepted 1, refused again 0, not tried 0\n"
+    result = run("dead", "retry", "--all")
+    assert (result.exit_code, result.output) == (3, "accepted 3, refused again 1, not tried 0\n")
+    (left,) = _dead.letters(spool)
+    assert (left.id, left.status, left.retried_at) == (event(3).id, 422, None)
+    assert "scripted failure 422" in left.reason
+    assert len(collector.events) == 4 and set(collector.receipts.values()) == {1}
+    assert collector.orphans == []
+    told = status()
+    assert (told["accepted"], told["delivered"], told["dead"], told["dead_letters"]) == (5, 4, 1, 1)
+    collector.clear()
+    assert run("dead", "retry", event(3).id).exit_code == 0
+    assert run("dead", "list").output == "no dead letters\n"
+    assert status()["delivered"] == 5
+
+
+@pytest.mark.parametrize("fault", ["a lost answer", "half a batch stored", "stored, and only the retry died"])
+def test_a_letter_that_the_server_may_have_is_looked_up_before_it_is_sent_again(
+    spool: Path, collector: Collector, fault: str
+) -> None:
+    bury(spool, [event(i) for i in range(4)])
+    if fault == "a lost answer":
+        collector.drop(after=True, times=1, path="/v1/events/batch")
+        result = run("dead", "retry", "--all")
+        assert result.exit_code == 3 and "not tried 4" in result.output
+    elif fault == "half a batch stored":
+        collector.fail_partly(keep=2, times=1)
+    else:
+        assert run("dead", "retry", "--all").exit_code == 0
+        asyncio.run(_dead.bury(spool, [Row(1, e.id, 1.0, None, e.body) for e in map(event, range(4))], 400, "no"))
+        _dead.mark(spool, [event(i).id for i in range(4)], 1.0)
+    assert run("dead", "retry", "--all").output == "accepted 4, refused again 0, not tried 0\n"
+    assert len(collector.events) == 4
+    assert set(collector.receipts.values()) == {1}
+
+
+@pytest.mark.parametrize("status_code", [401, 429, 503])
+def test_a_retry_stops_where_the_server_takes_nothing_and_says_what_to_do(
+    spool: Path, collector: Collector, status_code: int
+) -> None:
+    bury(spool, [event(i) for i in range(3)])
+    collector.fail(status_code, path="/v1/events/batch")
+    result = run("dead", "retry", "--all")
+    assert result.exit_code == 3
+    assert f"HTTP {status_code}" in result.output and "HONEYHIVE_API_KEY" in result.output
+    assert [letter.status for letter in _dead.letters(spool)] == [400, 400, 400]
+    assert len(collector.wait_for_requests(1)) == 1
+
+
+def test_purged_letters_are_gone_and_counted(spool: Path) -> None:
+    bury(spool, [event(i) for i in range(3)])
+    assert run("dead", "purge", event(1).id).output == "purged 1\n"
+    assert run("dead", "purge", "--all").output == "purged 2\n"
+    told = status()
+    assert (told["accepted"], told["dead"], told["dropped"], told["dead_letters"]) == (3, 0, {"purged": 3}, 0)
+
+
+def test_ids_may_be_shortened_where_that_is_clear_and_are_required(spool: Path) -> None:
+    bury(spool, [event(0), event(254), event(255)])  # ...001, ...0ff, ...100
+    for arguments, words in (
+        (("dead", "purge", "0000"), "3 dead letters begin with '0000'"),
+        (("dead", "purge", "ffff"), "there is no dead letter 'ffff'"),
+        (("dead", "purge"), "give the IDs of letters, or --all"),
+        (("dead", "retry", "--all", "x"), "give the IDs of letters, or --all"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code in (1, 2) and words in result.output
+    assert run("dead", "purge", event(0).id[:-1] + "1").output == "purged 1\n"
+
+
+def test_what_is_missing_is_told_with_its_remedy(spool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    missing = run("status", "--spool-path", str(tmp_path / "elsewhere"))
+    assert missing.exit_code == 1 and "there is no spool in" in missing.output and "--spool-path" in missing.output
+    assert run("drain", "--spool-path", str(tmp_path / "elsewhere")).exit_code == 1
+    monkeypatch.delenv("HONEYHIVE_SPOOL_PATH")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert str(tmp_path / "state") in run("status").output  # the project's own
+    monkeypatch.delenv("HONEYHIVE_PROJECT")
+    nameless = run("status")
+    assert nameless.exit_code == 1 and "HONEYHIVE_SPOOL_PATH" in nameless.output
+    monkeypatch.delenv("HONEYHIVE_API_KEY")
+    keyless = run("drain", "--spool-path", str(spool))
+    assert keyless.exit_code == 1 and "HONEYHIVE_API_KEY" in keyless.output
+    for command in (("drain",), ("dead", "retry")):
+        told = run(*command, "--help").output
+        assert "HONEYHIVE_API_KEY alone" in " ".join(told.split()) and "--api-key" not in told
+
+
+def test_a_terminal_gets_tables_that_take_a_servers_words_as_they_are(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    _cli_common.table("dead letters", ("id", "reason"), [("1", "[bold]no[/bold]"), ("2", None)])
+    printed = capsys.readouterr().out
+    assert "[bold]no[/bold]" in printed and "│" in printed

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from honeyhive_litellm import _dead, _spool
+from honeyhive_litellm._ledger import ALL_GONE, Ledger, accounts_in
+from honeyhive_litellm._published import Published, last_seen, publish, published_by
+from honeyhive_litellm._publisher import Publisher
+from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._segment import Batch
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters, Stats, Totals
+from honeyhive_litellm._status import FolderStatus, status_of
+
+
+def event(name: str, size: int = 10) -> Record:
+    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
+
+
+def start(name: str) -> Record:
+    return Record(START, name, 1.0, None, json.dumps({"event_id": name}).encode())
+
+
+def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
+    return Spool(folder, counters, durability="process", max_bytes=max_bytes)
+
+
+async def batches_of(spool: Spool) -> List[Batch]:
+    batches: List[Batch] = []
+    while True:
+        batch = await spool.next_batch()
+        if batch is None:
+            return batches
+        batches.append(batch)
+
+
+async def dies(spool: Spool) -> None:
+    """End a spool as the death of its process would: the locks go, nothing is tidied up."""
+    for segment in spool.segments():
+        await segment.close()
+    if spool._own.lease is not None:
+        spool._own.lease.release(remove=False)
+
+
+async def numbers(folder: Path) -> FolderStatus:
+    status = await status_of(folder)
+    assert status.adds_up
+    return status
+
+
+async def test_an_account_counts_only_once_its_file_is_gone_and_is_then_melted_with_the_others(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    (tmp_path / "a.spool").touch()
+    await ledger.close_account("a.spool", Totals(5, 3, 0, {"capacity": 2}))
+    await ledger.close_account("a.spool", Totals(5, 5))  # a crash came between, and its heir delivered the rest
+    (tmp_path / "a.spool").unlink()
+    await ledger.close_account("b.spool", Totals(2, 1, 1))
+    assert accounts_in(tmp_path) == {ALL_GONE: Totals(5, 5), "b.spool": Totals(2, 1, 1)}
+    await ledger.correct(Totals(delivered=1, dead=-1))
+    assert accounts_in(tmp_path)[ALL_GONE] == Totals(5, 6, -1)
+    assert (tmp_path / "ledger.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_damaged_ledger_is_put_aside_and_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"this is no database" * 100)
+    await Ledger(tmp_path).close_account("a.spool", Totals(1, 1))
+    assert accounts_in(tmp_path) == {"a.spool": Totals(1, 1)}
+    assert [path.name for path in tmp_path.glob("ledger.db.damaged-*")]
+    assert any("ledger is damaged" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_it(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([event(f"e{i}") for i in range(6)])
+    await dies(spool)
+    (path,) = tmp_path.glob("*.spool")
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE record SET body = x'7b7d' WHERE id = 'e1'")
+    connection.close()
+    heir = spool_in(tmp_path, Counters())
+    await heir.adopt()
+    (batch,) = await batches_of(heir)
+    left, right = await heir.split(batch)
+    assert await heir.bury(right, 400, "no")
+    (segment,) = heir.segments()
+    assert segment.totals() == Totals(6, 0, 3)
+    await heir.settle(left)
+    await heir.close()
+    expected = Totals(6, 2, 3, {"damaged": 1})
+    assert (await numbers(tmp_path)).totals == expected
+    assert _dead.purge(tmp_path, [right.rows[0].id, "unknown"]) == 1
+    assert _dead.accepted(tmp_path, [right.rows[1].id]) == 1
+    status = await numbers(tmp_path)
+    assert status.totals == Totals(6, 3, 1, {"damaged": 1, "purged": 1})
+    assert (status.dead_letters, status.pending) == (1, 0)
+
+
+async def test_what_is_dropped_for_want_of_room_is_counted_even_if_some_of_it_was_just_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=6000)
+    counters.accept(20)
+    await spool.append([event(f"e{i}", 600) for i in range(3)])
+    on_its_way = await spool.next_batch()
+    assert on_its_way is not None
+    for i in range(3, 20):
+        await spool.append([event(f"e{i}", 600)])
+    for batch in [on_its_way, *await batches_of(spool)]:
+        counters.deliver(len(batch.rows))
+        await spool.settle(batch)
+    await spool.close()
+    stats, totals = counters.snapshot(), (await numbers(tmp_path)).totals
+    assert stats.pending == 0
+    assert (totals.accepted, totals.delivered, dict(totals.dropped)) == (20, stats.delivered, stats.dropped)
+    assert totals.dropped["capacity"] > 0
+
+
+async def test_status_counts_living_and_dead_processes_and_what_is_gone(tmp_path: Path) -> None:
+    living, dead, gone = (spool_in(tmp_path, Counters()) for _ in range(3))
+    await gone.append([event("g")])
+    for batch in await batches_of(gone):
+        await gone.settle(batch)
+    await gone.close()
+    await dead.append([event("d1"), event("d2"), start("cut off")])
+    assert await dead.next_batch() is not None
+    await dies(dead)
+    await living.append([event("l")])
+    assert (await numbers(tmp_path)).untold == [path.name for path in tmp_path.glob(f"{living.owner}-*.spool")]
+    Publisher(living, flushes=True).tell(Stats(accepted=1, committed=1, pending=1))
+    status = await numbers(tmp_path)
+    assert (status.totals, status.pending) == (Totals(4, 1), 3)
+    assert [process.owner for process in status.processes] == [living.owner]
+    (leftover,) = status.leftovers
+    assert leftover[:4] == (dead.owner, 1, 2, 1)
+    assert leftover.last_seen is not None and abs(leftover.last_seen - time.time()) < 60
+    assert status.untold == [] and status.bytes_on_disk > 0
+    for batch in await batches_of(living):
+        await living.settle(batch)
+    await living.close()
+    heir = spool_in(tmp_path, Counters())
+    await heir.adopt()
+    for batch in await batches_of(heir):
+        await heir.settle(batch)
+    await heir.close()
+    status = await numbers(tmp_path)
+    assert (status.totals, status.pending, status.processes, status.leftovers) == (Totals(5, 5), 0, [], [])
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+
+
+async def test_what_a_killed_process_had_in_memory_alone_is_counted_as_lost(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.append([event("on disk")])
+    spool._active, spool._retry_disk_at = None, time.monotonic() + 3600  # as after trouble with the disk
+    await spool.append([event("in memory"), event("in memory too")])
+    counters.accept(1)
+    counters.lose("memory", 1)
+    publisher = Publisher(spool, flushes=True)
+    publisher.tell(counters.snapshot())
+    told = published_by(tmp_path, spool.owner)
+    assert told is not None
+    assert told.unspooled == Totals(3, dropped={"memory": 1})
+    await dies(spool)
+    for status in (await numbers(tmp_path), await numbers(tmp_path)):
+        assert (status.totals, status.pending) == (Totals(4, dropped={"memory": 1, "lost": 2}), 1)
+    heir = spool_in(tmp_path, Counters())
+    await heir.adopt()
+    status = await numbers(tmp_path)
+    assert status.totals.dropped == {"memory": 1, "lost": 2}
+    for batch in await batches_of(heir):
+        await heir.settle(batch)
+    await heir.close()
+    assert (await numbers(tmp_path)).totals == Totals(4, 1, 0, {"memory": 1, "lost": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+
+
+async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spool_in(tmp_path / "spool", Counters())
+    publisher = Publisher(spool, flushes=True)
+    publisher.tell(Stats())  # a folder that is not there yet is not made for this
+    assert not (tmp_path / "spool").exists()
+    await spool.append([event("a")])
+    clock = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+
+    def tells(stats: Stats) -> bool:
+        for path in (tmp_path / "spool").glob("*.state"):
+            path.unlink()
+        publisher.tell(stats)
+        return published_by(tmp_path / "spool", spool.owner) is not None
+
+    clock += 60
+    assert tells(Stats(accepted=1))
+    assert not tells(Stats(accepted=2))
+    clock += 1.0
+    assert tells(Stats(accepted=2))
+    clock += 1.0
+    assert not tells(Stats(accepted=2))
+    assert tells(Stats(accepted=2, in_flight=1))
+    clock += 1.0
+    assert tells(Stats(accepted=2, in_flight=1))
+    clock += 5.0
+    assert tells(Stats(accepted=2, in_flight=1))
+    await spool.close()
+
+
+async def test_what_was_published_comes_back_and_a_torn_file_tells_nothing(tmp_path: Path) -> None:
+    told = Published("o-1", 1, "host", 5.0, False, Stats(accepted=1), Totals(1), {"o-1-000001.spool": Totals(2, 1)})
+    publish(tmp_path, told)
+    assert published_by(tmp_path, "o-1") == told
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(path.read_bytes()[:40])
+    assert published_by(tmp_path, "o-1") is None
+    assert last_seen(tmp_path, "o-1", []) is None
+    assert last_seen(tmp_path, "o-1", [path]) == path.stat().st_mtime
+
+
+async def test_an_interrupted_event_ends_when_its_process_was_last_seen(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([replace_start("old", 1000.0), replace_start("young", 90_000.0)])
+    publish(tmp_path, Published(spool.owner, 1, "host", 60.0, True, Stats(), Totals(), {}))
+    await dies(spool)
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 2
+    (batch,) = await batches_of(heir)
+    old, young = (json.loads(row.body) for row in batch.rows)
+    assert (old["end_time"], old["duration"], old["metadata"]["duration_ms"]) == (60_000.0, 59_000.0, 59_000.0)
+    assert old["metadata"]["last_seen"] == "1970-01-01T00:01:00.000+00:00"
+    assert (young["end_time"], young["duration"]) == (90_000.0, 0.0)  # it lived when it began that one
+    await heir.settle(batch)
+    await heir.close()
+
+
+def replace_start(name: str, started_ms: float) -> Record:
+    return start(name)._replace(started_ms=started_ms)
+
+
+async def test_a_start_that_was_just_being_carried_over_makes_one_interrupted_event(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters())
+    await spool.append([start("long"), event("a")])
+    spool._active = None  # killed after the copy, before the seal
+    await spool.append([start("long"), event("b")])
+    await dies(spool)
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 3
+    rows = [row.id for batch in await batches_of(heir) for row in batch.rows]
+    assert sorted(rows) == ["a", "b", "long"]
+    await heir.close()
+
+
+async def test_what_is_handed_over_is_adopted_while_its_writer_lives_and_goes_on(tmp_path: Path) -> None:
+    writer, sidecar = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
+    await writer.append([start("long"), event("a")])
+    assert await sidecar.adopt() == 0
+    for name in ("b", "c"):
+        await writer.seal_active()
+        await writer.hand_over()
+        await writer.append([event(name)])
+    assert await sidecar.adopt() == 2
+    assert sorted(row.id for batch in await batches_of(sidecar) for row in batch.rows) == ["a", "b"]
+    await writer.append([event("long")])
+    await writer.seal_active()
+    await writer.hand_over()
+    assert await sidecar.adopt() == 2
+    batches = await batches_of(sidecar)
+    assert sorted(row.id for batch in batches for row in batch.rows) == ["c", "long"]
+    assert list(writer.segments()) == []
+    for batch in batches:
+        await sidecar.settle(batch)
+    await writer.close()
+    await sidecar.close()
+    status = await numbers(tmp_path)
+    assert (status.totals.accepted, status.pending) == (4, 2)
+
+
+async def test_what_had_to_stay_in_memory_for_a_while_is_handed_over_too(tmp_path: Path) -> None:
+    counters = Counters()
+    writer, sidecar = spool_in(tmp_path, counters), spool_in(tmp_path, Counters())
+    counters.accept(2)
+    writer._retry_disk_at = time.monotonic() + 3600  # as after trouble with the disk
+    await writer.append([start("long"), event("a"), event("b")])
+    await writer.seal_active()
+    assert counters.snapshot().committed == 0
+    writer._retry_disk_at = 0.0
+    await writer.seal_active()
+    await writer.hand_over()
+    assert counters.snapshot().committed == 2
+    assert writer.standing()[0] == Totals()
+    assert await sidecar.adopt() == 2
+    await dies(writer)
+    assert await sidecar.adopt() == 1
+    ids = [row.id for batch in await batches_of(sidecar) for row in batch.rows]
+    assert sorted(ids) == ["a", "b", "long"]
+    await sidecar.close()
+    assert (await numbers(tmp_path)).totals == Totals(3)
+
+
+async def test_a_file_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "host-1-abc-000001.spool").write_bytes(b"this is no database" * 100)
+    status = await numbers(tmp_path)
+    assert list(status.unreadable) == ["host-1-abc-000001.spool"]
+    assert (tmp_path / "host-1-abc-000001.spool").exists()
+
+
+def test_totals_are_stored_and_read_back() -> None:
+    totals = Totals(6, 1, 2, {"a.b": 1})
+    assert totals.pending == 2
+    assert Totals.of_items(totals.as_items()) == totals
+    assert totals.giving_up("lost") == replace(totals, dropped={"a.b": 1, "lost": 2})
