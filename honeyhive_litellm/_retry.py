@@ -97,7 +97,7 @@ class _Sender:
         ids = [row.id for row in rows]
         _dead.mark(self._folder, ids, time.time())
         reply = await self._ingestion.post_events(rows)
-        verdict = classify(reply, len(rows), _SECOND)
+        verdict = classify(reply, len(rows), _SECOND if reply.status == 500 else 1)
         if verdict is Verdict.DELIVERED:
             return Outcome(accepted=_dead.accepted(self._folder, ids))
         doubtful_since = time.time() if is_ambiguous(reply) else None

@@ -75,8 +75,8 @@ class Segment:
     """An append-only log of records and the spans that tell how far it is delivered.
 
     `last` is the highest record number, `events` how many records are events, `size` its bytes, roughly.
-    `open_starts` maps the id of each call that began here and has no event yet to its record's number; `strays`,
-    known after `open` alone, are the events whose start lies in an older segment.
+    `open_starts` maps the id of each call that began here and has no event yet to its record's number; `ended`,
+    known after `open` alone and where it is not sealed, are the ids of its events.
     """
 
     def __init__(self, path: Union[Path, str], durability: str) -> None:
@@ -87,7 +87,7 @@ class Segment:
         self.sealed = False
         self.begun_at = self.written_at = time.time()
         self.open_starts: Dict[str, int] = {}
-        self.strays: Set[str] = set()
+        self.ended: Set[str] = set()
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
@@ -207,8 +207,8 @@ class Segment:
                     self.open_starts[id_] = seq
                 else:
                     self.events += 1
-                    if self.open_starts.pop(id_, None) is None:
-                        self.strays.add(id_)
+                    self.open_starts.pop(id_, None)
+                    self.ended.add(id_)
             if len(rows) < _SCAN_ROWS:
                 return
 
@@ -422,7 +422,8 @@ async def _close_unsaved(db: aiosqlite.Connection) -> None:
         await db.executescript("PRAGMA synchronous = OFF")
     except sqlite3.Error:
         pass  # then it is closed slowly
-    await close_quietly(db)
+    finally:
+        await close_quietly(db)
 
 
 def _told(heads: Optional[str]) -> List[List[str]]:

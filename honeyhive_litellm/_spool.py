@@ -464,25 +464,28 @@ class Spool:
             self._counters.lose("damaged", lost)
 
     async def _report_interrupted(self, orphan: _Owned, seen: Optional[float]) -> None:
-        """Give every call that its process took along into death its event, in the segment where it began.
+        """Give every call that its process took along into death its event, in the newest segment with its start.
 
-        `seen` is the Unix time in seconds at which the process was known to live.
+        `seen` is the Unix time in seconds at which the process was known to live. Then seal, so that nobody does it
+        again: the events may be delivered and gone before the start is.
         """
-        finished = {id_ for segment in orphan.segments for id_ in segment.strays}
-        # Newest first: of a start that was just being carried over there are two.
-        for segment in reversed(orphan.segments):
-            seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in finished]
-            finished.update(segment.open_starts)
-            starts = [await segment.start_of(seq) for seq in seqs]
-            events = [interrupted(start, seen) for start in starts if start is not None]
-            try:
+        ended = {id_ for segment in orphan.segments for id_ in segment.ended}
+        try:
+            for segment in reversed(orphan.segments):
+                # Newest first: its owner may have died after carrying a start along, before sealing where it came from.
+                seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in ended]
+                ended.update(segment.open_starts)
+                starts = [await segment.start_of(seq) for seq in seqs]
+                events = [interrupted(start, seen) for start in starts if start is not None]
                 if events:
                     await segment.append(events)
-            except SpoolError as error:
-                warn("interrupted", "honeyhive: unfinished calls of a dead process stay for the next one: %s", error)
-                continue
-            segment.open_starts.clear()
-            segment.strays.clear()
+            for segment in orphan.segments:
+                if not segment.sealed:
+                    await segment.seal()
+                segment.open_starts.clear()
+                segment.ended.clear()
+        except SpoolError as error:
+            warn("interrupted", "honeyhive: unfinished calls of a dead process stay for the next one: %s", error)
 
     # ---- the numbers
 
@@ -624,6 +627,9 @@ class Spool:
     async def close(self) -> None:
         """Close every file. What is delivered in full is removed; the rest waits for the next process."""
         self._active = None
+        for segment, events in self._sending.items():
+            if segment not in self.segments():  # dropped when it was full, and what was on its way did not arrive
+                self._counters.drop("capacity", events)
         for segment in list(self.segments()):
             if not await self._discard_if_done(segment):
                 await segment.close()

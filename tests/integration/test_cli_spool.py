@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from honeyhive_litellm import _cli_common, _dead
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._record import EVENT, Record, Row
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
@@ -62,7 +63,7 @@ def leave(folder: Path, records: List[Record]) -> None:
     """Leave `records` behind as a process does that ends while the server is down."""
 
     async def write() -> None:
-        spool = Spool(folder, Counters(), durability="process", max_bytes=2**30)
+        spool = Spool(folder, Counters(), durability="process", limits=Limits())
         await spool.append(records)
         await spool.close()
 
@@ -73,7 +74,7 @@ def bury(folder: Path, records: List[Record], status: int = 400, reason: str = "
     """Leave `records` as dead letters, in the numbers as well."""
 
     async def write() -> None:
-        spool = Spool(folder, Counters(), durability="process", max_bytes=2**30)
+        spool = Spool(folder, Counters(), durability="process", limits=Limits())
         await spool.append(records)
         batch = await spool.next_batch()
         assert batch is not None

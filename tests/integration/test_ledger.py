@@ -9,7 +9,8 @@ from typing import List
 
 import pytest
 
-from honeyhive_litellm import _dead, _spool
+from honeyhive_litellm import _capacity, _dead
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._ledger import ALL_GONE, Ledger, accounts_in
 from honeyhive_litellm._published import Published, last_seen, publish, published_by
 from honeyhive_litellm._publisher import Publisher
@@ -25,11 +26,11 @@ def event(name: str, size: int = 10) -> Record:
 
 
 def start(name: str) -> Record:
-    return Record(START, name, 1.0, None, json.dumps({"event_id": name}).encode())
+    return Record(START, name, 1.0, None, json.dumps({"event_id": name, "metadata": {"status": "in_flight"}}).encode())
 
 
 def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
-    return Spool(folder, counters, durability="process", max_bytes=max_bytes)
+    return Spool(folder, counters, durability="process", limits=Limits(max_bytes))
 
 
 async def batches_of(spool: Spool) -> List[Batch]:
@@ -106,7 +107,7 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
 async def test_what_is_dropped_for_want_of_room_is_counted_even_if_some_of_it_was_just_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(_capacity, "SEGMENT_BYTES", 2000)
     counters = Counters()
     spool = spool_in(tmp_path, counters, max_bytes=6000)
     counters.accept(20)

@@ -106,14 +106,14 @@ async def test_halves_of_a_batch_settle_on_their_own(tmp_path: Path) -> None:
     await again.close()
 
 
-async def test_opening_finds_the_starts_without_an_event_and_the_events_without_a_start(tmp_path: Path) -> None:
+async def test_opening_finds_the_starts_without_an_event_and_the_events(tmp_path: Path) -> None:
     segment = await created(tmp_path / "a.spool")
     await segment.append([start("a"), start("b"), event("a"), event("stray")])
     await segment.close()
     again = Segment(tmp_path / "a.spool", "process")
     await again.open()
     assert list(again.open_starts) == ["b"]
-    assert again.strays == {"stray"}
+    assert again.ended == {"a", "stray"}
     assert await again.start_of(again.open_starts["b"]) == start("b")
     await again.close()
 
@@ -125,7 +125,7 @@ async def test_a_sealed_segment_knows_its_number_of_events_without_counting(tmp_
     await segment.close()
     again = Segment(tmp_path / "a.spool", "process")
     await again.open()
-    assert (again.sealed, again.pending, again.strays) == (True, 2, set())
+    assert (again.sealed, again.pending, again.ended) == (True, 2, set())
     await again.close()
 
 

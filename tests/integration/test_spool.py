@@ -12,8 +12,9 @@ import pytest
 from honeyhive_litellm import _spool
 from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import body_of, letters
+from honeyhive_litellm._lease import segment_path
 from honeyhive_litellm._record import EVENT, START, Record
-from honeyhive_litellm._segment import Batch
+from honeyhive_litellm._segment import Batch, Segment
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
 
@@ -168,6 +169,46 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     await heir.settle(batch)
     await heir.close()
     assert names(tmp_path) == []
+
+
+async def test_a_start_that_was_carried_along_is_one_call_although_its_first_segment_was_not_sealed_yet(
+    tmp_path: Path,
+) -> None:
+    await left_behind(tmp_path, 1, [start("lost"), start("done")])
+    await left_behind(tmp_path, 2, [start("lost"), start("done"), event("done")])
+    heir = spool_in(tmp_path, Counters())
+    assert await heir.adopt() == 2
+    assert sorted(await delivered(heir)) == ["done", "lost"]
+    await heir.close()
+    assert names(tmp_path) == []
+
+
+async def test_a_call_whose_event_was_delivered_first_is_not_reported_as_interrupted_afterwards(tmp_path: Path) -> None:
+    await left_behind(tmp_path, 1, [event("a"), start("late")])
+    await left_behind(tmp_path, 999_999, [event("late")])
+    first = spool_in(tmp_path, Counters())
+    assert await first.adopt() == 2
+    batches = [await first.next_batch(), await first.next_batch()]
+    (late,) = [batch for batch in batches if batch is not None and batch.rows[0].id == "late"]
+    await first.settle(late)
+    for segment in first.segments():
+        await segment.close()
+    for orphan in first._orphans.values():
+        assert orphan.lease is not None
+        orphan.lease.release(remove=False)
+    second = spool_in(tmp_path, Counters())
+    assert await second.adopt() == 1
+    assert await delivered(second) == ["a"]
+    await second.close()
+    assert names(tmp_path) == []
+
+
+async def left_behind(folder: Path, number: int, records: List[Record]) -> None:
+    """A segment of a process that is dead."""
+    segment = Segment(segment_path(folder, "host-1-abc", number), "process")
+    await segment.create()
+    await segment.append(records)
+    await segment.close()
 
 
 async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(tmp_path: Path) -> None:
