@@ -33,6 +33,8 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SIZE = re.compile(r"([0-9]{1,18})\s*([kmg]i?b|b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
+DROP_NEWEST = "drop_newest"
+
 Reader = Callable[[object], object]
 Redaction = Union[str, Callable[[Dict[str, Any]], Mapping[str, Any]]]
 
@@ -130,11 +132,14 @@ def _size(least: int, most: int) -> Reader:
     return read
 
 
-def _durability(value: object) -> str:
-    level = value.strip().lower() if isinstance(value, str) else None
-    if level not in ("process", "power"):
-        raise _RefusedError(f'is {_given(value)}; give "process" or "power"')
-    return level
+def _one_of(first: str, second: str) -> Reader:
+    def read(value: object) -> str:
+        word = value.strip().lower() if isinstance(value, str) else None
+        if word not in (first, second):
+            raise _RefusedError(f'is {_given(value)}; give "{first}" or "{second}"')
+        return word
+
+    return read
 
 
 def _attributes(value: object) -> Optional[Dict[str, Any]]:
@@ -218,6 +223,7 @@ class Settings:
     capture_raw_request: bool = False
     custom_attributes: Optional[Mapping[str, Any]] = field(default=None, repr=False)
     debug: bool = False
+    flush: bool = True
     spool_path: Path = _PER_PROJECT
     durability: str = "process"
     capture_in_flight: bool = True
@@ -228,6 +234,9 @@ class Settings:
     request_timeout: float = 30.0
     lookup_delay: float = 20.0
     spool_max_bytes: int = 2**30
+    spool_policy: str = "drop_oldest"
+    spool_max_age: float = 0.0
+    spool_min_free_bytes: int = 2**26
     max_field_bytes: int = 2**18
     max_event_bytes: int = 2**20
 
@@ -310,8 +319,13 @@ OPTIONS: Tuple[Option, ...] = (
     _row("capture_raw_request", _flag, "record the request as the provider gets it", "HONEYHIVE_CAPTURE_RAW"),
     _row("custom_attributes", _attributes, "metadata for every event; a JSON object in the variable"),
     _row("debug", _flag, "print a line for every event traced"),
+    _row("flush", _flag, "deliver; without, only write the spool, for `honeyhive-litellm drain` to deliver"),
     _row("spool_path", _folder, "folder of undelivered events; one per project in the state folder by default"),
-    _row("durability", _durability, "what an event survives: a kill (`process`) or a power cut too (`power`)"),
+    _row(
+        "durability",
+        _one_of("process", "power"),
+        "what an event survives: a kill (`process`) or a power cut too (`power`)",
+    ),
     _row("capture_in_flight", _flag, "record the start of calls, so that a crash leaves a trace of them"),
     _row("strict", _flag, "let an async call return only after its outcome is on disk"),
     _row("redact", _redact, "what else to remove from events before they are written: names, functions, or both"),
@@ -324,6 +338,9 @@ OPTIONS: Tuple[Option, ...] = (
         "seconds until what the server stored can be read back, to learn what became of a lost answer",
     ),
     _row("spool_max_bytes", _size(2**16, 2**50), "disk space that the spool may take, in bytes"),
+    _row("spool_policy", _one_of("drop_oldest", DROP_NEWEST), "what goes when the spool is full"),
+    _row("spool_max_age", _seconds(zero=True), "seconds after which an undelivered event is given up; 0: never"),
+    _row("spool_min_free_bytes", _size(0, 2**50), "bytes of disk to leave free: with less the spool stops growing"),
     _row("max_field_bytes", _size(256, _MOST), "longest text in an event, in bytes; longer is cut"),
     _row("max_event_bytes", _size(4096, _MOST), "largest event, in bytes"),
 )

@@ -174,7 +174,8 @@ class Courier:
         return seen.trouble
 
     async def _post(self) -> Reply:
-        if not self._is_marked:
+        if not self._is_marked or self.batch.ambiguous_since is not None:
+            # Also anew: an heir must not look before this attempt can be seen either.
             await self._spool.mark(self.batch)
             self._is_marked = True
         self._is_posting = True

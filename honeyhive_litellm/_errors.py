@@ -15,5 +15,9 @@ class SpoolError(HoneyHiveError):
     """The spool on disk could not be opened, read or written."""
 
 
+class LockedError(SpoolError):
+    """Somebody else has the file open, now."""
+
+
 class NewerFormatError(SpoolError):
     """A segment was written by a newer version of this package, which alone may touch it."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from typing import Optional
+
 from ._event import decode, encode
 from ._record import EVENT, IN_FLIGHT, Record
 
@@ -9,16 +12,24 @@ STATUS = "interrupted"
 ERROR = "Interrupted: the process ended while the call was in flight"
 
 
-def interrupted(start: Record) -> Record:
-    """Finish the event of a call whose end nobody saw. Its end time and duration stay unknown.
+def interrupted(start: Record, last_seen: Optional[float] = None) -> Record:
+    """Finish the event of a call whose end nobody saw.
 
-    A strict call's outcome was seen before the process died: that record is the event as it is.
+    `last_seen` is the Unix time in seconds at which its process was known to live: the event ends then. Without it
+    end time and duration stay unknown. A strict call's outcome was seen before the process died: that record is the
+    event as it is.
     """
     body = decode(start.body)
-    metadata = body.get("metadata")
-    known = metadata if isinstance(metadata, dict) else {}
-    if known.get("status") != IN_FLIGHT:
+    given = body.get("metadata")
+    metadata = given if isinstance(given, dict) else {}
+    if metadata.get("status") != IN_FLIGHT:
         return start._replace(kind=EVENT)
-    body["metadata"] = {**known, "status": STATUS, "success": False, "error_class": "Interrupted"}
+    body["metadata"] = {**metadata, "status": STATUS, "success": False, "error_class": "Interrupted"}
+    if last_seen is not None:
+        end_ms = max(last_seen * 1000, start.started_ms)  # the call began, so its process lived then
+        body["end_time"] = end_ms
+        body["duration"] = body["metadata"]["duration_ms"] = round(end_ms - start.started_ms, 3)
+        moment = datetime.fromtimestamp(end_ms / 1000, timezone.utc)
+        body["metadata"]["last_seen"] = moment.isoformat(timespec="milliseconds")
     body["error"] = ERROR
     return start._replace(kind=EVENT, body=encode(body))

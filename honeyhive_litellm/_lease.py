@@ -19,6 +19,9 @@ from ._errors import SpoolError
 from ._sqlite import private_file
 
 SUFFIX = ".lease"
+STATE_SUFFIX = ".state"
+"""Where an owner tells how it stands: see `_published`."""
+
 SEGMENT_SUFFIX = ".spool"
 _SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
 
@@ -72,6 +75,10 @@ def lease_path(folder: Path, owner: str) -> Path:
     return folder / f"{owner}{SUFFIX}"
 
 
+def state_path(folder: Path, owner: str) -> Path:
+    return folder / f"{owner}{STATE_SUFFIX}"
+
+
 def segment_path(folder: Path, owner: str, number: int) -> Path:
     return folder / f"{owner}-{number:06d}{SEGMENT_SUFFIX}"
 
@@ -83,8 +90,9 @@ def owners_in(folder: Path) -> Dict[str, List[Path]]:
     """
     owners: Dict[str, Set[str]] = {}
     for name in os.listdir(folder):
-        if name.endswith(SUFFIX):
-            owners.setdefault(name[: -len(SUFFIX)], set())
+        stem, suffix = os.path.splitext(name)
+        if suffix in (SUFFIX, STATE_SUFFIX):
+            owners.setdefault(stem, set())
             continue
         match = _SEGMENT_NAME.fullmatch(name)
         if match:

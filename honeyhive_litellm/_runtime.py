@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import ctypes
 import os
 import threading
@@ -17,6 +18,7 @@ from enum import Enum
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
 from . import _log
+from ._capacity import Limits
 from ._config import Settings
 from ._errors import SpoolError
 from ._flusher import Flusher
@@ -24,6 +26,8 @@ from ._ingestion import Ingestion
 from ._intake import Intake
 from ._late import LateWriter
 from ._log import announce, warn
+from ._losses import Losses
+from ._publisher import Publisher
 from ._record import EVENT, Record, Row
 from ._recorder import HOLD_S, Host, Recorder
 from ._spool import Spool
@@ -36,6 +40,9 @@ SWEEP_EVERY_S = 0.5
 
 STRICT_PATIENCE_S = 10.0
 """How long a strict call waits for a disk that hangs, before it returns all the same."""
+
+HAND_OVER_EVERY_S = 1.0
+"""How long events stay with a process that only writes, before they are there for another one to deliver."""
 
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM to tell of calls that have just ended."""
@@ -57,6 +64,7 @@ class _Parts(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
+    writing: asyncio.Lock
     spool: Spool
     flusher: Flusher
     transport: Transport
@@ -101,7 +109,7 @@ class Runtime:
             self._put_late(record)
         elif record.kind == EVENT:
             warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
-            self._counters.drop("memory", 1)
+            self._counters.lose("memory", 1)
 
     def _put_late(self, record: Record) -> None:
         if self._thread is not None:
@@ -114,7 +122,7 @@ class Runtime:
         except SpoolError as error:
             warn("late", "honeyhive: an event that came after shutdown is lost: %s", error)
             if record.kind == EVENT:
-                self._counters.drop("late", 1)
+                self._counters.lose("late", 1)
         else:
             if record.kind == EVENT:
                 self._counters.commit(1)
@@ -156,12 +164,13 @@ class Runtime:
 
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
-        return self._counters.snapshot(self.recorder.in_flight)
+        return self._counters.snapshot(self.recorder.in_flight, self.recorder.sampled)
 
     def flush(self, timeout_s: float) -> int:
         """Deliver what was recorded so far; how many events are undelivered when it is done or the time is up.
 
-        What dead processes left in the spool is part of it, so `init` and `flush` together drain a spool.
+        What dead processes left in the spool is part of it, so `init` and `flush` together drain a spool. With the
+        setting `flush=False` it hands over what was recorded so far, all of which counts as undelivered.
         A call that has just returned may not have been told to us by LiteLLM, which calls back late: that is waited
         for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
         """
@@ -170,7 +179,10 @@ class Runtime:
         self.recorder.write_held()
         self._start()
         parts = self._running_parts(deadline)
-        if parts is not None:
+        if parts is not None and not self.settings.flush:
+            handed_over = asyncio.run_coroutine_threadsafe(self._hand_over(parts), parts.loop)
+            concurrent.futures.wait([handed_over], max(0.0, deadline - time.monotonic()))
+        elif parts is not None:
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
             self._counters.wait_until_settled(max(0.0, deadline - time.monotonic()))
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
@@ -227,20 +239,18 @@ class Runtime:
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
-        spool = Spool(
-            settings.spool_path, self._counters, durability=settings.durability, max_bytes=settings.spool_max_bytes
-        )
+        limits = Limits.of(settings)
+        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
         transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         ingestion = Ingestion(transport, settings)
         flusher = Flusher(spool, ingestion, self._counters, settings, self._announce_delivered)
-        parts = self._parts = _Parts(loop, asyncio.Event(), spool, flusher, transport)
+        parts = self._parts = _Parts(loop, asyncio.Event(), asyncio.Lock(), spool, flusher, transport)
         self._ready.set()
         filled = asyncio.Event()
         writer = asyncio.ensure_future(_forever("writer", lambda: self._write(parts, filled)))
-        others = [
-            asyncio.ensure_future(_forever("flusher", flusher.run)),
-            asyncio.ensure_future(_forever("upkeep", lambda: self._keep_up(parts))),
-        ]
+        others = [asyncio.ensure_future(_forever("upkeep", lambda: self._keep_up(parts)))]
+        if settings.flush:
+            others.append(asyncio.ensure_future(_forever("flusher", flusher.run)))
         try:
             await parts.stop.wait()
             await self._finish(parts)
@@ -263,16 +273,25 @@ class Runtime:
             filled.clear()
             if self._intake.sleep_unless_filled(wake):
                 await filled.wait()
-            group = self._intake.take()
-            if group:
-                await uninterrupted(self._commit(parts, group))
+            await uninterrupted(self._commit_some(parts))
 
     async def _commit_rest(self, parts: _Parts) -> None:
-        while True:
+        while await self._commit_some(parts):
+            pass
+
+    async def _commit_some(self, parts: _Parts) -> bool:
+        """Commit one group; False if there was nothing."""
+        async with parts.writing:
             group = self._intake.take()
-            if not group:
-                return
-            await self._commit(parts, group)
+            if group:
+                await self._commit(parts, group)
+            return bool(group)
+
+    async def _hand_over(self, parts: _Parts) -> None:
+        await self._commit_rest(parts)
+        async with parts.writing:
+            await uninterrupted(parts.spool.seal_active())
+        await uninterrupted(parts.spool.hand_over())
 
     async def _commit(self, parts: _Parts, group: List[Record]) -> None:
         await parts.spool.append(group)
@@ -291,10 +310,21 @@ class Runtime:
 
     async def _keep_up(self, parts: _Parts) -> None:
         """Take in what dead processes left, and write the outcomes that LiteLLM does not tell of."""
-        next_look = 0.0
+        publisher, losses = Publisher(parts.spool, flushes=self.settings.flush), Losses(self.settings)
+        next_look = next_hand_over = 0.0
         while True:
             self.recorder.sweep()
-            if time.monotonic() >= next_look or not parts.spool.has_seen_all:
+            await uninterrupted(parts.spool.look_after())
+            publisher.tell(self.stats())
+            report = losses.report(self.stats())
+            if report is not None:
+                self._put(report)
+            if not self.settings.flush:
+                self._looked.set()
+                if time.monotonic() >= next_hand_over:
+                    next_hand_over = time.monotonic() + HAND_OVER_EVERY_S
+                    await self._hand_over(parts)
+            elif time.monotonic() >= next_look or not parts.spool.has_seen_all:
                 next_look = time.monotonic() + ADOPT_EVERY_S
                 if await parts.spool.adopt():
                     parts.flusher.wake()
@@ -304,6 +334,8 @@ class Runtime:
 
     async def _finish(self, parts: _Parts) -> None:
         """Deliver until all is settled or the time is nearly up."""
+        if not self.settings.flush:
+            return
         parts.flusher.hurry(True)
         while self._counters.snapshot().pending and time.monotonic() < self._deadline - _CLOSING_S:  # noqa: ASYNC110  settled is told to threads, not to this loop
             await asyncio.sleep(0.005)

@@ -17,15 +17,17 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 import aiosqlite
 
 from . import _sql
-from ._errors import NewerFormatError, SpoolError
-from ._record import START, Record, Row
+from ._errors import LockedError, NewerFormatError, SpoolError
+from ._record import EVENT, START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
 from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
+from ._stats import Totals
 
 MEMORY = ":memory:"
 """The path of a segment that has no file: the last resort while nothing can be written."""
 
 _SCAN_ROWS = 5000
+_EVACUATED_BYTES = 8 * 1024 * 1024
 
 _ROWS_AT_ONCE = 100
 """Rows in one statement; SQLite before 3.32 takes 999 values."""
@@ -81,14 +83,16 @@ class Segment:
         self.path = path
         self.last = 0
         self.events = 0
-        self.size = 0
+        self.size = self.pages = 0
         self.sealed = False
+        self.begun_at = self.written_at = time.time()
         self.open_starts: Dict[str, int] = {}
         self.strays: Set[str] = set()
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
         self._is_void = False
+        self._file: Optional[Tuple[int, int]] = None
         self._inherited: List[Span] = []
         self._db: Optional[aiosqlite.Connection] = None
 
@@ -100,6 +104,17 @@ class Segment:
     def pending(self) -> int:
         """Committed events that are not settled yet."""
         return self.events - self._spans.settled_events()
+
+    def totals(self) -> Totals:
+        """What became of the events in here, up to now."""
+        settled = self._spans.settled()
+        dead, damaged = sum(span.dead for span in settled), sum(span.damaged for span in settled)
+        delivered = sum(span.events for span in settled) - dead - damaged
+        return Totals(self.events, delivered, dead, {"damaged": damaged} if damaged else {})
+
+    def has_vanished(self) -> bool:
+        """Whether the file that was opened is no longer there under its name; SQLite goes on writing into nowhere."""
+        return self._file is not None and _identity(self.path) != self._file
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +138,7 @@ class Segment:
         if _size(self.path) == 0:
             # SQLite would take it for a new database and throw its WAL away.
             raise SpoolError(f"{self.path} is empty")
+        self.written_at = max(_written_at(self.path), _written_at(f"{self.path}-wal"))
         await uninterrupted(self._connect(_sql.OPEN_SEGMENT, create=False))
         try:
             await self._load()
@@ -151,9 +167,11 @@ class Segment:
         except BaseException as error:
             await close_quietly(db)
             if isinstance(error, sqlite3.Error):
-                raise SpoolError(f"{self.path}: {error}") from error
+                refusal = LockedError if "locked" in str(error) else SpoolError
+                raise refusal(f"{self.path}: {error}") from error
             raise
         self._db = db
+        self._file = _identity(self.path)
 
     async def _load(self) -> None:
         (application_id,) = (await self._fetch("PRAGMA application_id"))[0]
@@ -174,9 +192,9 @@ class Segment:
             ((self.events,),) = seal
         else:
             await self._scan()
-        ((pages,),) = await self._fetch("PRAGMA page_count")
+        ((self.pages,),) = await self._fetch("PRAGMA page_count")
         ((page_size,),) = await self._fetch("PRAGMA page_size")
-        self.size = pages * page_size
+        self.size = self.pages * page_size
 
     async def _scan(self) -> None:
         """Count the events and match them with their starts, by reading every record's head."""
@@ -188,7 +206,7 @@ class Segment:
                 if kind == START:
                     self.open_starts[id_] = seq
                 else:
-                    self.events += 1
+                    self.events += kind == EVENT
                     if self.open_starts.pop(id_, None) is None:
                         self.strays.add(id_)
             if len(rows) < _SCAN_ROWS:
@@ -227,6 +245,16 @@ class Segment:
         self._each_file(lambda path: os.replace(path, folder / os.path.basename(path)))
         await self.close()
 
+    async def rename(self, path: Path) -> None:
+        """Close, and give the file another name. Raises SpoolError, and then it has its old one."""
+        await self.close()
+        if _exists(f"{self.path}-wal"):
+            raise SpoolError(f"{self.path} could not be closed in full")  # the name alone must not move
+        try:
+            os.rename(self.path, path)
+        except OSError as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+
     def _each_file(self, action: Callable[[str], None]) -> None:
         if self.path == MEMORY:
             return
@@ -249,10 +277,30 @@ class Segment:
             if record.kind == START:
                 self.open_starts[record.id] = seq
             else:
-                self.events += 1
+                self.events += record.kind == EVENT
                 self.open_starts.pop(record.id, None)
             self.size += len(record.body) + 100
         self.last += len(rows)
+        self.written_at = time.time()
+
+    async def evacuate(self) -> List[Record]:
+        """Everything that is neither settled nor on its way, to be appended elsewhere; it is settled here.
+
+        Raises SpoolError.
+        """
+        records = [start for start in [await self.start_of(seq) for seq in self.open_starts.values()] if start]
+        self.open_starts.clear()
+        while True:
+            batch = await self.next_batch(_SCAN_ROWS, _EVACUATED_BYTES)
+            if batch is None:
+                return records
+            records += [Record(EVENT, row.id, row.started_ms, row.session, row.body) for row in batch.rows]
+            self.events -= batch.events
+            self._spans.mark(Span(batch.lo, batch.hi, SETTLED, 0, time.time()))
+
+    def untouched(self) -> List[Tuple[int, int]]:
+        """The numbers of what is settled or on its way."""
+        return [(span.lo, span.hi) for span in self._spans.settled() + self._spans.sending()]
 
     async def start_of(self, seq: int) -> Optional[Record]:
         """The start record at `seq`; None if it is damaged."""
@@ -302,7 +350,7 @@ class Segment:
         border = right[0].seq - 1
         halves = (
             batch._replace(hi=border, rows=left, events=batch.events - len(right)),
-            batch._replace(lo=border + 1, rows=right, events=len(right)),
+            batch._replace(lo=border + 1, rows=right, events=len(right), damaged=0),
         )
         spans = [Span(half.lo, half.hi, SENDING, half.events, time.time()) for half in halves]
         return halves, self._spans.replace((batch.lo, batch.hi), spans)
@@ -315,9 +363,10 @@ class Segment:
         """`batch` was certainly not stored; it stays its holder's to send."""
         await self.write(self._spans.replace((batch.lo, batch.hi), []))
 
-    async def settle(self, batch: Batch) -> None:
-        """Nothing is left to do for `batch`: delivered, or gone to where its loss is told."""
-        await self.write(self._spans.mark(Span(batch.lo, batch.hi, SETTLED, batch.events, time.time())))
+    async def settle(self, batch: Batch, dead: int = 0) -> None:
+        """Nothing is left to do for `batch`: `dead` of its events are dead letters, what could be read is delivered."""
+        span = Span(batch.lo, batch.hi, SETTLED, batch.events, time.time(), dead, batch.damaged)
+        await self.write(self._spans.mark(span))
 
     async def write(self, change: Change) -> None:
         """Write a change of the spans. They are right in memory even if the disk refuses, at worst sent again."""
@@ -389,6 +438,26 @@ def _how_many(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:
         if count and total > max_bytes:
             return count
     return len(sizes)
+
+
+def _identity(path: Union[Path, str]) -> Optional[Tuple[int, int]]:
+    """Which file has this name now; None for none, and for a segment in memory."""
+    try:
+        found = os.stat(path) if path != MEMORY else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _written_at(path: Union[Path, str]) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _exists(path: str) -> bool:
+    return os.path.lexists(path)
 
 
 def _size(path: Union[Path, str]) -> int:

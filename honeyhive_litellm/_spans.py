@@ -17,13 +17,29 @@ SETTLED = 2
 
 
 class Span(NamedTuple):
-    """Records `lo` to `hi`, both included, `events` of them events; `at` is the Unix time in seconds of the change."""
+    """Records `lo` to `hi`, both included, `events` of them events; `at` is the Unix time in seconds of the change.
+
+    Of a settled span's events `dead` went to the dead letters, `damaged` could not be read back, the others were
+    delivered.
+    """
 
     lo: int
     hi: int
     state: int
     events: int
     at: float
+    dead: int = 0
+    damaged: int = 0
+
+    def melted(self, other: Span) -> Span:
+        """A settled span and the one beside it, as one."""
+        return self._replace(
+            lo=min(self.lo, other.lo),
+            hi=max(self.hi, other.hi),
+            events=self.events + other.events,
+            dead=self.dead + other.dead,
+            damaged=self.damaged + other.damaged,
+        )
 
 
 class Change(NamedTuple):
@@ -52,11 +68,9 @@ class Spans:
             raise ValueError(f"span {span.lo}..{span.hi} cuts through another")
         if span.state == SETTLED:
             if before and before[-1].state == SETTLED and before[-1].hi == span.lo - 1:
-                left = before.pop()
-                span = span._replace(lo=left.lo, events=left.events + span.events)
+                span = span.melted(before.pop())
             if after and after[0].state == SETTLED and after[0].lo == span.hi + 1:
-                right = after.pop(0)
-                span = span._replace(hi=right.hi, events=right.events + span.events)
+                span = span.melted(after.pop(0))
         self._spans = [*before, span, *after]
         return Change(span.lo, span.hi, (span,))
 
@@ -80,6 +94,10 @@ class Spans:
     def sending(self) -> List[Span]:
         """What was on its way when its sender died."""
         return [s for s in self._spans if s.state == SENDING]
+
+    def settled(self) -> List[Span]:
+        """What needs nothing more."""
+        return [s for s in self._spans if s.state == SETTLED]
 
     def settled_events(self) -> int:
         """How many events are settled."""

@@ -12,24 +12,24 @@ process.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from pathlib import Path
 from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from . import _dead
-from ._errors import NewerFormatError, SpoolError
+from ._capacity import MEMORY_BYTES, Ceiling, Limits
+from ._errors import LockedError, NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, lease_path, new_owner, owners_in, segment_path
+from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state_path
+from ._ledger import Ledger
 from ._log import recovered, warn
-from ._record import EVENT, Record
+from ._published import LOST, last_seen, published_by, withdraw
+from ._record import START, Record
+from ._salvage import events_of, lost_commits, salvage
 from ._segment import MEMORY, Batch, Segment
-from ._stats import Counters
-
-SEGMENT_BYTES = 32 * 1024 * 1024
-"""A segment this big is sealed."""
-
-MEMORY_BYTES = 64 * 1024 * 1024
-"""How much is kept in memory while nothing can be written; beyond it the newest are dropped and counted."""
+from ._stats import Counters, Totals
 
 BATCH_EVENTS = 100
 BATCH_BYTES = 4 * 1024 * 1024
@@ -46,24 +46,30 @@ class _Owned:
     def __init__(self, lease: Optional[Lease] = None) -> None:
         self.lease = lease
         self.segments: List[Segment] = []
+        self.is_adopted = False
 
 
 class Spool:
     """All of it lives on the runtime's loop: nothing here is thread-safe, and nothing needs to be."""
 
-    def __init__(self, folder: Path, counters: Counters, *, durability: str, max_bytes: int) -> None:
+    def __init__(self, folder: Path, counters: Counters, *, durability: str, limits: Limits) -> None:
         self.folder = folder
         self.owner = new_owner()
         self.next_number = 1
         self.has_seen_all = False
         self._counters = counters
         self._durability = durability
-        self._max_bytes = max_bytes
+        self._limits = limits
+        self._ceiling = Ceiling(limits)
         self._own = _Owned()
         self._orphans: Dict[str, _Owned] = {}
         self._left_alone: Set[str] = set()
         self._active: Optional[Segment] = None
         self._sending: Dict[Segment, int] = {}
+        self._ledger = Ledger(folder)
+        self._unspooled = Totals()
+        self._ending: Dict[Segment, str] = {}
+        self._reading: Optional[Segment] = None
         self._retry_disk_at = 0.0
         self._orphans_turn = False
 
@@ -81,7 +87,10 @@ class Spool:
 
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
-        events = sum(1 for record in records if record.kind == EVENT)
+        events = events_of(records)
+        if self._limits.drops_newest and self._disk_bytes() >= self._ceiling.bytes:
+            self._refuse(records, self._ceiling.reason)
+            return
         for _attempt in ("the active segment", "a fresh one", "one in memory"):
             segment = await self._writable()
             try:
@@ -97,14 +106,23 @@ class Spool:
                 self._close_starts(records, segment)
                 await self._bound()
                 return
-        self._counters.drop("spool", events)
+        self._refuse(records, "spool")
+
+    def _refuse(self, records: Sequence[Record], reason: str) -> None:
+        """Drop what is not to be written or cannot be."""
+        warn(reason, "honeyhive: the spool takes nothing more (%s), events are dropped", reason)
+        self._counters.lose(reason, events_of(records))
+        for segment in self._own.segments:
+            for record in records:
+                if record.kind != START:
+                    segment.open_starts.pop(record.id, None)
 
     def _close_starts(self, records: Sequence[Record], home: Segment) -> None:
         """A start in an older segment is closed by its event in this one."""
         for older in self._own.segments:
             if older is not home and older.open_starts:
                 for record in records:
-                    if record.kind == EVENT:
+                    if record.kind != START:
                         older.open_starts.pop(record.id, None)
 
     async def _writable(self) -> Segment:
@@ -112,7 +130,8 @@ class Spool:
         active = self._active
         if active is not None:
             on_disk = active.path != MEMORY
-            if active.size < SEGMENT_BYTES and (on_disk or time.monotonic() < self._retry_disk_at):
+            is_full = active.size >= self._limits.segment_bytes or self._limits.is_worn(time.time() - active.begun_at)
+            if not is_full and (on_disk or time.monotonic() < self._retry_disk_at):
                 return active
         fresh = await self._begin()
         self._active = fresh
@@ -152,7 +171,7 @@ class Spool:
         if self._own.lease is None:
             raise SpoolError(f"{path} is held by another process")
 
-    async def _seal(self, old: Segment, fresh: Segment) -> None:
+    async def _seal(self, old: Segment, fresh: Optional[Segment]) -> None:
         """Nothing more goes into `old`. Calls still in flight take their start records along.
 
         So that whoever adopts these files has to read the newest one alone to learn which calls never ended.
@@ -160,50 +179,134 @@ class Spool:
         try:
             starts = [await old.start_of(seq) for seq in old.open_starts.values()]
             carried = [start for start in starts if start is not None]
-            if carried:
+            if carried and fresh is not None:
                 await fresh.append(carried)
             old.open_starts.clear()
             await old.seal()
         except SpoolError as error:
             warn("seal", "honeyhive: a spool segment could not be sealed: %s", error)
-        if not await self._discard_if_done(old) and old.path != MEMORY and old not in self._sending:
+        if not await self._discard_if_done(old) and not self._is_in_use(old):
             await old.close()  # an outage's backlog keeps no connections; delivery opens it again
+
+    def _is_in_use(self, segment: Segment) -> bool:
+        return segment.path == MEMORY or segment in self._sending or segment is self._reading
 
     async def _bound(self) -> None:
         """Keep within the limits of disk and memory: the oldest segment but the active one goes, and is counted."""
-        for reason, limit, in_memory in (("capacity", self._max_bytes, False), ("memory", MEMORY_BYTES, True)):
+        on_disk, in_memory_only = (self._ceiling.reason, self._ceiling.bytes, False), ("memory", MEMORY_BYTES, True)
+        for reason, limit, in_memory in (on_disk, in_memory_only):
             segments = [s for s in self.segments() if (s.path == MEMORY) is in_memory]
             size = sum(s.size for s in segments)
             for oldest in segments:
-                if size <= limit or oldest is self._active:
+                if size <= limit or oldest is self._active or (self._limits.drops_newest and not in_memory):
                     break
                 warn(reason, "honeyhive: the spool is full (%s), its oldest events are dropped", reason)
                 self._counters.drop(reason, oldest.pending - self._sending.get(oldest, 0))
                 size -= oldest.size
-                await self._discard(oldest)
+                await self._discard(oldest, reason)
+
+    def _disk_bytes(self) -> int:
+        return sum(segment.size for segment in self.segments() if segment.path != MEMORY)
+
+    async def look_after(self) -> None:
+        """What has to be looked at from time to time: space, age, and whether the files are still there."""
+        try:
+            free: Optional[int] = shutil.disk_usage(self.folder).free
+        except OSError:
+            free = None
+        self._ceiling.look(self._disk_bytes(), free)
+        for segment in list(self.segments()):
+            if segment.has_vanished():
+                await self._carry_over(segment)
+                continue
+            waiting = segment.pending - self._sending.get(segment, 0)
+            if waiting and self._limits.is_over_age(time.time() - segment.written_at):
+                warn("age", "honeyhive: events older than spool_max_age are dropped")
+                self._counters.drop("age", waiting)
+                await self._discard(segment, "age")
+
+    async def _carry_over(self, segment: Segment) -> None:
+        """Somebody removed the file of a segment in hand. What its connection still reads goes to a fresh one."""
+        warn("vanished", "honeyhive: %s was removed while in use, its events are written anew", segment.path)
+        waiting = segment.pending - self._sending.get(segment, 0)
+        if segment is self._active:
+            self._active = None
+        try:
+            records = await segment.evacuate()
+        except SpoolError:
+            records = []
+        self._forget(segment)
+        if segment not in self._sending:
+            await segment.close()
+        carried = events_of(records)
+        self._counters.drop("damaged", waiting - carried)
+        self._counters.commit(-carried)
+        if records:
+            await self.append(records)
+
+    # ---- handing over
+
+    async def seal_active(self) -> None:
+        """Let the next record begin a new segment, so that all events up to now can be handed over."""
+        active = self._active
+        if active is None or active.path == MEMORY or not active.events:
+            return
+        fresh = await self._begin() if active.open_starts else None
+        if fresh is not None:
+            if fresh.path == MEMORY:
+                await fresh.discard()
+                return
+            self._own.segments.append(fresh)
+        self._active = fresh
+        await self._seal(active, fresh)
+
+    async def hand_over(self) -> None:
+        """Give all segments that are full or sealed to whoever delivers: they get the name of an owner that is dead.
+
+        A crash in between leaves them under one name or the other, and either way they are adopted.
+        """
+        for segment in list(self._own.segments):
+            if segment is not self._active and segment.path != MEMORY and not segment.open_starts:
+                try:
+                    if not segment.sealed:
+                        await segment.open()
+                        await segment.seal()
+                    await segment.rename(segment_path(self.folder, new_owner(), 1))
+                except SpoolError as error:
+                    warn("hand over", "honeyhive: a spool segment could not be handed over: %s", error)
+                else:
+                    self._forget(segment)
 
     # ---- delivering
 
     async def next_batch(self) -> Optional[Batch]:
         """The next events to send, marked as on their way; own and adopted ones in turn, each oldest first."""
-        turns = [self._own.segments, [s for o in self._orphans.values() for s in o.segments]]
+        turns = [self._own.segments, [s for o in self._orphans.values() if o.is_adopted for s in o.segments]]
         self._orphans_turn = not self._orphans_turn
         for segments in reversed(turns) if self._orphans_turn else turns:
             for segment in list(segments):
-                if segment.pending > self._sending.get(segment, 0):
+                if segment not in self._ending and segment.pending > self._sending.get(segment, 0):
                     batch = await self._batch_of(segment)
                     if batch is not None:
                         return batch
         return None
 
     async def _batch_of(self, segment: Segment) -> Optional[Batch]:
+        self._reading = segment  # nobody may close it meanwhile
         try:
             await segment.open()
             batch = await segment.next_batch(BATCH_EVENTS, BATCH_BYTES)
+        except LockedError:
+            return None  # a stranger looks at it; it is tried again
         except SpoolError as error:
-            warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
-            await self._quarantine(segment)
+            if segment in self.segments() and segment not in self._ending:
+                warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
+                await self._quarantine(segment, is_counted=True)
             return None
+        finally:
+            self._reading = None
+        if segment in self._ending or segment not in self.segments():
+            return None  # dropped meanwhile
         if batch is not None:
             self._sending[segment] = self._sending.get(segment, 0) + batch.events
             if batch.damaged:
@@ -225,13 +328,16 @@ class Spool:
         await self._note(batch.segment.write(change))
         return halves
 
-    async def settle(self, batch: Batch) -> None:
-        """`batch` needs nothing more."""
+    async def settle(self, batch: Batch, dead: int = 0) -> None:
+        """`batch` needs nothing more: `dead` of its events are dead letters, what could be read is delivered."""
         segment = batch.segment
         left = self._sending.pop(segment, 0) - batch.events
         if left > 0:
             self._sending[segment] = left
-        await self._note(segment.settle(batch))
+        if segment in self._ending:
+            await self._correct(batch, dead)
+            return
+        await self._note(segment.settle(batch, dead))
         await self._discard_if_done(segment)
 
     async def _note(self, writing: Awaitable[None]) -> None:
@@ -249,7 +355,7 @@ class Spool:
             warn("bury", "honeyhive: dead letters cannot be written, the events stay in the spool: %s", error)
             return False
         self._counters.bury(len(batch.rows))
-        await self.settle(batch)
+        await self.settle(batch, dead=len(batch.rows))
         return True
 
     # ---- adopting
@@ -286,48 +392,141 @@ class Spool:
         orphan = _Owned(lease)
         self._orphans[owner] = orphan
         # Listed again: it may have finished and removed files between our look and its death.
-        for path in owners_in(self.folder).get(owner, []):
+        paths = owners_in(self.folder).get(owner, [])
+        seen = last_seen(self.folder, owner, paths)
+        for path in paths:
             segment = Segment(path, self._durability)
             orphan.segments.append(segment)
             try:
                 await segment.open()
             except NewerFormatError as error:
                 warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
-                self._leave(owner, orphan)
+                self._left_alone.add(owner)
+                await self._leave(owner, orphan)
+                return 0
+            except LockedError:
+                await self._leave(owner, orphan)  # until the next look
                 return 0
             except SpoolError as error:
                 if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
                 else:
                     warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
-                    await self._quarantine(segment)
-        await self._report_interrupted(orphan)
+                    await self._quarantine(segment, is_counted=False)
+            else:
+                await self._count_lost_end(segment)
+        await self._report_interrupted(orphan, seen)
+        await self._inherit_unspooled(owner)
         events = sum(segment.pending for segment in orphan.segments)
         self._counters.adopt(events)
         for index, segment in enumerate(list(orphan.segments)):
             if not await self._discard_if_done(segment) and index:
                 await segment.close()  # delivery opens it when its turn comes
+        orphan.is_adopted = True
         self._let_go_if_empty()
         return events
 
-    def _leave(self, owner: str, orphan: _Owned) -> None:
-        """Keep away from an owner's files from now on."""
-        self._left_alone.add(owner)
+    async def _count_lost_end(self, segment: Segment) -> None:
+        """A damaged write-ahead log ends early, and SQLite is silent about it."""
+        lost = lost_commits(Path(f"{segment.path}-wal"), segment.pages)
+        if lost:
+            warn("damaged", "honeyhive: %s is damaged, %d transactions at its end are lost", segment.path, lost)
+            self._counters.accept(lost)
+            self._counters.lose("damaged", lost)
+
+    async def _leave(self, owner: str, orphan: _Owned) -> None:
+        """Keep away from an owner's files."""
+        for segment in orphan.segments:
+            await segment.close()
         if orphan.lease is not None:
             orphan.lease.release(remove=False)
         del self._orphans[owner]
 
-    async def _report_interrupted(self, orphan: _Owned) -> None:
-        """Give every call that its process took along into death its event, in the segment where it began."""
+    async def _report_interrupted(self, orphan: _Owned, seen: Optional[float]) -> None:
+        """Give every call that its process took along into death its event, in the segment where it began.
+
+        `seen` is the Unix time in seconds at which the process was known to live.
+        """
         finished = {id_ for segment in orphan.segments for id_ in segment.strays}
-        for segment in orphan.segments:
+        # Newest first: of a start that was just being carried over there are two.
+        for segment in reversed(orphan.segments):
             seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in finished]
+            finished.update(segment.open_starts)
             starts = [await segment.start_of(seq) for seq in seqs]
-            events = [interrupted(start) for start in starts if start is not None]
+            events = [interrupted(start, seen) for start in starts if start is not None]
             if events:
                 await segment.append(events)
             segment.open_starts.clear()
             segment.strays.clear()
+
+    # ---- the numbers
+
+    def standing(self) -> Tuple[Totals, Dict[str, Totals]]:
+        """What became of the events that are in no file, and of those of each segment file in hand."""
+        unspooled = self._unspooled.plus(self._counters.lost())
+        files = {}
+        for segment in self.segments():
+            if segment in self._ending:
+                continue
+            if isinstance(segment.path, Path):
+                files[segment.path.name] = segment.totals()
+            else:
+                unspooled = unspooled.plus(segment.totals())
+        return unspooled, files
+
+    def hold_lease(self) -> bool:
+        """Take this process's lease, if there is a folder to take it in; whether it is held."""
+        try:
+            if self.folder.is_dir():
+                self._take_own_lease()
+                return True
+        except (SpoolError, OSError):
+            pass  # writing will tell
+        return False
+
+    async def _close_account(self, segment: Segment, reason: str) -> None:
+        """Write down what became of the events of a segment that is about to go; what is pending, as dropped."""
+        totals = segment.totals().giving_up(reason)
+        if totals.accepted and isinstance(segment.path, Path):
+            try:
+                await self._ledger.close_account(segment.path.name, totals)
+            except SpoolError as error:
+                warn("ledger", "honeyhive: the totals of a spool segment cannot be written down: %s", error)
+            else:
+                return
+        self._unspooled = self._unspooled.plus(totals)
+
+    async def _correct(self, batch: Batch, dead: int) -> None:
+        """`batch` was on its way when its segment was given up, and made it after all."""
+        segment = batch.segment
+        made_it = Totals(0, batch.events - dead - batch.damaged, dead, {"damaged": batch.damaged})
+        made_it = made_it.plus(Totals(dropped={self._ending[segment]: -batch.events}))
+        if segment not in self._sending:
+            del self._ending[segment]
+        if isinstance(segment.path, Path):
+            try:
+                await self._ledger.correct(made_it)
+            except SpoolError:
+                pass  # the folder is in trouble, which has been told
+            else:
+                return
+        self._unspooled = self._unspooled.plus(made_it)
+
+    async def _inherit_unspooled(self, owner: str) -> None:
+        """What a dead owner had in memory alone is lost, and counted as such."""
+        published = published_by(self.folder, owner)
+        await self._withdraw(owner, Totals() if published is None else published.unspooled)
+
+    async def _withdraw(self, owner: str, unspooled: Totals) -> None:
+        """Remove what `owner` published; of the events that are in no file those are lost that are pending."""
+        try:
+            if unspooled.accepted:
+                name = state_path(self.folder, owner).name
+                await self._ledger.close_account(name, unspooled.giving_up(LOST))
+        except SpoolError:
+            pass  # it stays for the next process that looks
+        else:
+            withdraw(self.folder, owner)
 
     # ---- the end of a segment
 
@@ -338,15 +537,50 @@ class Spool:
             self._let_go_if_empty()
         return done
 
-    async def _discard(self, segment: Segment) -> None:
-        self._forget(segment)
-        await segment.discard()
+    async def _discard(self, segment: Segment, reason: str = "") -> None:
+        """Remove a segment. Events that are still in it are dropped for `reason`."""
+        if await self._end(segment, reason):
+            await segment.discard()
+        elif segment not in self.segments():
+            await segment.close()  # its file had vanished
 
-    async def _quarantine(self, segment: Segment) -> None:
-        """Move a file that cannot be read out of the way; its events are lost to us, and counted as such."""
-        self._counters.drop("damaged", segment.pending - self._sending.get(segment, 0))
+    async def _end(self, segment: Segment, reason: str) -> bool:
+        """Close the segment's account and take it out of hand; False if that is being done already."""
+        if segment in self._ending or segment not in self.segments():
+            return False
+        if segment is self._active:
+            self._active = None
+        self._ending[segment] = reason
+        # It stays in hand meanwhile, so that nobody lets its lease go.
+        await self._close_account(segment, reason)
         self._forget(segment)
-        await segment.move_to(self.folder / _QUARANTINE)
+        if segment not in self._sending:
+            del self._ending[segment]
+        return True
+
+    async def _quarantine(self, segment: Segment, *, is_counted: bool) -> None:
+        """Move a damaged file out of the way, after what can still be read of it was written anew.
+
+        The rest is lost and counted as such. `is_counted` tells whether its events are among the accepted ones.
+        """
+        if segment in self._ending or not isinstance(segment.path, Path):
+            return
+        waiting = segment.pending - self._sending.get(segment, 0)
+        await segment.close()
+        skip = segment.untouched()
+        saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip)
+        carried = events_of(saved.records)
+        lost = waiting - carried if is_counted else saved.lost
+        segment.events += lost - waiting
+        if not is_counted:
+            self._counters.accept(carried + lost)
+        elif carried:
+            self._counters.commit(-carried)
+        if await self._end(segment, "damaged"):
+            self._counters.drop("damaged", lost)
+            await segment.move_to(self.folder / _QUARANTINE)
+            if saved.records:
+                await self.append(saved.records)
         self._let_go_if_empty()
 
     def _forget(self, segment: Segment) -> None:
@@ -368,6 +602,7 @@ class Spool:
         for segment in list(self.segments()):
             if not await self._discard_if_done(segment):
                 await segment.close()
+        await self._withdraw(self.owner, self.standing()[0])
         for owned in (self._own, *self._orphans.values()):
             if owned.lease is not None:
                 owned.lease.release(remove=not any(s.path != MEMORY for s in owned.segments))

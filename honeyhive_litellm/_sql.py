@@ -35,7 +35,9 @@ CREATE TABLE span (
     hi INTEGER NOT NULL,
     state INTEGER NOT NULL,
     events INTEGER NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    dead INTEGER NOT NULL,
+    damaged INTEGER NOT NULL
 );
 CREATE TABLE seal (one INTEGER PRIMARY KEY, events INTEGER NOT NULL);
 COMMIT;
@@ -76,6 +78,8 @@ SELECT
 FROM (SELECT * FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq)
 """
 
+READ_ONE = "SELECT kind, id, started_ms, session, crc, body FROM record WHERE seq = ?"
+
 READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -88,22 +92,59 @@ SEAL = "INSERT OR REPLACE INTO seal (one, events) VALUES (1, ?)"
 
 READ_SEAL = "SELECT events FROM seal"
 
-SPANS = "SELECT lo, hi, state, events, at FROM span"
+SPANS = "SELECT lo, hi, state, events, at, dead, damaged FROM span"
 
 DELETE_SPANS = "DELETE FROM span WHERE lo BETWEEN {lo} AND {hi};"
 
-ADD_SPAN = "INSERT INTO span (lo, hi, state, events, at) VALUES ({lo}, {hi}, {state}, {events}, {at!r});"
+ADD_SPAN = """
+INSERT INTO span (lo, hi, state, events, at, dead, damaged)
+VALUES ({lo}, {hi}, {state}, {events}, {at!r}, {dead}, {damaged});
+"""
 
 CREATE_DEAD = """
-CREATE TABLE IF NOT EXISTS letter (
+CREATE TABLE IF NOT EXISTS {schema}.letter (
     id TEXT PRIMARY KEY,
     at REAL NOT NULL,
     status INTEGER,
     reason TEXT NOT NULL,
+    started_ms REAL NOT NULL,
+    session TEXT,
+    retried_at REAL,
     body BLOB NOT NULL
 )
 """
 
-BURY = "INSERT OR REPLACE INTO letter (id, at, status, reason, body) VALUES (?, ?, ?, ?, ?)"
+BURY = """
+INSERT OR REPLACE INTO letter (id, at, status, reason, started_ms, session, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 
-LETTERS = "SELECT id, at, status, reason, body FROM letter ORDER BY at"
+LETTER_HEADS = """
+SELECT id, at, status, reason, started_ms, session, retried_at, length(body) FROM letter ORDER BY at, id
+"""
+
+LETTER_BODY = "SELECT body FROM letter WHERE id = ?"
+
+REFUSED_AGAIN = "UPDATE letter SET at = ?, status = ?, reason = ?, retried_at = NULL WHERE id = ?"
+
+RETRYING = "UPDATE letter SET retried_at = ? WHERE id = ?"
+
+REMOVE_LETTER = "DELETE FROM letter WHERE id = ?"
+
+CREATE_LEDGER = """
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS account (
+    name TEXT NOT NULL,
+    item TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (name, item)
+) WITHOUT ROWID;
+"""
+
+ACCOUNTS = "SELECT name, item, events FROM account"
+
+CLOSE_ACCOUNT = "DELETE FROM account WHERE name = ?"
+
+ADD_TO_ACCOUNT = """
+INSERT INTO account (name, item, events) VALUES (?, ?, ?)
+ON CONFLICT (name, item) DO UPDATE SET events = events + excluded.events
+"""

@@ -4,7 +4,42 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What became of a number of events; what is neither delivered nor dead nor dropped is pending."""
+
+    accepted: int = 0
+    delivered: int = 0
+    dead: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        return self.accepted - self.delivered - self.dead - sum(self.dropped.values())
+
+    def plus(self, other: Totals) -> Totals:
+        dropped = dict(self.dropped)
+        for reason, events in other.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + events
+        return Totals(self.accepted + other.accepted, self.delivered + other.delivered, self.dead + other.dead, dropped)
+
+    def giving_up(self, reason: str) -> Totals:
+        """The same with what is pending dropped for `reason`."""
+        return self.plus(Totals(dropped={reason: self.pending})) if self.pending else self
+
+    def as_items(self) -> Dict[str, int]:
+        """One number a name, zeros left out, for storing; `of_items` reads it back."""
+        items = {"accepted": self.accepted, "delivered": self.delivered, "dead": self.dead}
+        items.update({f"dropped.{reason}": events for reason, events in self.dropped.items()})
+        return {name: events for name, events in items.items() if events}
+
+    @classmethod
+    def of_items(cls, items: Mapping[str, int]) -> Totals:
+        dropped = {n.partition(".")[2]: events for n, events in items.items() if n.startswith("dropped.")}
+        return cls(items.get("accepted", 0), items.get("delivered", 0), items.get("dead", 0), dropped)
 
 
 @dataclass(frozen=True)
@@ -19,6 +54,8 @@ class Stats:
     * `dropped`: given up, by reason.
     * `adopted`: how many of the accepted ones were left by dead processes.
     * `in_flight`: calls that began and have no event yet; not part of the sum.
+    * `sampled`: calls that ended well and have no event, because their session is not in the sample
+      (`sample_rate`); neither accepted nor part of the sum.
     * `last_error`: the newest delivery trouble, in words, None after a success.
     """
 
@@ -30,6 +67,7 @@ class Stats:
     dropped: Dict[str, int] = field(default_factory=dict)
     adopted: int = 0
     in_flight: int = 0
+    sampled: int = 0
     last_error: Optional[str] = None
 
 
@@ -48,6 +86,7 @@ def sum_of(snapshots: Sequence[Stats]) -> Stats:
         dropped=dropped,
         adopted=sum(s.adopted for s in snapshots),
         in_flight=sum(s.in_flight for s in snapshots),
+        sampled=sum(s.sampled for s in snapshots),
         last_error=next((s.last_error for s in snapshots if s.last_error), None),
     )
 
@@ -63,6 +102,7 @@ class Counters:
         self._dead = 0
         self._adopted = 0
         self._dropped: Dict[str, int] = {}
+        self._lost: Dict[str, int] = {}
         self.last_error: Optional[str] = None
 
     def accept(self, events: int) -> None:
@@ -96,6 +136,18 @@ class Counters:
                 self._dropped[reason] = self._dropped.get(reason, 0) + events
                 self._lock.notify_all()
 
+    def lose(self, reason: str, events: int) -> None:
+        """Drop events that are in no segment, so that no segment tells of them."""
+        if events:
+            with self._lock:
+                self._lost[reason] = self._lost.get(reason, 0) + events
+            self.drop(reason, events)
+
+    def lost(self) -> Totals:
+        """What `lose` was told."""
+        with self._lock:
+            return Totals(sum(self._lost.values()), dropped=dict(self._lost))
+
     def _settled(self) -> int:
         return self._delivered + self._dead + sum(self._dropped.values())
 
@@ -105,7 +157,7 @@ class Counters:
             goal = self._accepted
             return self._lock.wait_for(lambda: self._settled() >= goal, timeout_s)
 
-    def snapshot(self, in_flight: int = 0) -> Stats:
+    def snapshot(self, in_flight: int = 0, sampled: int = 0) -> Stats:
         """All numbers as of one instant."""
         with self._lock:
             return Stats(
@@ -117,5 +169,6 @@ class Counters:
                 dropped=dict(self._dropped),
                 adopted=self._adopted,
                 in_flight=in_flight,
+                sampled=sampled,
                 last_error=self.last_error,
             )

@@ -6,6 +6,8 @@ from typing import Optional
 
 import click
 
+from ._cli_dead import dead
+from ._cli_spool import drain, status
 from ._version import __version__
 
 
@@ -28,6 +30,10 @@ def serve(host: str, port: int, db: Optional[str]) -> None:
         run(host, port, db, click.echo)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+
+
+for command in (status, drain, dead):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, AsyncIterator, Callable, List, Optional
 
 from honeyhive_litellm import Settings
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._delivery import BackOff
 from honeyhive_litellm._flusher import Flusher
 from honeyhive_litellm._ingestion import Ingestion
@@ -37,7 +38,7 @@ class Rig:
         chosen = {"lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
         self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
         self.counters = Counters()
-        self.spool = Spool(folder, self.counters, durability="process", max_bytes=2**30)
+        self.spool = Spool(folder, self.counters, durability="process", limits=Limits())
         self.transport = Transport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
         ingestion = Ingestion(self.transport, self.settings)
         self.flusher = Flusher(self.spool, ingestion, self.counters, self.settings, lambda rows: None, back_off)

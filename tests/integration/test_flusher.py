@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import letters
 from honeyhive_litellm._record import EVENT, Record
 from honeyhive_litellm._spool import Spool
@@ -30,7 +31,7 @@ async def test_events_go_out_in_batches_and_the_spool_is_empty_afterwards(tmp_pa
         posts = [r for r in collector.requests if r.path == "/v1/events/batch"]
         assert len(posts) == 3
         assert rig.counters.snapshot().delivered == 250
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
 async def test_a_session_is_ensured_once_and_before_its_events(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_n
         async with running(tmp_path, collector.url, request_timeout=30, lookup_delay=0.5) as rig:
             await rig.take([event(1)])
             await rig.until(lambda: len(collector.events) == 1)
-        heir = Spool(tmp_path, Counters(), durability="process", max_bytes=2**30)
+        heir = Spool(tmp_path, Counters(), durability="process", limits=Limits())
         await heir.adopt()
         batch = await heir.next_batch()
         assert batch is not None

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 
 from honeyhive_litellm import _spool
-from honeyhive_litellm._dead import letters
+from honeyhive_litellm._capacity import Limits
+from honeyhive_litellm._dead import body_of, letters
 from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._segment import Batch
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
 
@@ -23,8 +27,8 @@ def start(name: str) -> Record:
     return Record(START, name, 1.0, None, json.dumps(body).encode())
 
 
-def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
-    return Spool(folder, counters, durability="process", max_bytes=max_bytes)
+def spool_in(folder: Path, counters: Counters, **limits: Any) -> Spool:
+    return Spool(folder, counters, durability="process", limits=Limits(**limits))
 
 
 async def delivered(spool: Spool) -> List[str]:
@@ -39,7 +43,7 @@ async def delivered(spool: Spool) -> List[str]:
 
 
 def names(folder: Path) -> List[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != "ledger.db")
 
 
 async def dies(spool: Spool) -> None:
@@ -123,12 +127,13 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     for row in batch.rows:
         bodies[row.id] = json.loads(row.body)
     assert set(bodies) == {"done", "lost"}
-    assert bodies["lost"]["metadata"] == {
-        "status": "interrupted",
-        "model": "gpt-4o",
-        "success": False,
-        "error_class": "Interrupted",
-    }
+    metadata = bodies["lost"]["metadata"]
+    assert (metadata["status"], metadata["success"], metadata["error_class"]) == ("interrupted", False, "Interrupted")
+    assert metadata["model"] == "gpt-4o"
+    # Seen last when it wrote last.
+    assert metadata["last_seen"].endswith("+00:00")
+    assert abs(bodies["lost"]["end_time"] / 1000 - time.time()) < 60
+    assert bodies["lost"]["duration"] == metadata["duration_ms"] == round(bodies["lost"]["end_time"] - 1.0, 3)
     assert bodies["lost"]["inputs"] == {"q": "?"}
     assert bodies["lost"]["error"].startswith("Interrupted: ")
     await heir.settle(batch)
@@ -136,11 +141,8 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     assert names(tmp_path) == []
 
 
-async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=2000)
     await spool.append([start("long")])
     for i in range(10):
         await spool.append([event(f"e{i}", 500)])
@@ -154,11 +156,8 @@ async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_gra
     assert names(tmp_path) == []
 
 
-async def test_a_start_and_its_event_in_different_segments_belong_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 1000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_start_and_its_event_in_different_segments_belong_together(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=1000)
     await spool.append([start("a"), event("big", 2000)])
     await spool.append([event("a")])
     await dies(spool)
@@ -168,11 +167,8 @@ async def test_a_start_and_its_event_in_different_segments_belong_together(
     await heir.close()
 
 
-async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
-    spool = spool_in(tmp_path, Counters())
+async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, Counters(), full_segment_bytes=2000)
     for i in range(40):
         await spool.append([event(f"e{i}", 600)])
     assert sum(1 for segment in spool.segments() if segment.is_open) <= 2
@@ -182,12 +178,9 @@ async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_i
     assert names(tmp_path) == []
 
 
-async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 2000)
+async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(tmp_path: Path) -> None:
     counters = Counters()
-    spool = spool_in(tmp_path, counters, max_bytes=6000)
+    spool = spool_in(tmp_path, counters, max_bytes=6000, full_segment_bytes=2000)
     counters.accept(20)
     for i in range(20):
         await spool.append([event(f"e{i}", 600)])
@@ -207,7 +200,7 @@ async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_
     assert await spool.bury(batch, 400, "missing inputs")
     (letter,) = letters(tmp_path)
     assert (letter.id, letter.status, letter.reason) == ("poison", 400, "missing inputs")
-    assert json.loads(letter.body)["event_id"] == "poison"
+    assert json.loads(body_of(tmp_path, "poison") or b"")["event_id"] == "poison"
     assert counters.snapshot().dead == 1
     await spool.close()
     assert names(tmp_path) == ["dead.db"]
@@ -311,3 +304,36 @@ def run(path: Path, sql: str) -> List[Any]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 300)
+    dead = spool_in(tmp_path, Counters())
+    for i in range(10):
+        await dead.append([event(f"e{i}", 500)])
+    await dies(dead)
+    counters = Counters()
+    heir = spool_in(tmp_path, counters)
+    adopting = asyncio.ensure_future(heir.adopt())
+    while not any(str(s.path).endswith("-000003.spool") for s in heir.segments()):
+        await asyncio.sleep(0)
+    (slow,) = [s for s in heir.segments() if str(s.path).endswith("-000002.spool")]
+    assert slow.connection is not None
+    busy = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
+    hogging = asyncio.ensure_future(slow.connection.execute_fetchall(busy))  # a slow disk
+    batches: List[Batch] = []
+    while sum(len(batch.rows) for batch in batches) + sum(counters.snapshot().dropped.values()) < 10:
+        batch = await heir.next_batch()
+        if batch is not None:
+            batches.append(batch)
+        await asyncio.sleep(0)
+    assert await adopting == 10
+    await hogging
+    assert counters.snapshot().dropped == {}
+    assert [row.id for batch in batches for row in batch.rows] == [f"e{i}" for i in range(10)]
+    for batch in batches:
+        await heir.settle(batch)
+    await heir.close()
+    assert names(tmp_path) == []

@@ -74,6 +74,7 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_CAPTURE_RAW": ("capture_raw_request", "1", True),
     "HONEYHIVE_CUSTOM_ATTRIBUTES": ("custom_attributes", '{"team": "a", "n": [1]}', {"team": "a", "n": [1]}),
     "HONEYHIVE_DEBUG": ("debug", " Yes ", True),
+    "HONEYHIVE_FLUSH": ("flush", "off", False),
     "HONEYHIVE_SPOOL_PATH": ("spool_path", os.path.abspath("spool"), Path(os.path.abspath("spool"))),
     "HONEYHIVE_DURABILITY": ("durability", "POWER", "power"),
     "HONEYHIVE_CAPTURE_IN_FLIGHT": ("capture_in_flight", "no", False),
@@ -84,6 +85,9 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_REQUEST_TIMEOUT": ("request_timeout", "2.5", 2.5),
     "HONEYHIVE_LOOKUP_DELAY": ("lookup_delay", "0.5", 0.5),
     "HONEYHIVE_SPOOL_MAX_BYTES": ("spool_max_bytes", "512MB", 512_000_000),
+    "HONEYHIVE_SPOOL_POLICY": ("spool_policy", "Drop_Newest", "drop_newest"),
+    "HONEYHIVE_SPOOL_MAX_AGE": ("spool_max_age", "86400", 86400.0),
+    "HONEYHIVE_SPOOL_MIN_FREE_BYTES": ("spool_min_free_bytes", "1GB", 1_000_000_000),
     "HONEYHIVE_MAX_FIELD_BYTES": ("max_field_bytes", "64 KiB", 65536),
     "HONEYHIVE_MAX_EVENT_BYTES": ("max_event_bytes", "2000000", 2_000_000),
 }

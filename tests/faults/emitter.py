@@ -1,0 +1,68 @@
+"""A program without LiteLLM that records events as quickly as it is told, for tests of many kills and restarts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import time
+import uuid
+from typing import Any, Sequence
+
+from honeyhive_litellm import Settings, _spool
+from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._runtime import Runtime
+
+
+class NoHost:
+    """Stands where LiteLLM would."""
+
+    def assemble(self, chunks: Sequence[Any]) -> object:
+        return None
+
+    def hides_content(self) -> bool:
+        return False
+
+
+def event_id(run: str, number: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run} {number}"))
+
+
+def record(kind: int, run: str, number: int) -> Record:
+    id_ = event_id(run, number)
+    now_ms = time.time() * 1000
+    body = {"event_id": id_, "event_type": "model", "event_name": "e", "start_time": now_ms, "inputs": {"n": number}}
+    return Record(kind, id_, now_ms, None, json.dumps(body).encode())
+
+
+def committed(runtime: Runtime) -> int:
+    stats = runtime.stats()
+    return stats.committed - stats.adopted
+
+
+def main(run: str, count: int, pause_s: float) -> None:
+    """Begin and end `count` calls, or calls without end if it is 0, and begin one more that never ends.
+
+    Prints every now and then how many events are on disk, and "committed" when all are. Then waits for a line, hands
+    over or delivers, prints how many are undelivered and waits again.
+    """
+    _spool.SEGMENT_BYTES = 60_000
+    runtime = Runtime(Settings.resolve(os.environ), NoHost())
+    for number in range(count) if count else itertools.count():
+        runtime._put(record(START, run, number))
+        runtime._put(record(EVENT, run, number))
+        time.sleep(pause_s)
+        if number % 20 == 19:
+            print(committed(runtime), flush=True)
+    runtime._put(record(START, run, count))  # never ends
+    while committed(runtime) < count:
+        time.sleep(0.002)
+    print("committed", flush=True)
+    sys.stdin.readline()
+    print(runtime.flush(20), flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

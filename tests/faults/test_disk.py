@@ -1,0 +1,448 @@
+"""The disk and its files in trouble: no exception, no stall, and numbers that say what was lost and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator, List
+
+import pytest
+
+from honeyhive_litellm._capacity import Ceiling, Limits
+from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._segment import MEMORY
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
+from honeyhive_litellm.testing import Collector
+
+from .programs import drain, run, signal_ready, start
+
+KB = 1024
+STRANGER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA locking_mode = EXCLUSIVE")
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def event(name: str, size: int = 10) -> Record:
+    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
+
+
+def begun(name: str) -> Record:
+    body = {"event_id": name, "inputs": {}, "metadata": {"status": "in_flight"}}
+    return Record(START, name, 1.0, None, json.dumps(body).encode())
+
+
+def spool_in(folder: Path, counters: Counters, **limits: Any) -> Spool:
+    return Spool(folder, counters, durability="process", limits=Limits(**limits))
+
+
+async def taken_in(spool: Spool, counters: Counters, records: List[Record]) -> None:
+    counters.accept(sum(record.kind == EVENT for record in records))
+    await spool.append(records)
+
+
+async def delivered(spool: Spool, counters: Counters) -> List[str]:
+    ids: List[str] = []
+    while True:
+        batch = await spool.next_batch()
+        if batch is None:
+            return ids
+        ids += [row.id for row in batch.rows]
+        counters.deliver(len(batch.rows))
+        await spool.settle(batch)
+
+
+async def dies(spool: Spool) -> None:
+    """End a spool as the death of its process would: the locks go, nothing is tidied up, the log stays."""
+    for segment in spool.segments():
+        if segment.connection is not None:
+            # The log stays as a kill leaves it: the file is copied aside, closed, and put back.
+            files = [Path(f"{segment.path}{suffix}") for suffix in ("", "-wal")]
+            kept = [(path, path.read_bytes()) for path in files if path.exists()]
+            await segment.close()
+            for path, content in kept:
+                path.write_bytes(content)
+    assert spool._own.lease is not None
+    spool._own.lease.release(remove=False)
+
+
+def assert_adds_up(counters: Counters, pending: int) -> None:
+    stats = counters.snapshot()
+    assert stats.pending == pending
+    assert stats.accepted == stats.delivered + stats.pending + stats.dead + sum(stats.dropped.values())
+
+
+# ---- capacity
+
+
+async def test_with_drop_newest_what_was_there_stays_and_what_comes_is_counted(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=64 * KB, drops_newest=True)
+    for i in range(100):
+        await taken_in(spool, counters, [begun(f"e{i}"), event(f"e{i}", 2 * KB)])
+    kept = await delivered(spool, counters)
+    assert kept == [f"e{i}" for i in range(len(kept))]
+    assert 20 < len(kept) < 40
+    assert counters.snapshot().dropped == {"capacity": 100 - len(kept)}
+    assert [segment.open_starts for segment in spool.segments() if segment.open_starts] == []
+    await taken_in(spool, counters, [event("again")])  # there is room again
+    assert await delivered(spool, counters) == ["again"]
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
+async def test_a_small_limit_is_kept_although_segments_are_big(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=256 * KB)
+    for i in range(300):
+        await taken_in(spool, counters, [event(f"e{i}", 4 * KB)])
+        assert sum(segment.size for segment in spool.segments()) <= 256 * KB + 64 * KB
+    kept = await delivered(spool, counters)
+    assert kept == [f"e{i}" for i in range(300 - len(kept), 300)]
+    assert len(kept) > 30
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
+async def test_what_is_too_old_goes_and_what_is_not_stays(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_age_s=1000.0)
+    await taken_in(spool, counters, [event("old")])
+    (old,) = spool.segments()
+    old.begun_at = old.written_at = time.time() - 1001
+    await taken_in(spool, counters, [event("new")])  # the old segment is worn: another one begins
+    await spool.look_after()
+    assert await delivered(spool, counters) == ["new"]
+    assert counters.snapshot().dropped == {"age": 1}
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
+async def test_an_adopted_segment_is_as_old_as_its_file(tmp_path: Path) -> None:
+    first = spool_in(tmp_path, Counters())
+    await first.append([event("old")])
+    await first.close()
+    for path in tmp_path.glob("*.spool*"):
+        os.utime(path, (time.time() - 1001,) * 2)
+    counters = Counters()
+    second = spool_in(tmp_path, counters, max_age_s=1000.0)
+    assert await second.adopt() == 1
+    await second.look_after()
+    assert counters.snapshot().dropped == {"age": 1}
+    assert list(tmp_path.glob("*.spool*")) == []
+    await second.close()
+
+
+def test_while_the_disk_is_short_the_spool_grows_no_more_and_is_never_emptied() -> None:
+    ceiling = Ceiling(Limits(max_bytes=2**30, min_free_bytes=100))
+    ceiling.look(2**20 * 50, 200)
+    assert (ceiling.bytes, ceiling.reason) == (2**30, "capacity")
+    ceiling.look(2**20 * 50, 99)
+    ceiling.look(2**20 * 10, 50)  # delivered meanwhile: the ceiling stays where it was
+    assert (ceiling.bytes, ceiling.reason) == (2**20 * 50, "disk")
+    ceiling.look(2**20 * 50, None)
+    assert ceiling.bytes == 2**30
+
+
+async def test_space_comes_back_after_a_backlog(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, full_segment_bytes=64 * KB)
+    for i in range(100):
+        await taken_in(spool, counters, [event(f"e{i}", 10 * KB)])
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 1000 * KB
+    assert len(await delivered(spool, counters)) == 100
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200 * KB
+    await spool.close()
+    assert list(tmp_path.glob("*.spool*")) == []
+
+
+def test_dropped_events_are_reported_as_one_event_when_delivery_resumes(tmp_path: Path) -> None:
+    code = """
+for i in range(60):
+    messages = [{"role": "user", "content": "%d " % i + "x" * 4000}]
+    litellm.completion(model="gpt-4o", messages=messages, mock_response="hi")
+committed(40)
+print("full", flush=True)
+sys.stdin.readline()
+honeyhive_litellm.flush(20)
+end = time.monotonic() + 20
+while honeyhive_litellm.stats().pending or honeyhive_litellm.stats().in_flight or time.monotonic() < end - 17:
+    time.sleep(0.05)
+    assert time.monotonic() < end
+print(honeyhive_litellm.flush(20), sum(honeyhive_litellm.stats().dropped.values()), flush=True)
+"""
+    with Collector() as collector:
+        collector.down()
+        with start(code, collector.url, tmp_path, HONEYHIVE_SPOOL_MAX_BYTES="256KiB") as process:
+            assert signal_ready(process) == "full"
+            collector.up()
+            out, err = process.communicate(b"\\n".decode("unicode_escape"), timeout=60)
+            assert process.returncode == 0, err
+        left, dropped = (int(word) for word in out.split())
+        (report,) = [e for e in collector.events if e["event_name"] == "honeyhive_litellm.dropped"]
+        assert left == 0
+        assert report["outputs"]["dropped"] == {"capacity": dropped}
+        assert dropped + len(collector.events) - 1 == 60
+        assert set(collector.receipts.values()) == {1}
+
+
+# ---- no room, no folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"may not mount a small file system: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_full_disk_costs_no_event_and_is_used_again_when_there_is_room(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("honeyhive_litellm._spool._DISK_RETRY_S", 0.0)
+    counters = Counters()
+    spool = spool_in(small_disk, counters)
+    for i in range(400):  # 1.6 MB
+        await taken_in(spool, counters, [event(f"e{i}", 4 * KB)])
+    assert any(segment.path == MEMORY for segment in spool.segments())
+    assert len(await delivered(spool, counters)) == 400
+    await taken_in(spool, counters, [event("later")])
+    assert [segment.path == MEMORY for segment in spool.segments() if segment.pending] == [False]
+    assert await delivered(spool, counters) == ["later"]
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
+def test_a_folder_that_is_deleted_in_use_loses_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    code = """
+litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="before")
+committed(1)
+print("there", flush=True)
+sys.stdin.readline()
+deadline = time.monotonic() + 30
+folder = os.environ["HONEYHIVE_SPOOL_PATH"]
+while not any(name.endswith(".spool") for name in (os.listdir(folder) if os.path.isdir(folder) else ())):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="after")
+committed(2)
+print("kill me", flush=True)
+time.sleep(60)
+"""
+    with Collector() as collector:
+        collector.down()
+        with start(code, collector.url, folder) as process:
+            assert signal_ready(process) == "there"
+            shutil.rmtree(folder)
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert signal_ready(process) == "kill me"
+            process.kill()
+            process.communicate()
+        collector.up()
+        drain(collector.url, folder)
+        assert sorted(e["outputs"]["content"] for e in collector.events) == ["after", "before"]
+        assert set(collector.receipts.values()) == {1}
+
+
+async def test_a_file_that_is_deleted_under_a_batch_on_its_way(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await taken_in(spool, counters, [event(f"e{i}") for i in range(150)] + [begun("open")])
+    batch = await spool.next_batch()
+    assert batch is not None
+    for path in tmp_path.glob("*.spool*"):
+        path.unlink()
+    await spool.look_after()
+    counters.deliver(len(batch.rows))
+    await spool.settle(batch)
+    assert await delivered(spool, counters) == [f"e{i}" for i in range(100, 150)]
+    assert [list(segment.open_starts) for segment in spool.segments()] == [["open"]]
+    assert counters.snapshot().dropped == {}
+    assert_adds_up(counters, 0)
+    await taken_in(spool, counters, [event("open")])
+    assert await delivered(spool, counters) == ["open"]
+    await spool.close()
+    assert list(tmp_path.glob("*.spool*")) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are POSIX")
+def test_a_read_only_folder_delays_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir(mode=0o500)
+    code = """
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+began = time.monotonic()
+for i in range(5):
+    litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="answer %d" % i)
+print(time.monotonic() - began < 20, honeyhive_litellm.flush(20))
+"""
+    with Collector() as collector:
+        os.chmod(tmp_path, 0o755)
+        for parent in tmp_path.parents:
+            if not os.access(parent, os.X_OK):
+                pytest.skip("another user may not come here")
+        out = run(code, collector.url, folder)
+        assert out.split() == ["True", "0"]
+        assert len(collector.events) == 5
+
+
+# ---- damaged files
+
+
+async def left_behind(folder: Path, count: int = 50, size: int = 2 * KB) -> Path:
+    """A segment with `count` events whose process was killed."""
+    spool = spool_in(folder, Counters())
+    for i in range(count):
+        await spool.append([event(f"e{i}", size)])
+    (segment,) = spool.segments()
+    await dies(spool)
+    assert isinstance(segment.path, Path)
+    return segment.path
+
+
+def checkpointed(path: Path) -> None:
+    """Move the log's content into the database."""
+    db = sqlite3.connect(str(path))
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+async def test_a_damaged_page_costs_the_events_on_it_and_no_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = await left_behind(tmp_path)
+    checkpointed(path)
+    page = 8 * KB
+    content = bytearray(path.read_bytes())
+    leaf = next(n for n in range(len(content) // page - 2, 2, -1) if content[n * page] == 0x0D)
+    content[leaf * page : leaf * page + 200] = b"\xff" * 200
+    path.write_bytes(bytes(content))
+
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.adopt()
+    kept = set(await delivered(spool, counters)) | set(await delivered(spool, counters))
+    stats = counters.snapshot()
+    assert 40 <= len(kept) < 50
+    assert stats.dropped == {"damaged": 50 - len(kept)}
+    assert (stats.accepted, stats.delivered, stats.pending) == (50, len(kept), 0)
+    assert [p.name for p in (tmp_path / "quarantine").iterdir() if p.suffix == ".spool"] == [path.name]
+    assert "put aside" in caplog.text
+    await spool.close()
+
+
+async def test_a_damaged_log_loses_its_end_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = await left_behind(tmp_path)
+    wal = Path(f"{path}-wal")
+    flip(wal, wal.stat().st_size // 2)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.adopt()
+    kept = await delivered(spool, counters)
+    assert kept == [f"e{i}" for i in range(len(kept))]
+    assert 10 < len(kept) < 45
+    lost = counters.snapshot().dropped["damaged"]
+    assert 0 < lost <= 50 - len(kept)
+    assert f"{lost} transactions at its end are lost" in caplog.text
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
+@pytest.mark.parametrize("part", ["", "-wal"])
+async def test_a_truncated_file_costs_what_was_cut_off(tmp_path: Path, part: str) -> None:
+    path = await left_behind(tmp_path)
+    if not part:
+        checkpointed(path)
+    cut = Path(f"{path}{part}")
+    os.truncate(cut, cut.stat().st_size // 2)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.adopt()
+    kept = await delivered(spool, counters)
+    kept += await delivered(spool, counters)
+    assert 10 < len(kept) < 50
+    assert len(set(kept)) == len(kept)
+    assert_adds_up(counters, 0)
+    assert await spool.next_batch() is None
+    await spool.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", os.urandom(20000), b"SQLite format 3\0" + bytes(20000)])
+async def test_rubbish_is_put_aside_and_holds_up_nobody(tmp_path: Path, content: bytes) -> None:
+    path = await left_behind(tmp_path, 3)
+    (tmp_path / "host-1-aaaaaaaa-000001.spool").write_bytes(content)
+    (tmp_path / "host-1-aaaaaaaa-000001.spool-wal").write_bytes(b"rubbish" * 1000)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    await spool.adopt()
+    assert await delivered(spool, counters) == ["e0", "e1", "e2"]
+    assert list(tmp_path.glob("host-1-*.spool*")) == []
+    assert not path.exists()
+    await spool.close()
+
+
+async def test_a_segment_that_a_stranger_has_locked_is_taken_later(tmp_path: Path) -> None:
+    path = await left_behind(tmp_path, 3)
+    stranger = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            STRANGER,
+            str(path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with stranger:
+        assert signal_ready(stranger) == "locked"
+        counters = Counters()
+        spool = spool_in(tmp_path, counters)
+        assert await spool.adopt() == 0
+        await taken_in(spool, counters, [event("own")])
+        assert await delivered(spool, counters) == ["own"]
+        stranger.communicate("")
+    assert await spool.adopt() == 3
+    assert await delivered(spool, counters) == ["e0", "e1", "e2"]
+    assert not (tmp_path / "quarantine").exists()
+    await spool.close()
+
+
+async def test_what_a_newer_version_wrote_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = await left_behind(tmp_path, 3)
+    db = sqlite3.connect(str(path))
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    spool = spool_in(tmp_path, Counters())
+    assert await spool.adopt() == await spool.adopt() == 0
+    await spool.close()
+    assert path.exists()
+    assert caplog.text.count("newer version") == 1
