@@ -19,7 +19,9 @@ import asyncio
 import contextlib
 import functools
 import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Sequence
 
 import litellm
@@ -276,3 +278,33 @@ def _is_registered(runtime: Runtime) -> bool:
 
 def _details_of(stream: Any) -> Any:
     return getattr(stream.logging_obj, "model_call_details", None) or {}
+
+
+def _forget_inherited() -> None:
+    """In a forked child: another thread of the parent may have held the lock, and LiteLLM's threads are not there."""
+    global _lock
+    _lock = threading.Lock()
+    try:
+        _revive_logging_threads()
+    except Exception as error:
+        warn("fork", "honeyhive: LiteLLM will not tell of sync calls in this forked process: %r", error)
+
+
+def _revive_logging_threads() -> None:
+    """Let LiteLLM's pool of logging threads start new ones.
+
+    It takes its parent's for alive and waits for them for ever, so that nobody would be told of sync calls. What
+    is in its queue is the parent's to log. The pool stays the same object, since LiteLLM's modules have it by name.
+    """
+    pool = getattr(sys.modules.get("litellm.litellm_core_utils.thread_pool_executor"), "executor", None)
+    if not isinstance(pool, ThreadPoolExecutor):
+        return  # another LiteLLM, with another way of logging
+    state = vars(pool)
+    ThreadPoolExecutor.__init__(pool, state["_max_workers"], state["_thread_name_prefix"])
+    if "_max_pending_tasks" in state:  # newer ones count what is queued
+        state["_pending_slots"] = threading.Semaphore(state["_max_pending_tasks"])
+        state["_drop_lock"] = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)

@@ -25,7 +25,7 @@ class Limits(NamedTuple):
     max_age_s: float = 0.0
     min_free_bytes: int = 0
     drops_newest: bool = False
-    full_segment_bytes: int = SEGMENT_BYTES
+    full_segment_bytes: Optional[int] = None
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 
     @property
     def segment_bytes(self) -> int:
-        return min(self.full_segment_bytes, self.max_bytes // _PARTS)
+        return min(self.full_segment_bytes or SEGMENT_BYTES, self.max_bytes // _PARTS)
 
     def is_over_age(self, age_s: float) -> bool:
         return 0 < self.max_age_s < age_s

@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
 
-import aiosqlite
-
 from . import _sql
 from ._errors import SpoolError
 from ._ledger import ALL_GONE, BUSY_TIMEOUT_S
 from ._ledger import FILE_NAME as LEDGER_FILE_NAME
 from ._record import Row
-from ._sqlite import make_daemon, private_file
+from ._sqlite import Connection, private_file
 from ._stats import Totals
 
 FILE_NAME = "dead.db"
@@ -50,9 +48,7 @@ async def bury(folder: Path, rows: Sequence[Row], status: Optional[int], reason:
     now = time.time()
     try:
         private_file(folder / FILE_NAME)
-        connection = aiosqlite.connect(str(folder / FILE_NAME), timeout=BUSY_TIMEOUT_S)
-        make_daemon(connection)
-        async with connection as db:
+        async with Connection(lambda: sqlite3.connect(str(folder / FILE_NAME), timeout=BUSY_TIMEOUT_S)) as db:
             await db.execute(_sql.CREATE_DEAD.format(schema="main"))
             letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
             await db.executemany(_sql.BURY, letters)

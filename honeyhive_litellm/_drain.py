@@ -78,8 +78,8 @@ class Drain:
                 if await spool.adopt():
                     flusher.wake()
                     continue
-                if not stats.pending and not self._follow:
-                    return
+                if not self._follow and not stats.pending and not any(True for _ in spool.segments()):
+                    return  # hands that are full take nothing either
             if self._timeout_s is not None and now - began >= self._timeout_s:
                 return
             if self._timeout_s is None and not self._follow and now - moved_at >= STALLED_S:

@@ -17,7 +17,7 @@ from . import _sql
 from ._errors import SpoolError
 from ._lease import Lease, lease_path, new_owner, segment_path
 from ._record import Record
-from ._sqlite import private_file
+from ._sqlite import gate, private_file
 
 LATE_NUMBER = 999_999
 """Sorts behind every segment that the owner wrote before."""
@@ -42,7 +42,8 @@ class LateWriter:
                 db = self._db = self._db or self._open()
                 self._seq += 1
                 row = (self._seq, record.kind, record.id, record.started_ms, record.session)
-                db.execute(_sql.APPEND, (*row, zlib.crc32(record.body), record.body))
+                with gate:
+                    db.execute(_sql.APPEND, (*row, zlib.crc32(record.body), record.body))
             except (sqlite3.Error, OSError) as error:
                 raise SpoolError(f"{self._folder}: {error}") from error
 
@@ -54,6 +55,7 @@ class LateWriter:
             self._lease = Lease.take(lease_path(self._folder, self._owner))
         path = segment_path(self._folder, self._owner, LATE_NUMBER)
         private_file(path)
-        db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
-        db.executescript(_sql.CREATE_SEGMENT + _sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
+        with gate:
+            db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
+            db.executescript(_sql.CREATE_SEGMENT + _sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
         return db

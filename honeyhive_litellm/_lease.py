@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Set
 
 from ._errors import SpoolError
-from ._sqlite import private_file
+from ._sqlite import CAN_UNLINK_OPEN_FILES, gate, private_file
 
 SUFFIX = ".lease"
 STATE_SUFFIX = ".state"
@@ -43,26 +43,37 @@ class Lease:
         connection = None
         try:
             private_file(path)
-            connection = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
-            # No journal: nothing is ever written, and a journal file would outlive a killed owner.
-            connection.execute("PRAGMA journal_mode = OFF")
-            connection.execute("BEGIN EXCLUSIVE")
+            with gate:
+                connection = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
+                # No journal: nothing is ever written, and a journal file would outlive a killed owner.
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("BEGIN EXCLUSIVE")
         except (sqlite3.Error, OSError) as error:
             if connection is not None:
-                connection.close()
+                with gate:
+                    connection.close()
             if "locked" in str(error):
                 return None
             raise SpoolError(f"{path}: {error}") from error
         return cls(path, connection)
 
     def release(self, *, remove: bool) -> None:
-        """Let go; with `remove` the file goes first, while nobody else can hold it."""
-        if remove:
-            try:
-                self.path.unlink()
-            except OSError:
-                pass  # a leftover lease file is empty and is removed by the next process that looks
-        self.connection.close()
+        """Let go; with `remove` the file goes first, while nobody else can hold it.
+
+        Where an open file cannot be removed it goes last, unless somebody has taken it meanwhile: then it is open.
+        """
+        if remove and CAN_UNLINK_OPEN_FILES:
+            self._unlink()
+        with gate:
+            self.connection.close()
+        if remove and not CAN_UNLINK_OPEN_FILES:
+            self._unlink()
+
+    def _unlink(self) -> None:
+        try:
+            self.path.unlink()
+        except OSError:
+            pass  # a leftover lease file is empty and is removed by the next process that looks
 
 
 def new_owner() -> str:

@@ -21,7 +21,7 @@ import aiosqlite
 from . import _sql
 from ._errors import SpoolError
 from ._log import warn
-from ._sqlite import make_daemon, private_file, uninterrupted
+from ._sqlite import Connection, private_file, uninterrupted
 from ._stats import Totals
 
 FILE_NAME = "ledger.db"
@@ -66,8 +66,8 @@ class Ledger:
 
     async def _transaction(self, name: str, totals: Totals) -> None:
         private_file(self._path)
-        self._db = aiosqlite.connect(str(self._path), timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        make_daemon(self._db)
+        path = str(self._path)
+        self._db = Connection(lambda: sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
         try:
             async with self._db as db:
                 await db.executescript(_sql.CREATE_LEDGER + "BEGIN IMMEDIATE;")

@@ -87,6 +87,11 @@ class Recorder:
         """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
         return bool(self._writing) or any(a.replied or a.held_since is not None for a in list(self._open.values()))
 
+    @property
+    def is_awaiting_thread(self) -> bool:
+        """Whether a call may have ended that a thread of LiteLLM's is just about to tell of."""
+        return bool(self._writing) or any(a.held_since is None for a in list(self._open.values()))
+
     # ---- notices
 
     def begin(self, details: MutableMapping[str, Any], teller: object) -> None:

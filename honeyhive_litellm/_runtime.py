@@ -12,6 +12,7 @@ import atexit
 import concurrent.futures
 import ctypes
 import os
+import sys
 import threading
 import time
 from enum import Enum
@@ -36,6 +37,7 @@ from ._stats import Counters, Stats, sum_of
 from ._transport import Transport
 
 ADOPT_EVERY_S = 5.0
+ADOPT_NEXT_S = 0.05
 SWEEP_EVERY_S = 0.5
 
 STRICT_PATIENCE_S = 10.0
@@ -47,6 +49,9 @@ HAND_OVER_EVERY_S = 1.0
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM to tell of calls that have just ended."""
 
+_AFTER_OTHERS = -100
+"""multiprocessing calls handlers of a higher priority first; they may still make calls."""
+
 _CLOSING_S = 0.5
 """The part of a shutdown's time that is kept for closing the files."""
 
@@ -57,6 +62,17 @@ class State(Enum):
     CREATED = "created"
     RUNNING = "running"
     CLOSED = "closed"
+
+
+class End(Enum):
+    """Why a runtime is shut down, which tells who may still have calls to report."""
+
+    CALLED = "called"
+    """By the application, in its midst: LiteLLM's threads, and its queue on a loop."""
+    OF_PROCESS = "of process"
+    """By `atexit`: nobody. LiteLLM's threads have ended."""
+    OF_CHILD = "of child"
+    """At the end of a child of multiprocessing: LiteLLM's threads; the loops have ended."""
 
 
 class _Parts(NamedTuple):
@@ -112,11 +128,11 @@ class Runtime:
             self._counters.lose("memory", 1)
 
     def _put_late(self, record: Record) -> None:
-        if self._thread is not None:
-            self._thread.join(_CLOSING_S)  # it is about to let go of the lease
         try:
             with self._lock:
                 if self._late is None:
+                    if self._thread is not None:
+                        self._thread.join(_CLOSING_S)  # it is about to let go of the lease
                     self._late = LateWriter(self.settings.spool_path, self._parts and self._parts.spool.owner)
             self._late.append(record)
         except SpoolError as error:
@@ -141,6 +157,7 @@ class Runtime:
                 self._intake.close()
             else:
                 self._state = State.RUNNING
+                _end_with_multiprocessing()
 
     @property
     def is_closed(self) -> bool:
@@ -184,6 +201,7 @@ class Runtime:
             concurrent.futures.wait([handed_over], max(0.0, deadline - time.monotonic()))
         elif parts is not None:
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
+            self._looked.wait(max(0.0, deadline - time.monotonic()))
             self._counters.wait_until_settled(max(0.0, deadline - time.monotonic()))
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
         return self._counters.snapshot().pending
@@ -200,20 +218,27 @@ class Runtime:
     def _running_parts(self, deadline: float) -> Optional[_Parts]:
         if self._state is not State.RUNNING:
             return None
-        self._looked.wait(max(0.0, deadline - time.monotonic()))
+        self._ready.wait(max(0.0, deadline - time.monotonic()))
         return self._parts
 
-    def shutdown(self, timeout_s: float, *, at_exit: bool = False) -> int:
+    def _await_threads(self, deadline: float) -> None:
+        grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
+        while self._state is State.RUNNING and self.recorder.is_awaiting_thread and time.monotonic() < grace:
+            time.sleep(0.002)
+
+    def shutdown(self, timeout_s: float, end: End = End.CALLED) -> int:
         """Commit everything, deliver what can be delivered in time, close the files; how many events are left.
 
         They are on disk and go out with the next process. Takes `timeout_s` at most. Idempotent. Events that come
         afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        if not at_exit:  # then LiteLLM's threads have ended, and what they had to tell is told
+        if end is End.CALLED:
             self._await_callbacks(deadline - _CLOSING_S)
+        elif end is End.OF_CHILD:
+            self._await_threads(deadline - _CLOSING_S)
         self.recorder.write_held()
-        if at_exit:
+        if end is not End.CALLED:
             self.recorder.write_open()
         with self._lock:
             was, self._state = self._state, State.CLOSED
@@ -330,7 +355,8 @@ class Runtime:
                     parts.flusher.wake()
                 if parts.spool.has_seen_all:
                     self._looked.set()
-            await asyncio.sleep(SWEEP_EVERY_S)
+            is_behind = self.settings.flush and not parts.spool.has_seen_all
+            await asyncio.sleep(ADOPT_NEXT_S if is_behind else SWEEP_EVERY_S)
 
     async def _finish(self, parts: _Parts) -> None:
         """Deliver until all is settled or the time is nearly up."""
@@ -372,12 +398,12 @@ def flush_all(timeout_s: float) -> int:
     return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _current())
 
 
-def shutdown_all(timeout_s: Optional[float] = None, *, at_exit: bool = False) -> int:
+def shutdown_all(timeout_s: Optional[float] = None, end: End = End.CALLED) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
     current = _current()
     for runtime in _runtimes:
         timeout = runtime.settings.shutdown_timeout if timeout_s is None else timeout_s
-        runtime.shutdown(timeout, at_exit=at_exit)
+        runtime.shutdown(timeout, end)
     return sum(runtime.stats().pending for runtime in current)
 
 
@@ -400,7 +426,17 @@ def _forget_all_inherited() -> None:
         runtime.forget_inherited()
 
 
-atexit.register(shutdown_all, at_exit=True)
+def _end_with_multiprocessing() -> None:
+    """In a child of multiprocessing have its own exit handling shut us down: it ends with `os._exit`, without `atexit`.
+
+    That forgets what is registered before the fork, so each child registers for itself, at its first event.
+    """
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, shutdown_all, kwargs={"end": End.OF_CHILD}, exitpriority=_AFTER_OTHERS)
+
+
+atexit.register(shutdown_all, end=End.OF_PROCESS)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all_inherited)
 

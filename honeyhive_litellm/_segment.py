@@ -20,7 +20,7 @@ from . import _sql
 from ._errors import LockedError, NewerFormatError, SpoolError
 from ._record import EVENT, START, Record, Row
 from ._spans import SENDING, SETTLED, Change, Span, Spans
-from ._sqlite import close_quietly, make_daemon, private_file, uninterrupted
+from ._sqlite import CAN_UNLINK_OPEN_FILES, Connection, close_quietly, private_file, uninterrupted
 from ._stats import Totals
 
 MEMORY = ":memory:"
@@ -91,6 +91,7 @@ class Segment:
         self._synchronous = _sql.SYNCHRONOUS[durability]
         self._spans = Spans()
         self._cursor = 0
+        self._is_known = False
         self._is_void = False
         self._file: Optional[Tuple[int, int]] = None
         self._inherited: List[Span] = []
@@ -122,7 +123,7 @@ class Segment:
 
     @property
     def connection(self) -> Optional[aiosqlite.Connection]:
-        """For the fork handler alone, which must keep an inherited connection alive and unused."""
+        """For tests, which set limits and look into files."""
         return self._db
 
     # ---- opening and closing
@@ -130,6 +131,7 @@ class Segment:
     async def create(self) -> None:
         """Make the file, with its header durable before the first record. Raises SpoolError."""
         await uninterrupted(self._connect(_sql.CREATE_SEGMENT, create=True))
+        self._is_known = True
 
     async def open(self) -> None:
         """Open a file that exists and read how far it is delivered. Raises SpoolError when it is no segment of ours."""
@@ -140,26 +142,25 @@ class Segment:
             raise SpoolError(f"{self.path} is empty")
         self.written_at = max(_written_at(self.path), _written_at(f"{self.path}-wal"))
         await uninterrupted(self._connect(_sql.OPEN_SEGMENT, create=False))
+        if self._is_known:
+            return  # only closed meanwhile; nobody else can have changed it
         try:
             await self._load()
         except BaseException:
             await self.close()
             raise
+        self._is_known = True
 
     async def _connect(self, script: str, *, create: bool) -> None:
         try:
             if self.path == MEMORY:
-                connection = aiosqlite.connect(MEMORY, isolation_level=None, factory=_AtomicConnection)
+                db = await Connection(lambda: _connected(MEMORY))
             else:
                 if create:
                     private_file(Path(self.path))
                 # Never "rwc": what is gone must not come back empty.
                 uri = f"{Path(self.path).as_uri()}?mode=rw"
-                connection = aiosqlite.connect(
-                    uri, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection
-                )
-            make_daemon(connection)
-            db = await connection
+                db = await Connection(lambda: _connected(uri))
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{self.path}: {error}") from error
         try:
@@ -182,9 +183,8 @@ class Segment:
             raise SpoolError(f"{self.path} is a database, but no spool segment")
         if version > _sql.FORMAT:
             raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {_sql.FORMAT}")
-        if self._cursor == 0:  # a segment of our own that was closed meanwhile knows its spans
-            self._spans = Spans(Span(*row) for row in await self._fetch(_sql.SPANS))
-            self._inherited = self._spans.sending()
+        self._spans = Spans(Span(*row) for row in await self._fetch(_sql.SPANS))
+        self._inherited = self._spans.sending()
         ((self.last,),) = await self._fetch(_sql.LAST)
         seal = await self._fetch(_sql.READ_SEAL)
         self.sealed = bool(seal)
@@ -224,7 +224,7 @@ class Segment:
 
     async def discard(self) -> None:
         """Remove the files and close. Idempotent."""
-        if os.name == "nt":  # an open file cannot be unlinked there
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
             self._each_file(os.unlink)
             return
@@ -236,7 +236,7 @@ class Segment:
 
     async def move_to(self, folder: Path) -> None:
         """Put the files aside for a person to look at: the database first, since a WAL alone destroys nothing."""
-        if os.name == "nt":
+        if not CAN_UNLINK_OPEN_FILES:
             await self.close()
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -411,6 +411,10 @@ class Segment:
             await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
+
+
+def _connected(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(name, uri=True, timeout=0, isolation_level=None, factory=_AtomicConnection)
 
 
 async def _close_unsaved(db: aiosqlite.Connection) -> None:

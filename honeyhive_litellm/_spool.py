@@ -312,7 +312,8 @@ class Spool:
             if batch.damaged:
                 warn("damaged", "honeyhive: %d damaged events in %s are dropped", batch.damaged, segment.path)
                 self._counters.drop("damaged", batch.damaged)
-        return batch
+            return batch
+        return None
 
     async def mark(self, batch: Batch) -> None:
         """Note that `batch` is about to be sent (`next_batch` has already done so for the first attempt)."""
@@ -369,20 +370,27 @@ class Spool:
         events = 0
         if len(self._orphans) >= _ADOPT_AT_ONCE:
             return 0
-        self.has_seen_all = True
         try:
             owners = owners_in(self.folder)
         except OSError:
-            return 0
+            owners = {}
+        left_for_later = False
         for owner in sorted(owners):
+            if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+                continue
             if len(self._orphans) >= _ADOPT_AT_ONCE:
-                self.has_seen_all = False
+                left_for_later = True
                 break
-            if owner != self.owner and owner not in self._orphans and owner not in self._left_alone:
-                try:
-                    events += await self._adopt_owner(owner)
-                except (SpoolError, OSError) as error:
-                    warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            try:
+                events += await self._adopt_owner(owner)
+            except LockedError:
+                pass  # a stranger looks at it: until the next look
+            except NewerFormatError as error:
+                warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
+            except (SpoolError, OSError) as error:
+                warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
+            await asyncio.sleep(0)  # a thousand of them must not keep our own events waiting
+        self.has_seen_all = not left_for_later
         return events
 
     async def _adopt_owner(self, owner: str) -> int:
@@ -391,6 +399,19 @@ class Spool:
             return 0  # alive
         orphan = _Owned(lease)
         self._orphans[owner] = orphan
+        try:
+            return await self._take_in(owner, orphan)
+        except BaseException as error:  # cancelled, of a newer version, or in trouble that another look may not meet
+            if isinstance(error, NewerFormatError):
+                self._left_alone.add(owner)
+            for segment in orphan.segments:
+                await segment.close()
+            lease.release(remove=False)
+            del self._orphans[owner]
+            raise
+
+    async def _take_in(self, owner: str, orphan: _Owned) -> int:
+        """Open a dead owner's segments, report the calls that died with it, and only then show them to delivery."""
         # Listed again: it may have finished and removed files between our look and its death.
         paths = owners_in(self.folder).get(owner, [])
         seen = last_seen(self.folder, owner, paths)
@@ -399,14 +420,8 @@ class Spool:
             orphan.segments.append(segment)
             try:
                 await segment.open()
-            except NewerFormatError as error:
-                warn("newer", "honeyhive: a spool segment is left to a newer version of this package: %s", error)
-                self._left_alone.add(owner)
-                await self._leave(owner, orphan)
-                return 0
-            except LockedError:
-                await self._leave(owner, orphan)  # until the next look
-                return 0
+            except (NewerFormatError, LockedError):
+                raise
             except SpoolError as error:
                 if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
@@ -434,14 +449,6 @@ class Spool:
             self._counters.accept(lost)
             self._counters.lose("damaged", lost)
 
-    async def _leave(self, owner: str, orphan: _Owned) -> None:
-        """Keep away from an owner's files."""
-        for segment in orphan.segments:
-            await segment.close()
-        if orphan.lease is not None:
-            orphan.lease.release(remove=False)
-        del self._orphans[owner]
-
     async def _report_interrupted(self, orphan: _Owned, seen: Optional[float]) -> None:
         """Give every call that its process took along into death its event, in the segment where it began.
 
@@ -454,8 +461,12 @@ class Spool:
             finished.update(segment.open_starts)
             starts = [await segment.start_of(seq) for seq in seqs]
             events = [interrupted(start, seen) for start in starts if start is not None]
-            if events:
-                await segment.append(events)
+            try:
+                if events:
+                    await segment.append(events)
+            except SpoolError as error:
+                warn("interrupted", "honeyhive: unfinished calls of a dead process stay for the next one: %s", error)
+                continue
             segment.open_starts.clear()
             segment.strays.clear()
 
@@ -592,7 +603,7 @@ class Spool:
 
     def _let_go_if_empty(self) -> None:
         for owner, orphan in list(self._orphans.items()):
-            if not orphan.segments and orphan.lease is not None:
+            if orphan.is_adopted and not orphan.segments and orphan.lease is not None:
                 orphan.lease.release(remove=True)
                 del self._orphans[owner]
 

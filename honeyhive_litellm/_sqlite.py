@@ -1,4 +1,4 @@
-"""What has to be done about SQLite's files and aiosqlite's threads, each in one place."""
+"""What has to be done about SQLite's files, its locks in a fork, and aiosqlite's threads, each in one place."""
 
 from __future__ import annotations
 
@@ -8,15 +8,112 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Awaitable, TypeVar
+from types import TracebackType
+from typing import Any, Awaitable, Callable, Optional, Type, TypeVar
 
 import aiosqlite
 
 _T = TypeVar("_T")
 
+CAN_UNLINK_OPEN_FILES = os.name != "nt"
+"""On Windows a file has to be closed before it can be removed or renamed."""
+
+_FORK_WAIT_S = 1.0
+"""How long a fork waits for SQLite at most: a disk that hangs must not hang the application with it."""
+
+
+class _Gate:
+    """Keeps a fork out while a thread of ours is inside SQLite: `with gate: connection.execute(…)`.
+
+    A fork copies SQLite's process-wide mutexes and its table of file locks as they are. Had another thread just been
+    in there, the child would hang at its first statement, and so lose every event it records. Not to be entered
+    twice by one thread, nor held while waiting for something else.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._inside = 0
+        self._forks = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._forks:
+                self._changed.wait()
+            self._inside += 1
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Before a fork: let nobody in, and wait until all are out."""
+        with self._changed:
+            self._forks += 1
+            self._changed.wait_for(lambda: not self._inside, _FORK_WAIT_S)
+
+    def open(self) -> None:
+        """After a fork, in the parent."""
+        with self._changed:
+            self._forks -= 1
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """After a fork, in the child, where nobody is inside any more."""
+        self._changed = threading.Condition(threading.Lock())
+        self._inside = 0
+        self._forks = 0
+
+
+gate = _Gate()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=gate.shut, after_in_parent=gate.open, after_in_child=gate.forget)
+
+
+_THREAD = "honeyhive-sqlite"
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.threadName != _THREAD
+
+
+# At the level DEBUG aiosqlite logs every statement with its parameters, and ours are prompts and completions.
+logging.getLogger("aiosqlite").addFilter(_is_not_ours)
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection; its thread passes the gate for each call, and does not hold up the interpreter's exit.
+
+    That thread is no daemon, and the interpreter joins such threads before any `atexit` handler runs: one connection
+    that nobody could close in time would hang the exit for ever. aiosqlite has no option for it; until 0.21 the
+    connection is the thread, since 0.22 it has one.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(lambda: _in_gate(connect), iter_chunk_size=64)
+        thread = getattr(self, "_thread", self)
+        if isinstance(thread, threading.Thread):
+            thread.daemon = True
+            thread.name = _THREAD
+
+    async def _execute(self, fn: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        # Every method of aiosqlite's sends its work to the thread through this one.
+        result: _T = await super()._execute(_in_gate, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return result
+
+
+def _in_gate(work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+    with gate:
+        return work(*args, **kwargs)
+
 
 async def uninterrupted(work: Awaitable[_T]) -> _T:
-    """Await `work` to its end, even if cancelled meanwhile, and be cancelled only then.
+    """Await `work` to its end, even if cancelled meanwhile, more than once, and be cancelled only then.
 
     aiosqlite's thread goes on with what it was asked whatever becomes of the asker: a connection whose opening is
     cancelled would answer to a loop that may be closed by then, and a cancelled commit commits.
@@ -25,7 +122,11 @@ async def uninterrupted(work: Awaitable[_T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                pass  # it is remembered already
         raise
 
 
@@ -45,27 +146,3 @@ def private_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
-
-
-_THREAD = "honeyhive-sqlite"
-
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    return record.threadName != _THREAD
-
-
-# At the level DEBUG aiosqlite logs every statement with its parameters, and ours are prompts and completions.
-logging.getLogger("aiosqlite").addFilter(_is_not_ours)
-
-
-def make_daemon(connection: aiosqlite.Connection) -> None:
-    """Keep aiosqlite's thread from holding up the interpreter's exit, and what it does for us out of the log.
-
-    It is no daemon, and the interpreter joins such threads before any `atexit` handler runs: one connection that
-    nobody could close in time would hang the exit for ever. aiosqlite has no option for it; until 0.21 the
-    connection is the thread, since 0.22 it has one.
-    """
-    thread = getattr(connection, "_thread", connection)
-    if isinstance(thread, threading.Thread):
-        thread.daemon = True
-        thread.name = _THREAD

@@ -8,10 +8,10 @@ import os
 import sys
 import time
 import uuid
-from typing import Any, Sequence
+from typing import Any, Dict, Optional, Sequence
 
-from honeyhive_litellm import Settings, _spool
-from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm import Settings, _capacity
+from honeyhive_litellm._record import EVENT, IN_FLIGHT, START, Record
 from honeyhive_litellm._runtime import Runtime
 
 
@@ -19,6 +19,9 @@ class NoHost:
     """Stands where LiteLLM would."""
 
     def assemble(self, chunks: Sequence[Any]) -> object:
+        return None
+
+    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         return None
 
     def hides_content(self) -> bool:
@@ -32,7 +35,15 @@ def event_id(run: str, number: int) -> str:
 def record(kind: int, run: str, number: int) -> Record:
     id_ = event_id(run, number)
     now_ms = time.time() * 1000
-    body = {"event_id": id_, "event_type": "model", "event_name": "e", "start_time": now_ms, "inputs": {"n": number}}
+    body: Dict[str, object] = {
+        "event_id": id_,
+        "event_type": "model",
+        "event_name": "e",
+        "start_time": now_ms,
+        "inputs": {"n": number},
+    }
+    if kind == START:
+        body["metadata"] = {"status": IN_FLIGHT}
     return Record(kind, id_, now_ms, None, json.dumps(body).encode())
 
 
@@ -47,7 +58,7 @@ def main(run: str, count: int, pause_s: float) -> None:
     Prints every now and then how many events are on disk, and "committed" when all are. Then waits for a line, hands
     over or delivers, prints how many are undelivered and waits again.
     """
-    _spool.SEGMENT_BYTES = 60_000
+    _capacity.SEGMENT_BYTES = 60_000
     runtime = Runtime(Settings.resolve(os.environ), NoHost())
     for number in range(count) if count else itertools.count():
         runtime._put(record(START, run, number))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
+import os
+import signal
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 import pytest
 
-from honeyhive_litellm.testing import Collector
+from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import drain, run
+from .programs import HEAD, deliver_the_rest, drain, run
 
 
 def answers_at(collector: Collector) -> List[Any]:
@@ -94,4 +97,168 @@ litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="after")
         run(code, collector.url, tmp_path)
         drain(collector.url, tmp_path)
         assert answers_at(collector) == ["after", "before"]
+        assert set(collector.receipts.values()) == {1}
+
+
+# Each of these ends a process of its own, forked from one that has only imported LiteLLM: the quick way to many.
+ENDINGS = {
+    "sys.exit": """
+async def main():
+    await asyncio.gather(*(call("sys.exit %d" % i) for i in range(20)))
+asyncio.run(main())
+def nested():
+    try:
+        sys.exit(3)
+    finally:
+        sync("sys.exit 20")
+nested()
+""",
+    "exception": """
+for i in range(20):
+    sync("exception %d" % i)
+raise RuntimeError("nobody handles this")
+""",
+    "os._exit": """
+for i in range(20):
+    sync("os._exit %d" % i)
+committed(20)
+os._exit(0)
+""",
+    "SIGTERM": """
+for i in range(20):
+    sync("SIGTERM %d" % i)
+committed(20)
+os.kill(os.getpid(), signal.SIGTERM)
+""",
+    "Ctrl-C in async code": """
+async def main():
+    await asyncio.gather(*(call("Ctrl-C in async code %d" % i) for i in range(20)))
+    interrupt_the_next_call()
+    await litellm.acompletion(**ENDLESS)
+asyncio.run(main())
+""",
+    "Ctrl-C in sync code": """
+for i in range(20):
+    sync("Ctrl-C in sync code %d" % i)
+interrupt_the_next_call()
+litellm.completion(**ENDLESS)
+""",
+    # A notebook's kernel runs cell after cell on one loop, which it stops and does not close.
+    "notebook": """
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+async def cell(i):
+    await call("notebook %d" % (2 * i))
+    await read("notebook %d" % (2 * i + 1))
+    if i < 4:
+        loop.create_task(cell(i + 1))
+    else:
+        loop.call_later(0.1, loop.stop)
+loop.create_task(cell(0))
+loop.run_forever()
+""",
+    "daemon thread": """
+made = []
+def endless():
+    while True:
+        asyncio.run(call("daemon thread %d" % len(made)))
+        made.append(None)
+threading.Thread(target=endless, daemon=True).start()
+while len(made) < 20:
+    time.sleep(0.001)
+""",
+    # LiteLLM's async calls fail in an `atexit` handler, before ours and after it: they need a thread.
+    "exit handlers": """
+asyncio.run(call("exit handlers 0"))
+threading._register_atexit(lambda: sync("exit handlers 1"))
+atexit.register(lambda: asyncio.run(call("fails")))
+AFTER_OURS.append(lambda: asyncio.run(call("fails, too")))
+""",
+}
+EXPECTED = {"sys.exit": 21, "exception": 20, "os._exit": 20, "SIGTERM": 20, "notebook": 10, "exit handlers": 2}
+EXPECTED.update(dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), 20))
+
+FIRST_EXIT_HANDLER = """
+import atexit
+AFTER_OURS = []
+atexit.register(lambda: [handler() for handler in AFTER_OURS])  # registered first, run last
+"""
+ALL_ENDINGS = """
+import json, signal
+from litellm.integrations.custom_logger import CustomLogger
+def sync(answer):
+    litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response=answer)
+def interrupt_the_next_call():
+    class Begun(CustomLogger):
+        def log_pre_api_call(self, model, messages, kwargs):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    litellm.callbacks.append(Begun())
+ENDLESS = {"model": "openai/hang", "messages": MESSAGES, "api_base": os.environ["MODELS"], "api_key": "sk-x"}
+children = {}
+for name, code in ENDINGS.items():
+    child = os.fork()
+    if child == 0:
+        break
+    children[child] = name
+else:
+    ended = {}
+    while children:
+        child, status = os.wait()
+        ended[children.pop(child)] = status
+    print(json.dumps(ended))
+    os._exit(0)
+exec(code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
+    with Collector() as collector, ModelServer() as models:
+        code, head = f"ENDINGS = {ENDINGS!r}" + ALL_ENDINGS, FIRST_EXIT_HANDLER + HEAD
+        out = run(code, collector.url, tmp_path, 100, head, MODELS=models.url)
+        deliver_the_rest(collector.url, tmp_path)
+        assert json.loads(out.splitlines()[-1]) == {  # every ending keeps its meaning
+            **dict.fromkeys(("os._exit", "notebook", "daemon thread", "exit handlers"), 0),
+            **dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), signal.SIGINT),
+            "sys.exit": 3 << 8,
+            "exception": 1 << 8,
+            "SIGTERM": signal.SIGTERM,
+        }
+        assert set(collector.receipts.values()) == {1}
+        answers: Dict[str, List[int]] = {}
+        others = []
+        for event in collector.events:
+            name, _, number = str(event.get("outputs", {}).get("content")).rpartition(" ")
+            if number.isdigit():
+                assert event["metadata"]["status"] == "success"
+                answers.setdefault(name, []).append(int(number))
+            else:
+                others.append(event["metadata"]["status"])
+        daemon = sorted(answers.pop("daemon thread"))
+        assert daemon == list(range(len(daemon))) and len(daemon) >= 20
+        assert {name: sorted(numbers) for name, numbers in answers.items()} == {
+            name: list(range(count)) for name, count in EXPECTED.items()
+        }
+        # The two in exit handlers, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
+        assert others.count("failure") >= 2 and len(others) in (4, 5)
+        assert set(others) <= {"failure", "cancelled", "interrupted"}
+
+
+def test_plain_exit_while_the_backend_hangs_takes_no_longer_than_the_shutdown_timeout(tmp_path: Path) -> None:
+    code = """
+AFTER_OURS.append(lambda: print(time.monotonic() - began[0]))
+for i in range(20):
+    litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="sync %d" % i)
+asyncio.run(call("async"))
+began = []
+atexit.register(lambda: began.append(time.monotonic()))
+"""
+    with Collector() as collector:
+        collector.hang()
+        head = FIRST_EXIT_HANDLER + HEAD
+        took = float(run(code, collector.url, tmp_path, head=head, HONEYHIVE_SHUTDOWN_TIMEOUT="1"))
+        assert took < 1.5
+        collector.clear()
+        deliver_the_rest(collector.url, tmp_path)
+        assert answers_at(collector) == sorted(["async", *(f"sync {i}" for i in range(20))])
         assert set(collector.receipts.values()) == {1}

@@ -8,7 +8,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import drain, run, signal_ready, start
+from .programs import drain, signal_ready, start
 
 
 @pytest.mark.parametrize("kind", ["call", "read"])
@@ -85,29 +85,4 @@ time.sleep(60)
             collector.wait_for(2, 20)
             living.communicate("\n", timeout=30)
         assert sorted(e["outputs"]["content"] for e in collector.events) == ["killed", "living"]
-        assert set(collector.receipts.values()) == {1}
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_writes_its_own_and_leaves_the_parents_alone(tmp_path: Path) -> None:
-    # Async calls: after a fork LiteLLM never runs its thread pool again, so it tells nobody of a child's sync ones.
-    code = """
-import warnings
-warnings.simplefilter("ignore")
-asyncio.run(call("parent before"))
-committed(1)
-child = os.fork()
-if child == 0:
-    asyncio.run(call("child"))
-    committed(1)
-    sys.exit(0)
-assert os.waitpid(child, 0)[1] == 0
-asyncio.run(call("parent after"))
-"""
-    with Collector() as collector:
-        collector.down()
-        run(code, collector.url, tmp_path, HONEYHIVE_SHUTDOWN_TIMEOUT="1")
-        collector.up()
-        drain(collector.url, tmp_path)
-        assert sorted(e["outputs"]["content"] for e in collector.events) == ["child", "parent after", "parent before"]
         assert set(collector.receipts.values()) == {1}

@@ -115,6 +115,35 @@ async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path)
     await heir.close()
 
 
+async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: Path) -> None:
+    for i in range(20):
+        dead = spool_in(tmp_path, Counters())
+        await dead.append([event(f"{i} {n}") for n in range(50)])
+        await dies(dead)
+    counters = Counters()
+    heir = spool_in(tmp_path, counters)
+
+    async def deliver() -> None:
+        while not (heir.has_seen_all and heir.pending == 0):
+            batch = await heir.next_batch()
+            if batch is None:
+                await asyncio.sleep(0)
+                continue
+            counters.deliver(len(batch.rows))
+            await heir.settle(batch)
+            assert counters.snapshot().pending >= 0
+
+    async def adopt() -> None:
+        while not heir.has_seen_all:
+            await heir.adopt()
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(asyncio.gather(deliver(), adopt()), 60)
+    stats = counters.snapshot()
+    assert (stats.accepted, stats.delivered, stats.pending) == (1000, 1000, 0)
+    await heir.close()
+
+
 async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: Path) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([start("done"), start("lost"), event("done")])
@@ -307,10 +336,9 @@ def run(path: Path, sql: str) -> List[Any]:
 
 
 async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and_taken_for_a_damaged_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(_spool, "SEGMENT_BYTES", 300)
-    dead = spool_in(tmp_path, Counters())
+    dead = spool_in(tmp_path, Counters(), full_segment_bytes=300)
     for i in range(10):
         await dead.append([event(f"e{i}", 500)])
     await dies(dead)
