@@ -33,9 +33,11 @@ class Attempt:
         "chunks_seen",
         "ended_ms",
         "event_id",
+        "has_start",
         "head",
         "held_since",
         "is_complete",
+        "is_sampled_out",
         "is_withheld",
         "kind",
         "mark",
@@ -65,6 +67,8 @@ class Attempt:
         self.head = b""
         self.metadata = b""
         self.is_withheld = False
+        self.has_start = False
+        self.is_sampled_out = False
         self.replied = False
         self.mark: object = None
         self.response: object = None

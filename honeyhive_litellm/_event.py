@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from typing import Any, Dict, Mapping
@@ -70,6 +71,15 @@ def session_id(raw: str) -> str:
     if _ANY_UUID.fullmatch(raw):
         return str(uuid.UUID(raw))
     return str(uuid.uuid5(uuid.NAMESPACE_URL, _well_formed(raw)))
+
+
+def is_in_sample(raw: str, share: float) -> bool:
+    """Whether the session (or trace, or call) of this id is among the given share of all, from 0 to 1.
+
+    Every process decides alike, and what is in a sample is in every larger one.
+    """
+    digest = hashlib.sha256(session_id(raw).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def _well_formed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the spool stores: two kinds of record, in the order they came."""
+"""What the spool stores: three kinds of record, in the order they came."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ IN_FLIGHT = "in_flight"
 
 EVENT = 1
 """The finished v1 event, as it goes onto the wire."""
+
+CLOSED = 2
+"""A call ended well and is not in the sample: its start is worth nothing, and no event follows. Its body is empty."""
 
 
 class Record(NamedTuple):

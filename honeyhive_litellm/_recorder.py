@@ -24,10 +24,11 @@ from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional
 from ._attempt import Attempt, Token
 from ._bounds import fit
 from ._config import Settings
-from ._event import decode, encode, event_id, join, members, session_id
+from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
 from ._mapping import Outcome, map_failure, map_request, map_success
+from ._mapping_read import text
 from ._mapping_request import event_name
-from ._record import EVENT, IN_FLIGHT, START, Record
+from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
 from ._redactor import Redactor
 from ._route import Route
@@ -73,6 +74,7 @@ class Recorder:
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._order = threading.Lock()
+        self.sampled = 0
         self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
 
     @property
@@ -115,6 +117,7 @@ class Recorder:
     def _emit_start(self, attempt: Attempt) -> None:
         metadata = join(attempt.metadata, members({"status": IN_FLIGHT}))
         body = join(attempt.head, attempt.parent, b'"metadata":' + metadata)
+        attempt.has_start = True
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
 
     def replied(self, details: Mapping[str, Any]) -> None:
@@ -166,6 +169,9 @@ class Recorder:
             attempt = self._open.get(id_)
             if attempt is not None and (error is not None or attempt.has_outcome):
                 outcome = self._held(attempt) if error is None else self._failure(attempt, details, error)
+                if attempt.is_sampled_out and outcome.status == "success":
+                    self._close_start(attempt)
+                    return
                 body = self._fitted(self._body(attempt, outcome))
                 self._emit(Record(START, id_, attempt.started_ms, attempt.session, body))
 
@@ -211,6 +217,10 @@ class Recorder:
         self._fill_head(attempt)
         if attempt.route is not None and attempt.route.event is not None:
             attempt.parent = _parent(attempt.route.id)
+        share = self._settings.sample_rate
+        if share < 1:
+            whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
+            attempt.is_sampled_out = not is_in_sample(whole, share)
         self._open[attempt.event_id] = attempt
         return attempt
 
@@ -421,10 +431,20 @@ class Recorder:
                 route.failed(attempt.request.metadata, outcome)
                 self._open_route(route)
                 attempt.parent = _parent(route.id)
+            if attempt.is_sampled_out and outcome.status == "success":
+                self._close_start(attempt)
+                with self._order:
+                    self.sampled += 1
+                return
             body = self._fitted(self._body(attempt, outcome))
             self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
         finally:
             self._writing.pop(attempt.mark, None)
+
+    def _close_start(self, attempt: Attempt) -> None:
+        """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
+        if attempt.has_start:
+            self._emit(Record(CLOSED, attempt.event_id, attempt.started_ms, None, b""))
 
     def _body(self, attempt: Attempt, outcome: Outcome) -> bytes:
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)

@@ -181,7 +181,7 @@ class Runtime:
 
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
-        return self._counters.snapshot(self.recorder.in_flight)
+        return self._counters.snapshot(self.recorder.in_flight, self.recorder.sampled)
 
     def flush(self, timeout_s: float) -> int:
         """Deliver what was recorded so far; how many events are undelivered when it is done or the time is up.

@@ -74,8 +74,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
         record = Record(kind, id_, started_ms, session, body)
         if kind == START:
             starts[id_] = record
-        else:
-            starts.pop(id_, None)
+        elif starts.pop(id_, None) is None or kind == EVENT:
             events.append(record)
     return Salvaged([*starts.values(), *events], lost)
 

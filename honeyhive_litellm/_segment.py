@@ -206,7 +206,7 @@ class Segment:
                 if kind == START:
                     self.open_starts[id_] = seq
                 else:
-                    self.events += 1
+                    self.events += kind == EVENT
                     self.open_starts.pop(id_, None)
                     self.ended.add(id_)
             if len(rows) < _SCAN_ROWS:
@@ -277,7 +277,7 @@ class Segment:
             if record.kind == START:
                 self.open_starts[record.id] = seq
             else:
-                self.events += 1
+                self.events += record.kind == EVENT
                 self.open_starts.pop(record.id, None)
             self.size += len(record.body) + 100
         self.last += len(rows)

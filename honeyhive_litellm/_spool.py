@@ -26,7 +26,7 @@ from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state
 from ._ledger import Ledger
 from ._log import recovered, warn
 from ._published import LOST, last_seen, published_by, withdraw
-from ._record import EVENT, Record
+from ._record import START, Record
 from ._salvage import events_of, lost_commits, salvage
 from ._segment import MEMORY, Batch, Segment
 from ._stats import Counters, Totals
@@ -114,7 +114,7 @@ class Spool:
         self._counters.lose(reason, events_of(records))
         for segment in self._own.segments:
             for record in records:
-                if record.kind == EVENT:
+                if record.kind != START:
                     segment.open_starts.pop(record.id, None)
 
     def _close_starts(self, records: Sequence[Record], home: Segment) -> None:
@@ -122,7 +122,7 @@ class Spool:
         for older in self._own.segments:
             if older is not home and older.open_starts:
                 for record in records:
-                    if record.kind == EVENT:
+                    if record.kind != START:
                         older.open_starts.pop(record.id, None)
 
     async def _writable(self) -> Segment:

@@ -54,6 +54,8 @@ class Stats:
     * `dropped`: given up, by reason.
     * `adopted`: how many of the accepted ones were left by dead processes.
     * `in_flight`: calls that began and have no event yet; not part of the sum.
+    * `sampled`: calls that ended well and have no event, because their session is not in the sample
+      (`sample_rate`); neither accepted nor part of the sum.
     * `last_error`: the newest delivery trouble, in words, None after a success.
     """
 
@@ -65,6 +67,7 @@ class Stats:
     dropped: Dict[str, int] = field(default_factory=dict)
     adopted: int = 0
     in_flight: int = 0
+    sampled: int = 0
     last_error: Optional[str] = None
 
 
@@ -83,6 +86,7 @@ def sum_of(snapshots: Sequence[Stats]) -> Stats:
         dropped=dropped,
         adopted=sum(s.adopted for s in snapshots),
         in_flight=sum(s.in_flight for s in snapshots),
+        sampled=sum(s.sampled for s in snapshots),
         last_error=next((s.last_error for s in snapshots if s.last_error), None),
     )
 
@@ -153,7 +157,7 @@ class Counters:
             goal = self._accepted
             return self._lock.wait_for(lambda: self._settled() >= goal, timeout_s)
 
-    def snapshot(self, in_flight: int = 0) -> Stats:
+    def snapshot(self, in_flight: int = 0, sampled: int = 0) -> Stats:
         """All numbers as of one instant."""
         with self._lock:
             return Stats(
@@ -165,5 +169,6 @@ class Counters:
                 dropped=dict(self._dropped),
                 adopted=self._adopted,
                 in_flight=in_flight,
+                sampled=sampled,
                 last_error=self.last_error,
             )

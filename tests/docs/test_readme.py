@@ -13,6 +13,8 @@ import click
 import pytest
 
 from honeyhive_litellm._config import OPTIONS
+from honeyhive_litellm._patterns import CREDENTIALS, NAMES, without
+from honeyhive_litellm._redaction import clean_text
 from honeyhive_litellm._stats import Stats
 from honeyhive_litellm.cli import main as command_line
 from honeyhive_litellm.testing import Collector, ModelServer
@@ -181,7 +183,7 @@ def example_events(tmp_path_factory: pytest.TempPathFactory) -> List[List[Json]]
 def test_every_example_of_the_page_is_known_here() -> None:
     assert [block.section for block in EXAMPLES] == [section for section, _ in EXAMPLE_EVENTS]
     others = [block.heading for block in PYTHON if block not in EXAMPLES]
-    assert others == ["Quick start"] * 3 + ["Flush, shutdown and numbers", "Testing your application"]
+    assert others == ["Quick start"] * 3 + ["Flush, shutdown and numbers", "Testing your application", "Privacy"]
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLE_EVENTS)), ids=[section for section, _ in EXAMPLE_EVENTS])
@@ -219,6 +221,16 @@ def test_the_test_on_the_page_passes(tmp_path: Path) -> None:
         printed, _ = run(block.code, collector, models, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider")
         assert collector.events == []  # it has servers of its own
     assert "1 passed" in printed
+
+
+def test_the_block_on_redaction_sends_what_is_left(tmp_path: Path) -> None:
+    (block,) = [block for block in PYTHON if block.section == "Redaction"]
+    with Collector() as collector, ModelServer() as models:
+        run(block.code, collector, models, tmp_path)
+        said = "Did [redacted: email] pay [case] with [redacted: card]?"
+        (event,) = collector.events
+        assert_fit([event], [{"inputs.chat_history.0.content": said, "outputs.content": f"answer to: {said}"}])
+        assert "customer" not in event["metadata"]
 
 
 def test_a_refused_key_logs_the_line_on_the_page(tmp_path: Path) -> None:
@@ -312,6 +324,16 @@ def test_every_field_in_the_table_is_in_an_event_and_every_part_of_an_event_in_t
     missing = [name for name in named if not any(has(event, name) for event in events)]
     assert missing == []
     assert {name for event in events for name in event} == {name.partition(".")[0] for name in named}
+
+
+def test_the_table_of_patterns_is_that_of_the_code_and_each_finds_its_example() -> None:
+    rows = table("name")
+    assert {name for row in rows for name in code_in(row[0])} == set(NAMES)
+    for row in rows:
+        (name,), (example,) = code_in(row[0]), code_in(row[2])
+        always = clean_text(example, 1000)
+        assert ("redacted" in always) is (name in CREDENTIALS)
+        assert name in CREDENTIALS or without(example, [name]) == f"[redacted: {name}]"
 
 
 def test_the_table_of_numbers_has_every_number() -> None:

@@ -9,7 +9,7 @@ from typing import Awaitable, Callable, List, Optional
 import pytest
 
 from honeyhive_litellm import SpoolError
-from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._record import CLOSED, EVENT, START, Record
 from honeyhive_litellm._segment import MEMORY, Batch, Segment
 
 
@@ -54,6 +54,19 @@ async def test_what_is_appended_comes_back_in_order_and_once(tmp_path: Path) -> 
     assert await segment.next_batch(100, 10**6) is None
     assert segment.pending == 3
     await segment.close()
+
+
+async def test_a_call_that_is_closed_without_an_event_is_no_event_and_leaves_no_start(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    closed = Record(CLOSED, "a", 1.0, None, b"")
+    await segment.append([start("a"), start("b"), closed, Record(CLOSED, "elsewhere", 1.0, None, b"")])
+    assert (set(segment.open_starts), segment.events, segment.pending) == ({"b"}, 0, 0)
+    await segment.close()
+    again = Segment(tmp_path / "a.spool", "process")
+    await again.open()
+    assert (set(again.open_starts), again.strays, again.events, again.pending) == ({"b"}, {"elsewhere"}, 0, 0)
+    assert await drained(again) == []
+    await again.close()
 
 
 async def test_a_batch_keeps_to_both_limits_but_takes_one_event_however_big(tmp_path: Path) -> None:
