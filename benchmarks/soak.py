@@ -3,12 +3,12 @@
     python benchmarks/soak.py                        # 15 minutes and more than 100,000 calls; `make soak`
     python benchmarks/soak.py --seconds 180
 
-Four workers make LiteLLM calls: awaited, streamed, failing, cancelled. One of them lives through it all, and its memory
-is followed; the others are killed by SIGKILL at random and started again. The collector (on loopback, in the measuring
-process) answers 500, 502, 503 and 429, drops connections before and after it has stored what they bring, is slow,
-stores parts of batches, and is down for a second now and then. At the end the workers exit plainly, one more process
-drains the spool, and every call that had returned to its caller is looked for. Ends with status 1 if one is missing,
-something came twice, a file was damaged or left behind, or the memory grew.
+Four workers make LiteLLM calls to a model server on loopback: awaited, streamed, failing, cancelled. One of them lives
+through it all, and its memory is followed; the others are killed by SIGKILL at random and started again. The collector
+(on loopback, in the measuring process) answers 500, 502, 503 and 429, drops connections before and after it has stored
+what they bring, is slow, stores parts of batches, and is down for a second now and then. At the end the workers exit
+plainly, one more process drains the spool, and every call that had returned to its caller is looked for. Ends with
+status 1 if one is missing, something came twice, a file was damaged or left behind, or the memory grew.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 Json = Dict[str, Any]
 
-WORKERS = 4
 AT_ONCE = 200
-LONGEST_CALL_S = 0.4
-SHORTEST_CALL_S = 0.05
-"""Even the quickest provider takes so long; by then the start of the call is on disk."""
+CALL_MS = (100, 500)
+"""A provider takes so long. By the time it answers the start of the call is on disk."""
 
 VISIBLE_AFTER_S = 0.5
 LONGEST_DELAY_S = 0.5
@@ -43,6 +41,7 @@ LOOKUP_DELAY_S = 3.0
 """Longer than the two above together, as the real one is (20 s by default)."""
 
 SAMPLE_S = 1.0
+START_TIMEOUT_S = 120
 EXIT_TIMEOUT_S = 60
 DRAIN_S = 120
 MOST_GROWTH = 1.1
@@ -61,61 +60,86 @@ def kind_of(call: int) -> str:
 
 
 def worker(job: Json) -> None:
-    """Make calls at the given pace until the given time, and note those that have returned."""
+    """Make calls at the given pace until told to stop, and note those that have returned."""
     import litellm
+    from litellm.integrations.custom_logger import CustomLogger
 
     import honeyhive_litellm
 
     litellm.suppress_debug_info = True
     honeyhive_litellm.init()
     with open(job["returned"], "ab", buffering=0) as returned:  # what is written survives a kill
-        asyncio.run(_make_calls(job, litellm.acompletion, lambda call: returned.write(b"%d\n" % call)))
+        calls = _Calls(job, litellm.acompletion, lambda call: returned.write(b"%d\n" % call))
+
+        class Watch(CustomLogger):  # type: ignore[misc]
+            def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+                calls.has_begun(messages)
+
+        litellm.callbacks.append(Watch())  # told after ours
+        asyncio.run(calls.make())
 
 
-async def _make_calls(job: Json, acompletion: Callable[..., Any], note: Callable[[int], object]) -> None:
-    chance = random.Random(job["name"])
-    gate = asyncio.Semaphore(AT_ONCE)
+class _Calls:
+    """The calls of one worker."""
 
-    async def make(call: int) -> None:
-        async with gate:
-            await _call(acompletion, f"{job['name']} {call}", kind_of(call), chance)
-        note(call)
+    def __init__(self, job: Json, acompletion: Callable[..., Any], note: Callable[[int], object]) -> None:
+        self._job = job
+        self._acompletion = acompletion
+        self._note = note
+        self._chance = random.Random(job["name"])
+        self._cancels: Dict[str, Callable[[], object]] = {}
 
-    began = time.monotonic()
-    tasks: List[asyncio.Future[None]] = []
-    calls = 0
-    while time.time() < job["ends_at"]:
-        while calls < (time.monotonic() - began) * job["calls_per_s"]:
-            tasks.append(asyncio.ensure_future(make(calls)))
-            calls += 1
-        await asyncio.sleep(0.01)
-        tasks = [task for task in tasks if not task.done() or task.exception() is not None]
-    await asyncio.gather(*tasks)
+    async def make(self) -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
 
+        async def gated(call: int) -> None:
+            async with gate:
+                await self._call(f"{self._job['name']} {call}", kind_of(call))
+            self._note(call)
 
-async def _call(acompletion: Callable[..., Any], name: str, kind: str, chance: random.Random) -> None:
-    messages = [{"role": "user", "content": name + " " + "?" * chance.randrange(3000)}]
-    answer = "litellm.RateLimitError" if kind == "failing" else "answer to " + name
-    seconds = chance.uniform(SHORTEST_CALL_S, LONGEST_CALL_S)
-    calling = acompletion(
-        model="gpt-4o",
-        messages=messages,
-        mock_response=answer,
-        mock_delay=seconds,
-        stream=kind == "stream",
-        num_retries=0,
-    )
-    if kind == "cancelled":
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(calling, seconds / 2)
-    elif kind == "failing":
-        with suppress(Exception):
-            await calling
-    else:
-        response = await calling
-        if kind == "stream":
-            async for _ in response:
-                pass
+        began = time.monotonic()
+        tasks: List[asyncio.Future[None]] = []
+        calls = 0
+        while time.time() < self._job["ends_at_latest"] and not os.path.exists(self._job["stop"]):  # noqa: ASYNC240
+            while calls < (time.monotonic() - began) * self._job["calls_per_s"]:
+                tasks.append(asyncio.ensure_future(gated(calls)))
+                calls += 1
+            await asyncio.sleep(0.01)
+            tasks = [task for task in tasks if not task.done() or task.exception() is not None]
+        await asyncio.gather(*tasks)
+
+    async def _call(self, name: str, kind: str) -> None:
+        """One call that ends as `kind` says, and takes a provider's time."""
+        question = f"{name} {'?' * self._chance.randrange(3000)}"
+        model = f"openai/slow-{self._chance.randint(*CALL_MS)}"
+        calling = asyncio.ensure_future(
+            self._acompletion(
+                model=model + ("-fail-400" if kind == "failing" else ""),
+                messages=[{"role": "user", "content": question}],
+                api_base=self._job["model_url"],
+                api_key="sk-local",
+                stream=kind == "stream",
+                max_retries=0,
+            )
+        )
+        if kind == "cancelled":
+            self._cancels[question] = calling.cancel
+        try:
+            response = await calling
+            if kind == "stream":
+                async for _ in response:
+                    pass
+        except asyncio.CancelledError:
+            assert kind == "cancelled"
+        except Exception:
+            if kind != "failing":
+                raise
+
+    def has_begun(self, messages: Any) -> None:
+        """Cancel what is to be cancelled: before its provider is asked LiteLLM tells nobody of a call."""
+        cancel = self._cancels.pop(messages[0]["content"], None)
+        if cancel is not None:
+            asyncio.get_running_loop().call_later(CALL_MS[0] / 2000, cancel)
 
 
 def drain() -> None:
@@ -157,14 +181,19 @@ def misbehave(collector: Any, chance: random.Random) -> None:
 class Soak:
     """The processes, and what was seen of them."""
 
-    def __init__(self, folder: Path, url: str, ends_at: float, calls_per_s: float) -> None:
+    def __init__(
+        self, folder: Path, url: str, model_url: str, seconds: float, workers: int, calls_per_s: float
+    ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
         self.kills = 0
         self.rss_mb: List[float] = []
         self.most_rss_mb = 0.0
-        self._ends_at = ends_at
-        self._calls_per_s = calls_per_s
+        self._model_url = model_url
+        self._seconds = seconds
+        self._count = workers
+        self._calls_per_s = calls_per_s / workers
+        self._ends_at_latest = time.time() + START_TIMEOUT_S + seconds
         self._started = 0
         self._workers: List[subprocess.Popen[bytes]] = []
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
@@ -184,8 +213,10 @@ class Soak:
         job = {
             "name": name,
             "returned": str(self.folder / f"{name}.returned"),
-            "ends_at": self._ends_at,
-            "calls_per_s": self._calls_per_s / WORKERS,
+            "model_url": self._model_url,
+            "stop": str(self.folder / "stop"),
+            "ends_at_latest": self._ends_at_latest,
+            "calls_per_s": self._calls_per_s,
         }
         return self._popen(name, "--worker", json.dumps(job))
 
@@ -197,13 +228,18 @@ class Soak:
 
     def run(self, chance: random.Random, kill_every_s: float) -> None:
         """Start the workers, kill and replace all but the first of them until the time is up."""
-        self._workers = [self._start() for _ in range(WORKERS)]
+        self._workers = [self._start() for _ in range(self._count)]
+        while len(self.returned()) < self._count:
+            if time.time() > self._ends_at_latest - self._seconds:
+                raise RuntimeError(f"the workers made no calls in {START_TIMEOUT_S} s: {self.warnings()}")
+            time.sleep(0.1)
+        ends_at = time.time() + self._seconds
         next_kill = time.time() + chance.expovariate(1 / kill_every_s)
-        while time.time() < self._ends_at:
-            time.sleep(min(SAMPLE_S, max(0.0, next_kill - time.time()), max(0.0, self._ends_at - time.time())))
+        while time.time() < ends_at:
+            time.sleep(min(SAMPLE_S, max(0.0, next_kill - time.time()), max(0.0, ends_at - time.time())))
             if time.time() >= next_kill:
                 next_kill += chance.expovariate(1 / kill_every_s)
-                victim = chance.randrange(1, WORKERS)
+                victim = chance.randrange(1, self._count)
                 self._workers[victim].kill()
                 self._workers[victim].communicate()
                 self._workers[victim] = self._start()
@@ -211,6 +247,7 @@ class Soak:
             sizes = [_rss_mb(worker.pid) for worker in self._workers]
             self.rss_mb.append(sizes[0])
             self.most_rss_mb = max(self.most_rss_mb, *sizes)
+        (self.folder / "stop").touch()
 
     def finish(self) -> str:
         """Wait for the workers to end, then drain; how many events are left, as the last process says."""
@@ -253,13 +290,16 @@ def _rss_mb(pid: int) -> float:
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measure(seconds: float, calls_per_s: float, kill_every_s: float, seed: int) -> Json:
+def measure(seconds: float, workers: int, calls_per_s: float, kill_every_s: float, seed: int) -> Json:
     """Let it rain, drain, and count."""
     from honeyhive_litellm._dead import letters
-    from honeyhive_litellm.testing import Collector
+    from honeyhive_litellm.testing import Collector, ModelServer
 
-    with Collector(visible_after_s=VISIBLE_AFTER_S) as collector, tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), collector.url, time.time() + seconds, calls_per_s)
+    with ExitStack() as stack:
+        collector = stack.enter_context(Collector(visible_after_s=VISIBLE_AFTER_S))
+        models = stack.enter_context(ModelServer())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        soak = Soak(Path(folder), collector.url, models.url, seconds, workers, calls_per_s)
         over = threading.Event()
         chance = random.Random(seed)
 
@@ -323,8 +363,9 @@ def is_sound(result: Json) -> bool:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=900.0, help="how long the workers make calls (900)")
+    parser.add_argument("--workers", type=int, default=4, help="processes, two at least (4)")
     parser.add_argument("--calls-per-s", type=float, default=140.0, help="of all workers together (140)")
-    parser.add_argument("--kill-every-s", type=float, default=5.0, help="on average (5)")
+    parser.add_argument("--kill-every-s", type=float, default=8.0, help="on average (8)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what happens when")
     parser.add_argument("--json", metavar="FILE", help="write the result there")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -337,7 +378,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         drain()
         return
 
-    result = measure(options.seconds, options.calls_per_s, options.kill_every_s, options.seed)
+    result = measure(options.seconds, options.workers, options.calls_per_s, options.kill_every_s, options.seed)
     print("\n".join(f"{name}: {value}" for name, value in result.items()))
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")

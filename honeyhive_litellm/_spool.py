@@ -26,7 +26,7 @@ from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state
 from ._ledger import Ledger
 from ._log import recovered, warn
 from ._published import LOST, last_seen, published_by, withdraw
-from ._record import START, Record
+from ._record import EVENT, START, Record
 from ._salvage import events_of, lost_commits, salvage
 from ._segment import MEMORY, Batch, Segment
 from ._stats import Counters, Totals

@@ -64,7 +64,7 @@ async def test_a_call_that_is_closed_without_an_event_is_no_event_and_leaves_no_
     await segment.close()
     again = Segment(tmp_path / "a.spool", "process")
     await again.open()
-    assert (set(again.open_starts), again.strays, again.events, again.pending) == ({"b"}, {"elsewhere"}, 0, 0)
+    assert (set(again.open_starts), again.ended, again.events, again.pending) == ({"b"}, {"a", "elsewhere"}, 0, 0)
     assert await drained(again) == []
     await again.close()
 
