@@ -20,7 +20,7 @@ from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tup
 from . import _dead
 from ._errors import NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, lease_path, new_owner, owners_in, segment_path
+from ._lease import Lease, is_newborn, lease_path, new_owner, owners_in, segment_path
 from ._log import recovered, warn
 from ._record import EVENT, Record
 from ._segment import MEMORY, Batch, Segment
@@ -270,6 +270,8 @@ class Spool:
             return 0
         for owner in sorted(owners):
             if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+                continue
+            if not owners[owner] and is_newborn(lease_path(self.folder, owner)):
                 continue
             if len(self._orphans) >= _ADOPT_AT_ONCE:
                 self.has_more_orphans = True
