@@ -11,9 +11,10 @@ import os
 import re
 import socket
 import sqlite3
+import time
 import uuid
 from pathlib import Path
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Set, Tuple
 
 from ._errors import SpoolError
 from ._sqlite import CAN_UNLINK_OPEN_FILES, gate, private_file
@@ -23,6 +24,9 @@ STATE_SUFFIX = ".state"
 """Where an owner tells how it stands: see `_published`."""
 
 SEGMENT_SUFFIX = ".spool"
+NEWBORN_S = 10.0
+"""A lease file without segments is left alone for so long: its owner may just be starting."""
+
 _SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
 
 
@@ -40,9 +44,18 @@ class Lease:
     @classmethod
     def take(cls, path: Path) -> Optional[Lease]:
         """Take the lease, creating its file if need be; None when somebody living holds it. Raises SpoolError."""
+        while True:
+            lease, is_in_place = cls._take(path)
+            if lease is None or is_in_place:
+                return lease
+            lease.release(remove=False)  # whoever held it before removed the file when we had only opened it
+
+    @classmethod
+    def _take(cls, path: Path) -> Tuple[Optional[Lease], bool]:
         connection = None
         try:
             private_file(path)
+            before = _identity(path)
             with gate:
                 connection = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
                 # No journal: nothing is ever written, and a journal file would outlive a killed owner.
@@ -53,9 +66,9 @@ class Lease:
                 with gate:
                     connection.close()
             if "locked" in str(error):
-                return None
+                return None, True
             raise SpoolError(f"{path}: {error}") from error
-        return cls(path, connection)
+        return cls(path, connection), before is not None and before == _identity(path)
 
     def release(self, *, remove: bool) -> None:
         """Let go; with `remove` the file goes first, while nobody else can hold it.
@@ -74,6 +87,23 @@ class Lease:
             self.path.unlink()
         except OSError:
             pass  # a leftover lease file is empty and is removed by the next process that looks
+
+
+def is_newborn(path: Path) -> bool:
+    """Whether the lease at `path` may be about to be taken for the first time: its file comes before its lock."""
+    try:
+        return abs(time.time() - path.stat().st_mtime) < NEWBORN_S
+    except OSError:
+        return True
+
+
+def _identity(path: Path) -> Optional[Tuple[int, int]]:
+    """What tells a file from another one of the same name; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def new_owner() -> str:

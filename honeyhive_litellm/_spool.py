@@ -22,7 +22,7 @@ from . import _dead
 from ._capacity import MEMORY_BYTES, Ceiling, Limits
 from ._errors import LockedError, NewerFormatError, SpoolError
 from ._interrupted import interrupted
-from ._lease import Lease, lease_path, new_owner, owners_in, segment_path, state_path
+from ._lease import Lease, is_newborn, lease_path, new_owner, owners_in, segment_path, state_path
 from ._ledger import Ledger
 from ._log import recovered, warn
 from ._published import LOST, last_seen, published_by, withdraw
@@ -391,6 +391,8 @@ class Spool:
         left_for_later = False
         for owner in sorted(owners):
             if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+                continue
+            if not owners[owner] and is_newborn(lease_path(self.folder, owner)):
                 continue
             if len(self._orphans) >= _ADOPT_AT_ONCE:
                 left_for_later = True

@@ -13,13 +13,19 @@ from typing import Any, Awaitable, Callable, Optional, Type, TypeVar
 
 import aiosqlite
 
+from ._log import warn
+
 _T = TypeVar("_T")
 
 CAN_UNLINK_OPEN_FILES = os.name != "nt"
 """On Windows a file has to be closed before it can be removed or renamed."""
 
-_FORK_WAIT_S = 1.0
-"""How long a fork waits for SQLite at most: a disk that hangs must not hang the application with it."""
+_FORK_WAIT_S = 5.0
+"""How long a fork waits for SQLite at most: a disk that hangs must not hang the application with it.
+
+Usually it is microseconds. But SQLite closes files under a mutex of the whole process, and to close a file that is
+removed takes a busy disk a second.
+"""
 
 
 class _Gate:
@@ -55,7 +61,13 @@ class _Gate:
         """Before a fork: let nobody in, and wait until all are out."""
         with self._changed:
             self._forks += 1
-            self._changed.wait_for(lambda: not self._inside, _FORK_WAIT_S)
+            if not self._changed.wait_for(lambda: not self._inside, _FORK_WAIT_S):
+                warn(
+                    "fork",
+                    "honeyhive: the disk did not answer for %s s while this process forked; the child may not be able "
+                    "to write its events",
+                    _FORK_WAIT_S,
+                )
 
     def open(self) -> None:
         """After a fork, in the parent."""

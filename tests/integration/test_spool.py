@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -84,6 +85,17 @@ async def test_what_a_living_process_holds_is_left_alone(tmp_path: Path) -> None
     assert await delivered(other) == []
     assert await delivered(living) == ["a"]
     await living.close()
+    await other.close()
+
+
+async def test_a_lease_that_its_owner_has_created_and_not_yet_locked_is_left_to_it(tmp_path: Path) -> None:
+    newborn, leftover = tmp_path / "host-1-aa.lease", tmp_path / "host-1-bb.lease"
+    newborn.touch()
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    other = spool_in(tmp_path, Counters())
+    assert await other.adopt() == 0
+    assert names(tmp_path) == ["host-1-aa.lease"]
     await other.close()
 
 
