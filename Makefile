@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format check bench clean
+.PHONY: help demo test lint format check bench faults kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -44,6 +44,15 @@ check: lint test ## what the gate runs
 
 bench: $(VENV)/.test ## what recording costs a call, beside a bare LiteLLM
 	$(BIN)/python benchmarks/overhead.py
+
+faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: some four minutes
+	$(BIN)/python benchmarks/faults.py
+
+kills: $(VENV)/.test ## 1,000 kills of a writing process: some four minutes
+	$(BIN)/python benchmarks/kills.py
+
+soak: $(VENV)/.test ## 15 minutes of kills and a misbehaving backend
+	$(BIN)/python benchmarks/soak.py
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

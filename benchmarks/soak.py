@@ -31,7 +31,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 Json = Dict[str, Any]
 
-AT_ONCE = 200
+AT_ONCE = 50
 CALL_MS = (100, 500)
 """A provider takes so long. By the time it answers the start of the call is on disk."""
 
@@ -90,23 +90,21 @@ class _Calls:
         self._cancels: Dict[str, Callable[[], object]] = {}
 
     async def make(self) -> None:
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def gated(call: int) -> None:
-            async with gate:
-                await self._call(f"{self._job['name']} {call}", kind_of(call))
-            self._note(call)
-
+        """Keep the pace, or fall behind it where the machine is too slow for so many at once."""
         began = time.monotonic()
         tasks: List[asyncio.Future[None]] = []
         calls = 0
         while time.time() < self._job["ends_at_latest"] and not os.path.exists(self._job["stop"]):  # noqa: ASYNC240
-            while calls < (time.monotonic() - began) * self._job["calls_per_s"]:
-                tasks.append(asyncio.ensure_future(gated(calls)))
+            while calls < (time.monotonic() - began) * self._job["calls_per_s"] and len(tasks) < AT_ONCE:
+                tasks.append(asyncio.ensure_future(self._noted(calls)))
                 calls += 1
             await asyncio.sleep(0.01)
             tasks = [task for task in tasks if not task.done() or task.exception() is not None]
         await asyncio.gather(*tasks)
+
+    async def _noted(self, call: int) -> None:
+        await self._call(f"{self._job['name']} {call}", kind_of(call))
+        self._note(call)
 
     async def _call(self, name: str, kind: str) -> None:
         """One call that ends as `kind` says, and takes a provider's time."""
