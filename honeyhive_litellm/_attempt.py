@@ -40,6 +40,7 @@ class Attempt:
         "is_sampled_out",
         "is_withheld",
         "kind",
+        "loop",
         "mark",
         "metadata",
         "number",
@@ -81,12 +82,18 @@ class Attempt:
         self.cancelled_chunks = 0
         self.held_since: Optional[float] = None
         self.ended_ms: Optional[float] = None
+        self.loop: Any = None
         self.ref: Optional[weakref.ref[Token]] = None
 
     @property
     def has_outcome(self) -> bool:
         """Whether how it ended was seen: the response, or a stream's last chunk."""
         return self.response is not None or self.is_complete
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether LiteLLM may still tell how it ended: it does on the loop of the call, as long as that lives."""
+        return self.loop is None or not self.loop.is_closed()
 
     def ends(self) -> None:
         """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""

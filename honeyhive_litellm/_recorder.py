@@ -12,6 +12,7 @@ cancelled, the stream dropped - the token goes with them and its weak reference 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import threading
 import time
@@ -85,7 +86,13 @@ class Recorder:
     @property
     def is_awaiting_notice(self) -> bool:
         """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
-        return bool(self._writing) or any(a.replied or a.held_since is not None for a in list(self._open.values()))
+        told = [a for a in list(self._open.values()) if a.replied or a.held_since is not None]
+        return bool(self._writing) or any(attempt.is_untold for attempt in told)
+
+    @property
+    def is_awaiting_call(self) -> bool:
+        """Whether a call is in flight whose end somebody may still tell of."""
+        return bool(self._writing) or any(attempt.is_untold for attempt in list(self._open.values()))
 
     @property
     def is_awaiting_thread(self) -> bool:
@@ -136,6 +143,7 @@ class Recorder:
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.response = response
+            attempt.loop = asyncio.get_running_loop()
             attempt.held_since = time.monotonic()
             attempt.ends()
 
@@ -150,6 +158,7 @@ class Recorder:
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.is_complete = True
+            attempt.loop = asyncio.get_running_loop()
             attempt.ends()
 
     def cancelled(self, details: Mapping[str, Any]) -> None:

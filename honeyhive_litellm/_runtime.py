@@ -210,7 +210,7 @@ class Runtime:
         if self._state is not State.RUNNING or _is_on_loop():
             return  # they come on the very loop that stands still meanwhile
         grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
-        while self.recorder.in_flight and time.monotonic() < grace:
+        while self.recorder.is_awaiting_call and time.monotonic() < grace:
             time.sleep(0.002)
         while self.recorder.is_awaiting_notice and time.monotonic() < min(deadline, grace + HOLD_S):
             time.sleep(0.01)
