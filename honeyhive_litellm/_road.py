@@ -37,6 +37,7 @@ class Road:
         self._news = asyncio.Event()
         self._round = 0
         self._failed_rounds = 0
+        self._has_failed_twice = False
         self._due = 0.0  # these two by the monotonic clock
         self._asked_for = 0.0
 
@@ -85,7 +86,7 @@ class Road:
         self.failures += 1
         if is_suspect and not self.is_down:
             return
-        self.is_down = True
+        was_down, self.is_down = self.is_down, True
         self._counters.last_error = describe(reply)
         now = time.monotonic()
         if reply.retry_after_s is not None:
@@ -94,18 +95,21 @@ class Road:
         if turn == self._round:  # requests that set out together and fail together are one failure
             self._round += 1
             self._failed_rounds += 1
+            self._has_failed_twice = was_down
             self._due = max(
                 self._asked_for, now + self._back_off.seconds(self._failed_rounds, reply, longest_pause(reply))
             )
-        if self._failed_rounds > 1:  # a single failure may be a slip, or the fault of one event
+        if self._has_failed_twice:  # a single failure may be a slip, or the fault of one event
             self._tell(reply, verdict)
 
     def _open(self, is_delivery: bool) -> None:
         self.deliveries += is_delivery
+        if self._asked_for > time.monotonic():
+            return  # it set out before the server asked for a pause
         self.is_down = False
         self._round += 1
         self._failed_rounds = 0
-        self._asked_for = 0.0
+        self._has_failed_twice = False
         self._news.set()
         self._counters.last_error = None
         for kind in ("server", "refused"):
@@ -115,9 +119,8 @@ class Road:
         if verdict is Verdict.PAUSE:
             warn(
                 "refused",
-                "honeyhive: %s answers %s, so the key or the address is wrong, or something in between refuses: check "
-                "api_key / HONEYHIVE_API_KEY and api_url / HONEYHIVE_API_URL. All events stay in the spool and go out "
-                "once it works",
+                "honeyhive: %s answers %s, so the key or the address is wrong: check api_key / HONEYHIVE_API_KEY and "
+                "api_url / HONEYHIVE_API_URL. All events stay in the spool and go out once it works",
                 self._api_url,
                 describe(reply),
                 repeat_s=_REMIND_S,

@@ -253,6 +253,21 @@ async def test_retry_after_is_honoured_and_nobody_else_asks_meanwhile(tmp_path: 
             assert_all_arrived(rig, collector, 300)
 
 
+async def test_a_success_that_comes_after_a_retry_after_does_not_cut_it_short(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.delay(0.5, times=1)
+        collector.fail(429, times=1, headers={"Retry-After": "2"})
+        async with running(tmp_path, collector.url) as rig:
+            begun = time.monotonic()
+            await rig.take([event(i) for i in range(200)])  # one batch is delayed, the other one refused
+            await rig.until(lambda: rig.stats.delivered == 100)
+            await rig.take([event(i) for i in range(200, 300)])
+            await rig.until(lambda: len(collector.requests) > 2)
+            assert time.monotonic() - begun >= 2
+            await rig.settled()
+            assert_all_arrived(rig, collector, 300)
+
+
 async def test_somebody_who_waits_ends_a_long_pause(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.fail(503, times=1)
