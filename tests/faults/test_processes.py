@@ -201,7 +201,7 @@ if __name__ == "__main__":
         assert process.returncode == 0, process.stderr[-4000:]
         made = [f"{method} {kind}" for method in process.stdout.split() for kind in KINDS]
         assert contents(collector) == sorted(made + [f"pool {n}" for n in range(6)])
-        assert [path.name for path in (tmp_path / "spool").iterdir()] == []
+        assert [path.name for path in (tmp_path / "spool").iterdir()] == ["ledger.db"]
 
 
 # ---- adoption
@@ -236,7 +236,7 @@ sys.stdin.readline()
         adopted = [int(heir.communicate("\n", timeout=30)[0]) for heir in heirs]
         assert sorted(adopted) == [0, 0, 0, 250]
         assert names(collector) == sorted(["living"] * 4 + [f"killed {n}" for n in range(250)])
-        assert [path.name for path in tmp_path.iterdir()] == []
+        assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
 def orphans(url: str, folder: Path, count: int, *, damaged: int = 0, empty: int = 0) -> None:
@@ -268,10 +268,11 @@ def test_a_process_that_starts_beside_busy_adopters_keeps_its_lease(tmp_path: Pa
     code = """
 import asyncio, select
 from pathlib import Path
+from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._spool import Spool
 from honeyhive_litellm._stats import Counters
 async def adopt():
-    spool = Spool(Path(os.environ["HONEYHIVE_SPOOL_PATH"]), Counters(), durability="process", max_bytes=2**30)
+    spool = Spool(Path(os.environ["HONEYHIVE_SPOOL_PATH"]), Counters(), durability="process", limits=Limits())
     while not select.select([sys.stdin], [], [], 0)[0]:
         await spool.adopt()
 print("here", flush=True)
@@ -302,7 +303,7 @@ def test_three_adopters_that_race_for_many_orphans_deliver_each_once(tmp_path: P
         assert [left for left, _ in results] == ["0"] * 3
         assert sum(int(adopted) for _, adopted in results) == 60
         assert names(collector) == sorted(f"orphan {n}" for n in range(60))
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
 def test_a_folder_full_of_orphans_and_rubbish_delays_neither_the_start_nor_ones_own_events(tmp_path: Path) -> None:
@@ -329,4 +330,4 @@ print(RUNTIME.flush(100))
         assert max(arrived.index(f"own {n}") for n in range(20)) < 60
         assert set(collector.receipts.values()) == {1}
         assert len(list((tmp_path / "quarantine").iterdir())) == 500
-        assert [path.name for path in tmp_path.iterdir()] == ["quarantine"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.db", "quarantine"]
