@@ -448,7 +448,7 @@ def test_a_collector_that_makes_no_sense_is_refused(wrong: Dict[str, Any]) -> No
         (json.dumps(MODEL).encode(), {"Content-Type": "text/plain"}),
         (json.dumps(MODEL).encode(), {}),
         (
-            gzip.compress(json.dumps(MODEL).encode()),
+            gzip.compress(json.dumps(MODEL).encode(), mtime=0),
             {"Content-Type": "application/json", "Content-Encoding": "gzip"},
         ),
         (b"[]", {"Content-Type": "application/json"}),
