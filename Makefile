@@ -29,7 +29,7 @@ demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.lint ## ruff and mypy --strict, on package and tests
 	$(BIN)/python -m ruff check .
