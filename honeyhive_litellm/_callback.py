@@ -15,24 +15,20 @@ list, so we look at that list from the moment the wrapper is made, and at what a
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
-from litellm.router import Router
 
 from ._config import Settings
 from ._log import warn
-from ._route import Route, call_of
 from ._runtime import Runtime, runtime_for
+from ._watch import guarded, kept, watch
 
 _CALLBACK_LISTS = (
     "callbacks",
@@ -45,7 +41,6 @@ _CALLBACK_LISTS = (
 
 _lock = threading.Lock()
 _installed: Optional[HoneyHiveLogger] = None
-_watched: List[Runtime] = []
 
 
 class HoneyHiveLogger(CustomLogger):
@@ -65,7 +60,7 @@ class HoneyHiveLogger(CustomLogger):
         self.environment = settings.environment
         self.api_url = settings.api_url
         self._runtime = runtime_for(settings, _LiteLLM())
-        _watch(self._runtime)
+        watch(self._runtime, _is_registered)
 
     @property
     def settings(self) -> Settings:
@@ -77,26 +72,26 @@ class HoneyHiveLogger(CustomLogger):
         return self._runtime is runtime
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        _guarded(self._runtime.recorder.begin, kwargs, self)
+        guarded(self._runtime.recorder.begin, kwargs, self)
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        _guarded(self._runtime.recorder.replied, kwargs)
+        guarded(self._runtime.recorder.replied, kwargs)
         # For LiteLLM's debug log this may be the stream's own wrapper, which refers to `kwargs`: a cycle that keeps a
         # dropped stream alive. The text that would be logged does as well.
         if isinstance(kwargs.get("original_response"), CustomStreamWrapper):
             kwargs["original_response"] = repr(kwargs["original_response"])
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+        guarded(self._runtime.recorder.succeed, kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        _guarded(self._runtime.recorder.fail, kwargs)
+        guarded(self._runtime.recorder.fail, kwargs)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        _guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+        guarded(self._runtime.recorder.succeed, kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        _guarded(self._runtime.recorder.fail, kwargs)
+        guarded(self._runtime.recorder.fail, kwargs)
         if self.settings.strict:
             await self._runtime.committed()
 
@@ -104,9 +99,9 @@ class HoneyHiveLogger(CustomLogger):
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             details = logging_object.model_call_details
-            _guarded(self._runtime.recorder.answered, details, response)
+            guarded(self._runtime.recorder.answered, details, response)
             if self.settings.strict:
-                await _kept(self._runtime, details)
+                await kept(self._runtime, details)
 
 
 class _LiteLLM:
@@ -124,20 +119,6 @@ class _LiteLLM:
 
     def hides_content(self) -> bool:
         return bool(litellm.turn_off_message_logging)
-
-
-def _guarded(notice: Callable[..., None], *arguments: Any) -> None:
-    """Pass a notice on. A fault of ours is told in the log, without the call's content, and never to the caller."""
-    try:
-        notice(*arguments)
-    except Exception as error:
-        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
-
-
-async def _kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
-    """Return when the outcome, as far as it was seen, is on disk."""
-    _guarded(runtime.recorder.keep, details, error)
-    await runtime.committed()
 
 
 def install(**options: Any) -> None:
@@ -169,115 +150,10 @@ def _unregister(logger: HoneyHiveLogger) -> None:
             callbacks.remove(logger)
 
 
-def _watch(runtime: Runtime) -> None:
-    """From now on tell `runtime` of what LiteLLM has no hooks for: streams, and requests to a Router as a whole."""
-    with _lock:
-        if runtime in _watched:
-            return
-        if not _watched:
-            CustomStreamWrapper.__init__ = _watched_init(CustomStreamWrapper.__init__)
-            CustomStreamWrapper.__anext__ = _watched_anext(CustomStreamWrapper.__anext__)
-            Router.async_function_with_fallbacks = _watched_async_route(Router.async_function_with_fallbacks)
-            Router.function_with_fallbacks = _watched_route(Router.function_with_fallbacks)
-        _watched.append(runtime)
-
-
-def _watched_init(init: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(init)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        for runtime in _watched:
-            _guarded(runtime.recorder.streaming, _details_of(self), self.chunks)
-
-    return wrapped
-
-
-def _watched_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
-    @functools.wraps(read)
-    async def wrapped(self: Any) -> Any:
-        try:
-            chunk = await read(self)
-        except asyncio.CancelledError:
-            for runtime in _watched:
-                _guarded(runtime.recorder.cancelled, _details_of(self))
-            raise
-        except StopAsyncIteration:
-            raise
-        except Exception as error:
-            for runtime in _watched:
-                if runtime.settings.strict:
-                    await _kept(runtime, _details_of(self), error)
-            raise
-        choices = getattr(chunk, "choices", None)
-        ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
-        if ends or not choices:
-            for runtime in _watched:
-                if ends:
-                    _guarded(runtime.recorder.finished, _details_of(self))
-                if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
-                    await _kept(runtime, _details_of(self))
-        return chunk
-
-    return wrapped
-
-
-def _watched_async_route(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(ask)
-    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _routed(self, kwargs):
-            return await ask(self, *args, **kwargs)
-
-    return wrapped
-
-
-def _watched_route(ask: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(ask)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _routed(self, kwargs):
-            return ask(self, *args, **kwargs)
-
-    return wrapped
-
-
-@contextlib.contextmanager
-def _routed(router: Any, arguments: Dict[str, Any]) -> Iterator[None]:
-    """While the Router works on one request, attempts belong to it. Its fallbacks come here again, one level deeper."""
-    if "fallback_depth" in arguments:
-        yield
-        return
-    routes = [(runtime, _begin_route(runtime, router, arguments)) for runtime in _watched if not runtime.is_closed]
-    error: Optional[BaseException] = None
-    try:
-        yield
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        for runtime, route in routes:
-            if route is not None:
-                _guarded(runtime.recorder.end_route, route, error, _is_registered(runtime))
-
-
-def _begin_route(runtime: Runtime, router: Any, arguments: Dict[str, Any]) -> Optional[Route]:
-    try:
-        strategy = getattr(router, "routing_strategy", None)
-        call = call_of(arguments.get("model"), arguments)
-        return runtime.recorder.begin_route(
-            call, None if strategy is None else str(getattr(strategy, "value", strategy))
-        )
-    except Exception as error:
-        warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
-        return None
-
-
 def _is_registered(runtime: Runtime) -> bool:
     """Whether a logger of this runtime is among LiteLLM's callbacks still."""
     registered = (callback for name in _CALLBACK_LISTS for callback in getattr(litellm, name, None) or ())
     return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in registered)
-
-
-def _details_of(stream: Any) -> Any:
-    return getattr(stream.logging_obj, "model_call_details", None) or {}
 
 
 def _forget_inherited() -> None:

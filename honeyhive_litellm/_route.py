@@ -13,6 +13,13 @@ from ._attempt import Attempt
 from ._mapping import Outcome
 from ._mapping_read import mapping, text
 
+_OWN = frozenset(
+    (
+        "original_function", "original_generic_function", "endpoint", "metadata", "litellm_metadata", "messages",
+        "input",
+    )
+)  # fmt: skip
+
 
 class Route:
     """What a Router was asked for, from the call until it returns.
@@ -81,16 +88,16 @@ class Route:
 def call_of(model: object, arguments: Mapping[str, Any]) -> Dict[str, Any]:
     """A request to the Router in the shape of LiteLLM's details of a call, so that it is mapped like one."""
     function = arguments.get("original_generic_function") or arguments.get("original_function")
-    own = ("original_function", "original_generic_function", "metadata", "litellm_metadata", "messages", "input")
+    name = getattr(function, "__name__", None) or arguments.get("endpoint")
     return {
         "litellm_call_id": str(uuid.uuid4()),
         "litellm_trace_id": arguments.get("litellm_trace_id"),
-        "call_type": getattr(function, "__name__", "completion").lstrip("_"),
+        "call_type": (text(name) or "completion").lstrip("_"),
         "model": model,
         "messages": arguments.get("messages"),
         "input": arguments.get("input"),
         "stream": arguments.get("stream"),
-        "optional_params": {name: value for name, value in arguments.items() if name not in own},
+        "optional_params": {name: value for name, value in arguments.items() if name not in _OWN},
         "litellm_params": {
             "metadata": arguments.get("metadata"),
             "litellm_metadata": arguments.get("litellm_metadata"),

@@ -48,7 +48,7 @@ FLOORS: List[List[str]] = [
     ],
     ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
     ["_runtime", "_drain"],
-    ["_callback"],
+    ["_watch", "_callback"],
     ["collector", "testing", "_cli_common", "_cli_dead", "_cli_spool", "cli", "__main__", "__init__"],
 ]
 PURE = {"asyncio", "sqlite3", "aiosqlite", "aiohttp", "litellm", "socket", "threading"}

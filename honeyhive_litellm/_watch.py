@@ -1,0 +1,220 @@
+"""What LiteLLM has no hooks for: a stream as it is read, and a request to a Router as a whole.
+
+Both are seen by wrapping LiteLLM's own functions, once a process; all wrappers pass everything through as it is. A
+LiteLLM that lacks one of these functions costs what that one would have told: one warning says what, and all else is
+recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import threading
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Protocol, Tuple
+
+from ._log import warn
+from ._route import Route, call_of
+from ._runtime import Runtime
+
+_watched: List[Runtime] = []
+_lock = threading.Lock()
+
+
+class Registered(Protocol):
+    """Whether a logger of this runtime is among LiteLLM's callbacks."""
+
+    def __call__(self, runtime: Runtime) -> bool: ...
+
+
+class _Place(NamedTuple):
+    """A method of LiteLLM's, what to wrap it in, and what is not seen without it."""
+
+    module: str
+    owner: str
+    method: str
+    wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def watch(runtime: Runtime, is_registered: Registered) -> None:
+    """From now on tell `runtime` of streams, and of requests to Routers."""
+    global _is_registered
+    with _lock:
+        if runtime in _watched:
+            return
+        if not _watched:
+            _is_registered = is_registered
+            _wrap_all()
+        _watched.append(runtime)
+
+
+def _wrap_all() -> None:
+    for what, ways in _PLACES:
+        found = [[_wrap(place) for place in way] for way in ways]
+        if not any(map(all, found)):
+            warn(
+                f"watch {what}",
+                "honeyhive: this LiteLLM is not known to us, and %s are recorded in less detail: "
+                "please report its version, and use one that the README names meanwhile",
+                what,
+            )
+
+
+def _wrap(place: _Place) -> bool:
+    """Put the wrapper in the method's place; False if this LiteLLM has no such method."""
+    try:
+        owner = getattr(importlib.import_module(place.module), place.owner)
+        setattr(owner, place.method, place.wrapper(vars(owner)[place.method]))
+    except (ImportError, AttributeError, KeyError):
+        return False
+    return True
+
+
+def _is_registered(runtime: Runtime) -> bool:
+    return False
+
+
+def guarded(notice: Callable[..., None], *arguments: Any) -> None:
+    """Pass a notice on. A fault of ours is told in the log, without the call's content, and never to the caller."""
+    try:
+        notice(*arguments)
+    except Exception as error:
+        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
+
+
+async def kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
+    """Return when the outcome, as far as it was seen, is on disk."""
+    guarded(runtime.recorder.keep, details, error)
+    await runtime.committed()
+
+
+# ---- streams
+
+
+def _stream_begins(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        for runtime in _watched:
+            guarded(runtime.recorder.streaming, _details_of(self), self.chunks)
+
+    return wrapped
+
+
+def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    @functools.wraps(read)
+    async def wrapped(self: Any) -> Any:
+        try:
+            chunk = await read(self)
+        except asyncio.CancelledError:
+            for runtime in _watched:
+                guarded(runtime.recorder.cancelled, _details_of(self))
+            raise
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            for runtime in _watched:
+                if runtime.settings.strict:
+                    await kept(runtime, _details_of(self), error)
+            raise
+        choices = getattr(chunk, "choices", None)
+        ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
+        if ends or not choices:
+            for runtime in _watched:
+                if ends:
+                    guarded(runtime.recorder.finished, _details_of(self))
+                if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
+                    await kept(runtime, _details_of(self))
+        return chunk
+
+    return wrapped
+
+
+def _details_of(stream: Any) -> Any:
+    return getattr(stream.logging_obj, "model_call_details", None) or {}
+
+
+# ---- requests to a Router
+
+
+def _async_request(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(ask)
+    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, args, kwargs):
+            return await ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _request(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _routed(self, args, kwargs):
+            return ask(self, *args, **kwargs)
+
+    return wrapped
+
+
+def _asked(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Mapping[str, Any]:
+    """The request's arguments by name.
+
+    The Router written in Python gets them as such, with the function to call among them. The one in Rust (LiteLLM
+    1.110) gets a plan, which has that function's name, and a mapping.
+    """
+    if not args or not hasattr(args[0], "endpoint"):
+        return kwargs
+    request = args[1] if len(args) > 1 else kwargs.get("request", {})
+    return {**request, "endpoint": args[0].endpoint}
+
+
+@contextlib.contextmanager
+def _routed(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Iterator[None]:
+    """While the Router works on one request, attempts belong to it. Its fallbacks come here again, one level deeper."""
+    if "fallback_depth" in kwargs:
+        yield
+        return
+    routes = [(runtime, _begin_route(runtime, router, args, kwargs)) for runtime in _watched if not runtime.is_closed]
+    error: Optional[BaseException] = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for runtime, route in routes:
+            if route is not None:
+                guarded(runtime.recorder.end_route, route, error, _is_registered(runtime))
+
+
+def _begin_route(runtime: Runtime, router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Route]:
+    try:
+        arguments = _asked(args, kwargs)
+        strategy = getattr(router, "routing_strategy", None)
+        call = call_of(arguments.get("model"), arguments)
+        return runtime.recorder.begin_route(
+            call, None if strategy is None else str(getattr(strategy, "value", strategy))
+        )
+    except Exception as error:
+        warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
+        return None
+
+
+_STREAM = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper")
+_PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
+    ("streams", ((_Place(*_STREAM, "__init__", _stream_begins), _Place(*_STREAM, "__anext__", _stream_is_read)),)),
+    (
+        "requests to a Router",
+        (
+            (
+                _Place("litellm.router", "Router", "async_function_with_fallbacks", _async_request),
+                _Place("litellm.router", "Router", "function_with_fallbacks", _request),
+            ),
+            (
+                _Place("litellm.router_rust.core", "RustCore", "_drive", _async_request),
+                _Place("litellm.router_rust.core", "RustCore", "_call_sync", _request),
+            ),
+        ),
+    ),
+)
+"""What to see, and for each the ways of known LiteLLMs: all methods of one way have to be there."""
