@@ -188,8 +188,13 @@ class Recorder:
         """LiteLLM's callback tells of a success, once, twice or three times."""
         attempt = self._claim(details, "success")
         if attempt is not None:
-            keep = attempt.request.capture_content
-            self._write(attempt, lambda: map_success(details, response, self._settings, keep))
+            self._write(attempt, lambda: self._success(attempt, details, response))
+
+    def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
+        outcome = map_success(details, response, self._settings, attempt.request.capture_content)
+        if attempt.chunks:
+            _mark_estimate(outcome, attempt.chunks)
+        return outcome
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
         """LiteLLM's callback tells of a failure."""
@@ -219,7 +224,7 @@ class Recorder:
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
         route = self._route.get()
         if route is not None and not route.is_over:
-            route.join(request.metadata)
+            route.join(request)
             attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
@@ -334,6 +339,9 @@ class Recorder:
         if route.event is not None:
             return
         request = map_request(route.call, self._without_content if self._host.hides_content() else self._settings)
+        request.session = request.session or route.session
+        if "trace_id" not in request.metadata and route.trace_id:
+            request.metadata["trace_id"] = route.trace_id
         event = Attempt(route.id, 1, request, route.started_ms)
         event.kind = "chain" if route.attempts else "model"
         request.metadata.pop("router", None)
@@ -415,8 +423,7 @@ class Recorder:
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
         outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
-        if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
-            outcome.metadata["usage_estimated"] = True
+        _mark_estimate(outcome, chunks)
         self._add_cost(attempt, outcome, response)
         return outcome
 
@@ -481,6 +488,13 @@ def _outcome(status: str, error: Optional[str]) -> Outcome:
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
+
+
+def _mark_estimate(outcome: Outcome, chunks: Sequence[Any]) -> None:
+    """Token counts that no chunk of a stream carries are LiteLLM's own, which it does not say; so is their price."""
+    if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
+        outcome.metadata["usage_estimated"] = True
+        outcome.metadata.pop("cost", None)
 
 
 def _parent(id_: str) -> bytes:

@@ -10,7 +10,7 @@ import uuid
 from typing import Any, Dict, List, Mapping, Optional
 
 from ._attempt import Attempt
-from ._mapping import Outcome
+from ._mapping import Outcome, Request
 from ._mapping_read import mapping, text
 
 _OWN = frozenset(
@@ -35,6 +35,8 @@ class Route:
         self.is_over = False
         self.event: Optional[Attempt] = None
         self.before: Any = None
+        self.session: Optional[str] = None
+        self.trace_id: object = None
         self._attempts: List[Dict[str, object]] = []
         self._failures: List[Dict[str, object]] = []
 
@@ -43,8 +45,15 @@ class Route:
         """How many have begun so far."""
         return len(self._attempts)
 
-    def join(self, metadata: Dict[str, object]) -> None:
-        """Count one more attempt, and tell of those before it in its `router` metadata."""
+    def join(self, request: Request) -> None:
+        """Count one more attempt, and tell of those before it in its `router` metadata.
+
+        The request is in the session of its attempts: one that nobody named is LiteLLM's trace, and some Routers
+        think of that only on the way to the first of them.
+        """
+        metadata = request.metadata
+        self.session = self.session or request.session
+        self.trace_id = self.trace_id or metadata.get("trace_id")
         known = dict(mapping(metadata.get("router")))
         group = known.get("model_group")
         known["attempt"] = self.attempts + 1

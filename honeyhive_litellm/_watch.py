@@ -190,14 +190,16 @@ def _routed(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Itera
 def _begin_route(runtime: Runtime, router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Route]:
     try:
         arguments = _asked(args, kwargs)
-        strategy = getattr(router, "routing_strategy", None)
-        call = call_of(arguments.get("model"), arguments)
-        return runtime.recorder.begin_route(
-            call, None if strategy is None else str(getattr(strategy, "value", strategy))
-        )
+        return runtime.recorder.begin_route(call_of(arguments.get("model"), arguments), _strategy_of(router))
     except Exception as error:
         warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
         return None
+
+
+def _strategy_of(router: Any) -> Optional[str]:
+    known = router if hasattr(router, "routing_strategy") else router.settings()  # Python's, Rust's
+    strategy = getattr(known, "routing_strategy", None)
+    return None if strategy is None else str(getattr(strategy, "value", strategy))
 
 
 _STREAM = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper")

@@ -473,7 +473,7 @@ def test_litellm_raises_the_error_of_the_status(server: ModelServer, litellm: An
 def test_litellm_reports_a_stream_that_broke(server: ModelServer, litellm: Any) -> None:
     texts: List[str] = []
     stream = litellm.completion(messages=user("a b c"), stream=True, **through(server, "openai/break-3"))
-    with pytest.raises(Exception, match="incomplete chunked read"):
+    with pytest.raises(Exception, match=r"incomplete chunked read|Connection error"):  # by release
         texts.extend(chunk.choices[0].delta.content or "" for chunk in stream)
 
     assert "".join(texts).startswith("answer to:")
