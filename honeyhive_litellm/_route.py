@@ -58,6 +58,9 @@ class Route:
         self.trace_id = self.trace_id or metadata.get("trace_id")
         known = dict(mapping(metadata.get("router")))
         group = known.get("model_group")
+        asked = text(self.call.get("model"))
+        if asked is not None and group is not None and asked != group:  # also where no attempt was made at that one
+            known["requested_model_group"] = asked
         known["attempt"] = self.attempts + 1
         known["retry_count"] = sum(1 for earlier in self._attempts if earlier.get("model_group") == group)
         if self.strategy is not None:
