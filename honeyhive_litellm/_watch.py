@@ -51,24 +51,26 @@ def watch(runtime: Runtime, is_registered: Registered) -> None:
 
 def _wrap_all() -> None:
     for what, ways in _PLACES:
-        found = [[_wrap(place) for place in way] for way in ways]
-        if not any(map(all, found)):
+        found = next((way for way in ways if all(_owner(place) is not None for place in way)), None)
+        if found is None:
             warn(
                 f"watch {what}",
                 "honeyhive: this LiteLLM is not known to us, and %s are recorded in less detail: "
                 "please report its version, and use one that the README names meanwhile",
                 what,
             )
+        for place in found or ():
+            owner = _owner(place)
+            setattr(owner, place.method, place.wrapper(vars(owner)[place.method]))
 
 
-def _wrap(place: _Place) -> bool:
-    """Put the wrapper in the method's place; False if this LiteLLM has no such method."""
+def _owner(place: _Place) -> Any:
+    """The class whose method it is; None if this LiteLLM has no such method."""
     try:
         owner = getattr(importlib.import_module(place.module), place.owner)
-        setattr(owner, place.method, place.wrapper(vars(owner)[place.method]))
-    except (ImportError, AttributeError, KeyError):
-        return False
-    return True
+        return owner if place.method in vars(owner) else None
+    except (ImportError, AttributeError):
+        return None
 
 
 def _is_registered(runtime: Runtime) -> bool:
@@ -152,6 +154,23 @@ def _cache_answers(tell: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _cache_is_asked(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A strict call that the cache answers returns when the answer is on disk."""
+
+    @functools.wraps(ask)
+    async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = await ask(self, *args, **kwargs)
+        logging_object = kwargs.get("logging_obj")
+        is_hit = any(getattr(answer, name, None) for name in ("cached_result", "embedding_all_elements_cache_hit"))
+        if is_hit and logging_object is not None:
+            for runtime in _watched:
+                if runtime.settings.strict:
+                    await kept(runtime, logging_object.model_call_details)
+        return answer
+
+    return wrapped
+
+
 # ---- requests to a Router
 
 
@@ -223,7 +242,16 @@ _STREAM = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"
 _CACHE = ("litellm.caching.caching_handler", "LLMCachingHandler")
 _PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
     ("streams", ((_Place(*_STREAM, "__init__", _stream_begins), _Place(*_STREAM, "__anext__", _stream_is_read)),)),
-    ("answers from the cache", ((_Place(*_CACHE, "_async_log_cache_hit_on_callbacks", _cache_answers),),)),
+    (
+        "answers from the cache",
+        tuple(
+            (
+                _Place(*_CACHE, "_async_log_cache_hit_on_callbacks", _cache_answers),
+                _Place(*_CACHE, name, _cache_is_asked),
+            )
+            for name in ("async_get_cache", "_async_get_cache")  # LiteLLM 1.110, and before
+        ),
+    ),
     (
         "requests to a Router",
         (
@@ -238,4 +266,4 @@ _PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
         ),
     ),
 )
-"""What to see, and for each the ways of known LiteLLMs: all methods of one way have to be there."""
+"""What to see, and for each the ways of known LiteLLMs: the first is taken whose methods are all there."""

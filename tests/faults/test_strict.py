@@ -73,6 +73,31 @@ asyncio.run(main())
         assert told["fail-400"]["metadata"]["status_code"] == 400
 
 
+def test_a_kill_right_after_the_cache_has_answered(tmp_path: Path) -> None:
+    code = f"""
+litellm.enable_cache(type="local")
+async def main():
+    end = time.monotonic() + 30
+    while time.monotonic() < end:  # LiteLLM fills its cache in the background
+        response = await call("answer", caching=True)
+        if response._hidden_params.get("cache_hit"):
+            {KILL}
+        await asyncio.sleep(0.01)
+asyncio.run(main())
+"""
+    with Collector() as collector:
+        collector.down()
+        with start(code, collector.url, tmp_path, HONEYHIVE_STRICT="1") as process:
+            assert process.communicate(timeout=60)[1] == ""
+            assert process.returncode == -9
+        collector.up()
+        drain(collector.url, tmp_path)
+        (hit,) = (event for event in collector.events if event["metadata"].get("cache_hit"))
+        assert hit["metadata"]["status"] == "success"
+        assert hit["outputs"]["content"] == "answer"
+        assert hit["metadata"]["cost"] == 0
+
+
 def test_durability_power_synchronises_every_commit(tmp_path: Path) -> None:
     """What FULL does is SQLite's business; that the segment's connection runs with it is ours."""
     code = f"""
