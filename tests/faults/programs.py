@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Dict
 
@@ -92,13 +93,16 @@ def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD,
 
 
 def drain(url: str, spool: Path) -> None:
-    """The next process that opens the spool: it makes no call of its own."""
-    assert run("print(honeyhive_litellm.flush(30))", url, spool).split() == ["0"]
-
-
-def deliver_the_rest(url: str, spool: Path) -> None:
-    """`drain` without LiteLLM: quicker."""
+    """The next process that opens the spool: it makes no call of its own, and is started without LiteLLM, quicker."""
     assert run("print(RUNTIME.flush(60))", url, spool, head=SPOOL_HEAD, timeout=90).split() == ["0"]
+
+
+def until_written(spool: Path, text: bytes) -> None:
+    """Wait until a record with this text is in a file of the spool: whoever kills then leaves it behind."""
+    end = time.monotonic() + 30
+    while not any(text in file.read_bytes() for file in spool.glob("*") if file.is_file()):
+        assert time.monotonic() < end, f"nothing with {text!r} came to the disk"
+        time.sleep(0.002)
 
 
 def signal_ready(process: subprocess.Popen[str]) -> str:

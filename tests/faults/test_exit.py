@@ -11,7 +11,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import HEAD, deliver_the_rest, drain, run
+from .programs import HEAD, drain, run
 
 
 def answers_at(collector: Collector) -> List[Any]:
@@ -216,7 +216,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
     with Collector() as collector, ModelServer() as models:
         code, head = f"ENDINGS = {ENDINGS!r}" + ALL_ENDINGS, FIRST_EXIT_HANDLER + HEAD
         out = run(code, collector.url, tmp_path, 100, head, MODELS=models.url)
-        deliver_the_rest(collector.url, tmp_path)
+        drain(collector.url, tmp_path)
         assert json.loads(out.splitlines()[-1]) == {  # every ending keeps its meaning
             **dict.fromkeys(("os._exit", "notebook", "daemon thread", "exit handlers"), 0),
             **dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), signal.SIGINT),
@@ -259,6 +259,6 @@ atexit.register(lambda: began.append(time.monotonic()))
         took = float(run(code, collector.url, tmp_path, head=head, HONEYHIVE_SHUTDOWN_TIMEOUT="1"))
         assert took < 1.5
         collector.clear()
-        deliver_the_rest(collector.url, tmp_path)
+        drain(collector.url, tmp_path)
         assert answers_at(collector) == sorted(["async", *(f"sync {i}" for i in range(20))])
         assert set(collector.receipts.values()) == {1}

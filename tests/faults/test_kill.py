@@ -8,7 +8,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import drain, signal_ready, start
+from .programs import drain, signal_ready, start, until_written
 
 
 @pytest.mark.parametrize("kind", ["call", "read"])
@@ -43,6 +43,7 @@ asyncio.run(main())
 """
         with start(code, collector.url, tmp_path) as process:
             models.wait_for(1, 30)
+            until_written(tmp_path, b"hello")
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
         drain(collector.url, tmp_path)

@@ -18,7 +18,7 @@ import pytest
 from honeyhive_litellm._lease import Lease, lease_path, new_owner, segment_path
 from honeyhive_litellm.testing import Collector
 
-from .programs import HEAD, SPOOL_HEAD, deliver_the_rest, environment, run, signal_ready, start
+from .programs import HEAD, SPOOL_HEAD, drain, environment, run, signal_ready, start
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -83,7 +83,7 @@ wait_for(child)
     who = ("early", "parent before", "parent after", "child", "grandchild", "late grandchild")
     with Collector() as collector:
         run(CALLS + code, collector.url, tmp_path)
-        deliver_the_rest(collector.url, tmp_path)
+        drain(collector.url, tmp_path)
         assert contents(collector) == sorted(f"{one} {kind}" for one in who for kind in KINDS)
         assert {event["metadata"]["status"] for event in collector.events} == {"success"}
 
@@ -126,7 +126,7 @@ print(len(made))
 """
     with Collector() as collector:
         made = run(code, collector.url, tmp_path, timeout=100, head=SPOOL_HEAD)
-        deliver_the_rest(collector.url, tmp_path)
+        drain(collector.url, tmp_path)
         assert names(collector) == sorted([f"child {n}" for n in range(40)] + ["load"] * int(made))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector
 
-from .programs import deliver_the_rest, environment
+from .programs import drain, environment
 
 APPLICATION = """
 import asyncio, os, time
@@ -166,7 +166,7 @@ def test_a_server_loses_nothing_when_a_worker_is_killed_nor_when_it_is_told_to_e
         master.wait(30)
         for client in clients:
             client.join()
-        deliver_the_rest(collector.url, tmp_path / "spool")
+        drain(collector.url, tmp_path / "spool")
         contents = [event.get("outputs", {}).get("content") for event in collector.events]
         expected = server.answered + ["at import"] * len(at_import)
         assert [answer for answer in expected if answer not in contents] == []

@@ -21,7 +21,7 @@ import honeyhive_litellm
 from honeyhive_litellm import _callback
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .programs import drain, run, signal_ready, start
+from .programs import drain, run, signal_ready, start, until_written
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 T = TypeVar("T")
@@ -253,6 +253,7 @@ asyncio.run(main())
         began = time.time() * 1000
         with start(code, collector.url, tmp_path) as process:
             models.wait_for(1, 60)
+            until_written(tmp_path, b"hello")
             process.kill()
             process.communicate()
         with start(

@@ -16,7 +16,7 @@ import honeyhive_litellm
 from honeyhive_litellm._event import is_in_sample, session_id
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..faults.programs import drain, start
+from ..faults.programs import drain, start, until_written
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -118,6 +118,7 @@ asyncio.run(main())
         variables = {"HONEYHIVE_SAMPLE_RATE": "0", "HONEYHIVE_STRICT": strict}
         with start(code, collector.url, tmp_path, **variables) as process:
             models.wait_for(1, 60)
+            until_written(tmp_path, b"hello")
             process.kill()
             process.communicate()
         drain(collector.url, tmp_path)
