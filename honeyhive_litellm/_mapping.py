@@ -128,7 +128,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
         ("tags", caller.tags(said)),
         ("api_base", api_base),
         ("router", attempt(None, caller.router, said)),
-        ("proxy", attempt(None, caller.proxy, call, said)),
+        ("proxy", attempt(None, caller.proxy, call, said, keep)),
     )
     metadata.update({key: value for key, value in ours if value})
     if settings.capture_raw_request and keep:
@@ -159,8 +159,8 @@ def map_success(
     """The outcome of a call that was answered.
 
     `kwargs` may be empty or incomplete when the response was seen before LiteLLM's callback came. A stream's response
-    is the one that LiteLLM assembled. A stream that its reader left early, which LiteLLM's proxy reports as a success
-    of class ClientDisconnected, comes back as abandoned.
+    is the one that LiteLLM assembled. A call whose client hung up, which LiteLLM's proxy reports as a success of class
+    ClientDisconnected, comes back as cancelled.
     """
     call = mapping(kwargs)
     payload = mapping(call.get("standard_logging_object"))
@@ -176,8 +176,9 @@ def map_success(
         left = attempt(measures.NOTHING_KNOWN, measures.failure, None, payload)
         _add_failure(metadata, left)
         if left.error_class == "ClientDisconnected":
-            outcome.status = metadata["status"] = "abandoned"
+            outcome.status = metadata["status"] = "cancelled"
             metadata["success"] = False
+    _add_proxy(metadata, call, capture_content)
     outcome.outputs = _outputs(call, response, capture_content)
     return outcome
 
@@ -196,6 +197,7 @@ def map_failure(
     response = _assembled(call)
     attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
     _add_failure(metadata, failed)
+    _add_proxy(metadata, call, capture_content)
     outcome.outputs = _outputs(call, response, capture_content)
     said = text(attempt(mapping(None), fields, exception).get("generated_content"))
     if said is not None and not outcome.outputs and _keeps(call, capture_content):
@@ -265,6 +267,15 @@ def _add_failure(metadata: Dict[str, object], failed: measures.Failure) -> None:
         metadata["status_code"] = failed.status
     if failed.request_id is not None:
         metadata["provider_request_id"] = failed.request_id
+
+
+def _add_proxy(metadata: Dict[str, object], call: Mapping[str, Any], capture_content: bool) -> None:
+    """Add what LiteLLM's proxy did after the start, for `metadata.proxy`."""
+    said = caller.metadata_of(mapping(call.get("litellm_params")), {})
+    if caller.is_proxied(said):
+        told = attempt({}, caller.proxy_outcome, said, _keeps(call, capture_content))
+        if told:
+            metadata["proxy"] = told
 
 
 def _outputs(call: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
