@@ -19,6 +19,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol
 
 from . import _mapping_caller as caller
 from . import _mapping_measures as measures
+from . import _mapping_passthrough as passthrough
 from ._mapping_outputs import outputs
 from ._mapping_read import attempt, fields, mapping, number, text, without_credentials
 from ._mapping_request import (
@@ -39,7 +40,7 @@ RESERVED_METADATA = frozenset(
         "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
     )
 )  # fmt: skip
-"""Every name that an outcome may write into an event's metadata; a request never does."""
+"""Every name that an outcome may write into an event's metadata; a request never does. Into `proxy` both do."""
 
 _OURS = RESERVED_METADATA | frozenset(
     (
@@ -102,6 +103,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
     headers and some inputs on the way) or as a later callback does.
     """
     call = mapping(kwargs)
+    call = attempt(call, passthrough.request, call)
     params = mapping(call.get("litellm_params"))
     optional = mapping(call.get("optional_params"))
     said = attempt(mapping(None), caller.metadata_of, params, optional)
@@ -166,6 +168,7 @@ def map_success(
     payload = mapping(call.get("standard_logging_object"))
     if response is None:
         response = _assembled(call)
+    response = attempt(response, passthrough.answer, call, response)
     metadata: Dict[str, object] = {}
     outcome = _outcome("success", call, payload, metadata)
     if payload or "cache_hit" in call:
@@ -273,7 +276,8 @@ def _add_proxy(metadata: Dict[str, object], call: Mapping[str, Any], capture_con
     """Add what LiteLLM's proxy did after the start, for `metadata.proxy`."""
     said = caller.metadata_of(mapping(call.get("litellm_params")), {})
     if caller.is_proxied(said):
-        told = attempt({}, caller.proxy_outcome, said, _keeps(call, capture_content))
+        nothing: Dict[str, object] = {}
+        told = attempt(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
         if told:
             metadata["proxy"] = told
 

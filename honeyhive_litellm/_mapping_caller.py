@@ -32,14 +32,15 @@ _ROUTED = _LITELLM | frozenset(
     (
         "api_base", "caller_tags", "client_disconnected", "deployment", "disable_fallbacks",
         "disable_global_guardrails", "endpoint", "enforced_params", "guardrail_config", "guardrails", "headers",
-        "max_retries", "model_config", "opted_out_global_guardrails", "policies", "tag_routing", "user_agent",
+        "max_retries", "model_config", "model_group_alias", "opted_out_global_guardrails", "policies", "tag_routing",
+        "user_agent",
     )
 )  # fmt: skip
 
 _LITELLM_PREFIXES = (
     "user_api_", "honeyhive_", "litellm_", "standard_logging_", "sensitive_data_routing_", "adaptive_router_",
-    "quality_router_", "routing_plugin_", "_litellm", "_routing", "_autorouter", "_guardrail", "_pipeline", "_otel",
-    "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
+    "quality_router_", "routing_plugin_", "_litellm", "_pre_call_", "_routing", "_autorouter", "_guardrail", "_pipeline",
+    "_otel", "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
 )  # fmt: skip
 
 _PROXY = (

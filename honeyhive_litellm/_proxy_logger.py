@@ -104,10 +104,10 @@ def options_of(attributes: Dict[str, Any]) -> Dict[str, Any]:
     for name, value in attributes.items():
         if not name.startswith(_PREFIX):
             continue
-        if isinstance(value, str) and value.startswith(_BY_REFERENCE):
-            value = os.environ.get(value[len(_BY_REFERENCE) :])
-        if value is not None:
-            options[name[len(_PREFIX) :]] = value
+        is_reference = isinstance(value, str) and value.startswith(_BY_REFERENCE)
+        given = os.environ.get(value[len(_BY_REFERENCE) :]) if is_reference else value
+        if given is not None:
+            options[name[len(_PREFIX) :]] = given
     return options
 
 

@@ -18,6 +18,9 @@ from typing import Any
 
 __all__ = ["logger", "register"]
 
+logger: Any
+"""The callback itself, made when it is first asked for."""
+
 
 def register() -> None:
     """Make `honeyhive` a callback that LiteLLM knows in this process, before its config is read.

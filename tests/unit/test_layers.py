@@ -22,6 +22,7 @@ FLOORS: List[List[str]] = [
         "_mapping_request",
         "_mapping_outputs",
         "_mapping_measures",
+        "_mapping_passthrough",
         "_mapping",
         "_capacity",
         "_losses",
@@ -49,7 +50,18 @@ FLOORS: List[List[str]] = [
     ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
     ["_runtime", "_drain"],
     ["_watch", "_callback", "_proxy_logger"],
-    ["proxy", "collector", "testing", "_cli_common", "_cli_dead", "_cli_proxy", "_cli_spool", "cli", "__main__", "__init__"],
+    [
+        "proxy",
+        "collector",
+        "testing",
+        "_cli_common",
+        "_cli_dead",
+        "_cli_proxy",
+        "_cli_spool",
+        "cli",
+        "__main__",
+        "__init__",
+    ],
 ]
 PURE = {"asyncio", "sqlite3", "aiosqlite", "aiohttp", "litellm", "socket", "threading"}
 
