@@ -196,11 +196,13 @@ def map_failure(
         exception = call.get("exception")
     failed = attempt(measures.NOTHING_KNOWN, measures.failure, exception, payload)
     metadata: Dict[str, object] = {}
-    outcome = _outcome("cancelled" if failed.error_class == "CancelledError" else "failure", call, payload, metadata)
+    has_left = failed.status == 499 and failed.error_class in ("HTTPException", "ClientDisconnected")  # the client
+    is_cancelled = has_left or failed.error_class == "CancelledError"
+    outcome = _outcome("cancelled" if is_cancelled else "failure", call, payload, metadata)
     response = _assembled(call)
     attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
     _add_failure(metadata, failed)
-    _add_proxy(metadata, call, capture_content)
+    _add_proxy(metadata, call, capture_content, has_left)
     outcome.outputs = _outputs(call, response, capture_content)
     said = text(attempt(mapping(None), fields, exception).get("generated_content"))
     if said is not None and not outcome.outputs and _keeps(call, capture_content):
@@ -272,12 +274,16 @@ def _add_failure(metadata: Dict[str, object], failed: measures.Failure) -> None:
         metadata["provider_request_id"] = failed.request_id
 
 
-def _add_proxy(metadata: Dict[str, object], call: Mapping[str, Any], capture_content: bool) -> None:
+def _add_proxy(
+    metadata: Dict[str, object], call: Mapping[str, Any], capture_content: bool, has_left: bool = False
+) -> None:
     """Add what LiteLLM's proxy did after the start, for `metadata.proxy`."""
     said = caller.metadata_of(mapping(call.get("litellm_params")), {})
     if caller.is_proxied(said):
         nothing: Dict[str, object] = {}
         told = attempt(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
+        if has_left:
+            told["client_disconnected"] = True
         if told:
             metadata["proxy"] = told
 

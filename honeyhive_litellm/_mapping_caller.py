@@ -39,8 +39,8 @@ _ROUTED = _LITELLM | frozenset(
 
 _LITELLM_PREFIXES = (
     "user_api_", "honeyhive_", "litellm_", "standard_logging_", "sensitive_data_routing_", "adaptive_router_",
-    "quality_router_", "routing_plugin_", "_litellm", "_pre_call_", "_routing", "_autorouter", "_guardrail", "_pipeline",
-    "_otel", "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
+    "quality_router_", "routing_plugin_", "_litellm", "_pre_call_", "_routing", "_autorouter", "_guardrail",
+    "_pipeline", "_otel", "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
 )  # fmt: skip
 
 _PROXY = (

@@ -111,6 +111,8 @@ class Recorder:
             attempt = self._open.get(previous)
             if attempt is not None and attempt.teller is not teller:
                 return
+            if attempt is not None and details.get("litellm_no_upstream_llm_call"):
+                return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
             self._supersede(previous)
         started_ms = _unix_ms(details.get("start_time")) if previous is None else None
         attempt = self._attempt(details, started_ms)

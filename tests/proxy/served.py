@@ -32,7 +32,7 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 class Proxy:
     """A running proxy; `key` is what its clients send."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str, key: str, log: Path, collector: Collector) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, key: str, log: Path, collector: Collector) -> None:
         self.process = process
         self.url = url
         self.key = key

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import httpx
@@ -136,17 +135,17 @@ def test_a_fallback_inside_the_proxy_is_two_attempts_under_one_call_id(proxy: Pr
     ids=["bad key", "over budget", "unknown model", "guardrail"],
 )
 def test_a_rejection_is_one_failed_event(proxy: Proxy, body: Dict[str, Any], status: int, error_class: str) -> None:
-    session = f"rejected {error_class}"
     sent = {"messages": MESSAGES, "model": "gpt-4o", **body}
-    response = proxy.ask(**body, metadata={"session_id": session})
-    assert response.status_code >= 400
-    before_us = {"ProxyException": 401, "BudgetExceededError": response.status_code}
-    (event,) = [e for e in proxy.events(1, rejected=True) if e["metadata"]["error_class"] == error_class] or _later(
-        proxy, error_class
-    )
+    assert proxy.ask(**body).status_code == status
+
+    def found() -> Any:
+        return [e for e in proxy.collector.events if e["metadata"].get("error_class") == error_class]
+
+    until(lambda: bool(found()), 20, f"the event of a {error_class}")
+    (event,) = found()
 
     assert event["metadata"]["status"] == "failure"
-    assert event["metadata"]["status_code"] == before_us.get(error_class, status)
+    assert event["metadata"]["status_code"] == status
     assert event["metadata"]["proxy"]["route"] == "/v1/chat/completions"
     assert event["metadata"]["proxy"]["rejected"] is True
     assert event["inputs"]["chat_history"] == sent["messages"]
@@ -156,14 +155,6 @@ def test_a_rejection_is_one_failed_event(proxy: Proxy, body: Dict[str, Any], sta
     if error_class == "HTTPException":
         (guardrail,) = event["metadata"]["proxy"]["guardrails"]
         assert guardrail["status"] == "guardrail_intervened"
-
-
-def _later(proxy: Proxy, error_class: str) -> Any:
-    def found() -> Any:
-        return [e for e in proxy.collector.events if e["metadata"].get("error_class") == error_class]
-
-    until(lambda: bool(found()), 20, f"the event of a {error_class}")
-    return found()
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
@@ -205,6 +196,8 @@ def test_a_client_that_does_not_wait_for_its_answer_cancels_the_call(proxy: Prox
     until(lambda: bool(found()), 20, "the event of the call that was given up")
     (event,) = found()
     assert event["metadata"]["status"] == "cancelled"
+    assert event["metadata"]["status_code"] == 499
+    assert event["metadata"]["proxy"]["client_disconnected"] is True
     assert event["inputs"] == {"chat_history": MESSAGES}
 
 
