@@ -7,9 +7,11 @@ know it: nothing is resolved before the first call.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
+import sys
 import threading
 from typing import Any, Dict, Optional
 
@@ -19,6 +21,7 @@ from litellm.litellm_core_utils import litellm_logging
 
 from ._callback import HoneyHiveLogger
 from ._errors import HoneyHiveError
+from ._runtime import shutdown_all
 
 NAME = "honeyhive"
 """What the callback is called in a proxy's config."""
@@ -117,7 +120,29 @@ def the_logger() -> ProxyLogger:
     with _lock:
         if _logger is None:
             _logger = ProxyLogger()
+            _end_with_proxy()
         return _logger
+
+
+def _end_with_proxy() -> None:
+    """Deliver what is left when the proxy's application ends.
+
+    The exit handler comes too late for that, or never: uvicorn gives a SIGTERM back to the system once the application
+    has ended, and the process dies of it. LiteLLM's own function is called by its name (seen in 1.60 to 1.110).
+    """
+    server = sys.modules.get("litellm.proxy.proxy_server")
+    original = getattr(server, "proxy_shutdown_event", None)
+    if original is None:
+        return
+
+    @functools.wraps(original)
+    async def ended(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            await asyncio.get_running_loop().run_in_executor(None, shutdown_all)
+
+    setattr(server, "proxy_shutdown_event", ended)  # noqa: B010 - the module is not read by the type checker
 
 
 def add_name() -> None:
