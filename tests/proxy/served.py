@@ -20,7 +20,7 @@ from honeyhive_litellm.testing import Collector, ModelServer
 SITE = Path(__file__).parent / "site"
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-START_S = 90.0
+START_S = 150.0
 END_S = 40.0
 
 COMMAND = [str(BIN / "honeyhive-litellm"), "proxy"]

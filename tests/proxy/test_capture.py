@@ -14,6 +14,8 @@ from honeyhive_litellm.testing import Collector, ModelServer
 
 from .served import HOOK, LITELLM, MESSAGES, SITE, Proxy, serving, until
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, told: Collector, models: ModelServer) -> Iterator[Proxy]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, Dict
 
 import litellm
 import pytest
@@ -16,6 +17,8 @@ from honeyhive_litellm.proxy import register
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from .served import LITELLM, serving, until
+
+pytestmark = pytest.mark.timeout(240)
 
 CONFIG = """
 litellm_settings:
@@ -45,7 +48,12 @@ def test_a_copy_of_the_module_beside_the_config_has_the_same_logger(tmp_path: Pa
 
 
 def test_options_are_the_attributes_that_the_config_left() -> None:
-    attributes = {"honeyhive_project": "p", "honeyhive_environment": None, "callbacks": [], "honeyhive_api_key": "hh_k"}
+    attributes: Dict[str, Any] = {
+        "honeyhive_project": "p",
+        "honeyhive_environment": None,
+        "callbacks": [],
+        "honeyhive_api_key": "hh_k",
+    }
 
     assert options_of(attributes) == {"project": "p", "api_key": "hh_k"}
 

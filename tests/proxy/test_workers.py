@@ -15,6 +15,8 @@ from honeyhive_litellm.testing import Collector, ModelServer
 
 from .served import COMMAND, LITELLM, MESSAGES, ROOT, Proxy, serving
 
+pytestmark = pytest.mark.timeout(300)  # two workers import LiteLLM three times
+
 DOCUMENTED = ROOT / "examples" / "proxy" / "config.yaml"
 
 
