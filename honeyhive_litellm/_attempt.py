@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from ._mapping import Request
 
@@ -46,6 +46,7 @@ class Attempt:
         "metadata",
         "number",
         "parent",
+        "proxy",
         "ref",
         "replied",
         "request",
@@ -68,6 +69,7 @@ class Attempt:
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
+        self.proxy: Dict[str, object] = {}
         self.is_withheld = False
         self.has_start = False
         self.is_sampled_out = False

@@ -1,4 +1,4 @@
-"""The LiteLLM callback, and the only module that imports LiteLLM.
+"""The LiteLLM callback; with `_proxy_logger` the only module that imports LiteLLM.
 
 What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
 

@@ -19,6 +19,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol
 
 from . import _mapping_caller as caller
 from . import _mapping_measures as measures
+from . import _mapping_passthrough as passthrough
 from ._around import NOWHERE, Around
 from ._mapping_outputs import outputs
 from ._mapping_read import attempt, fields, mapping, number, text, without_credentials
@@ -40,7 +41,7 @@ RESERVED_METADATA = frozenset(
         "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
     )
 )  # fmt: skip
-"""Every name that an outcome may write into an event's metadata; a request never does."""
+"""Every name that an outcome may write into an event's metadata; a request never does. Into `proxy` both do."""
 
 _OURS = RESERVED_METADATA | frozenset(
     (
@@ -107,6 +108,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, around: Ar
     headers and some inputs on the way) or as a later callback does.
     """
     call = mapping(kwargs)
+    call = attempt(call, passthrough.request, call)
     params = mapping(call.get("litellm_params"))
     optional = mapping(call.get("optional_params"))
     said = attempt(mapping(None), caller.metadata_of, params, optional)
@@ -133,7 +135,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, around: Ar
         ("tags", caller.tags(said)),
         ("api_base", api_base),
         ("router", attempt(None, caller.router, said)),
-        ("proxy", attempt(None, caller.proxy, call, said)),
+        ("proxy", attempt(None, caller.proxy, call, said, keep)),
         ("otel", around.otel or attempt(None, caller.incoming_trace, call, params, said)),
     )
     metadata.update({key: value for key, value in ours if value})
@@ -167,13 +169,14 @@ def map_success(
     """The outcome of a call that was answered.
 
     `kwargs` may be empty or incomplete when the response was seen before LiteLLM's callback came. A stream's response
-    is the one that LiteLLM assembled. A stream that its reader left early, which LiteLLM's proxy reports as a success
-    of class ClientDisconnected, comes back as abandoned.
+    is the one that LiteLLM assembled. A call whose client hung up, which LiteLLM's proxy reports as a success of class
+    ClientDisconnected, comes back as cancelled.
     """
     call = mapping(kwargs)
     payload = mapping(call.get("standard_logging_object"))
     if response is None:
         response = _assembled(call)
+    response = attempt(response, passthrough.answer, call, response)
     metadata: Dict[str, object] = {}
     outcome = _outcome("success", call, payload, metadata)
     if payload or "cache_hit" in call:
@@ -184,8 +187,9 @@ def map_success(
         left = attempt(measures.NOTHING_KNOWN, measures.failure, None, payload)
         _add_failure(metadata, left)
         if left.error_class == "ClientDisconnected":
-            outcome.status = metadata["status"] = "abandoned"
+            outcome.status = metadata["status"] = "cancelled"
             metadata["success"] = False
+    _add_proxy(metadata, call, capture_content)
     outcome.outputs = _outputs(call, response, capture_content)
     return outcome
 
@@ -200,10 +204,13 @@ def map_failure(
         exception = call.get("exception")
     failed = attempt(measures.NOTHING_KNOWN, measures.failure, exception, payload)
     metadata: Dict[str, object] = {}
-    outcome = _outcome("cancelled" if failed.error_class == "CancelledError" else "failure", call, payload, metadata)
+    has_left = failed.status == 499 and failed.error_class in ("HTTPException", "ClientDisconnected")  # the client
+    is_cancelled = has_left or failed.error_class == "CancelledError"
+    outcome = _outcome("cancelled" if is_cancelled else "failure", call, payload, metadata)
     response = _assembled(call)
     attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
     _add_failure(metadata, failed)
+    _add_proxy(metadata, call, capture_content, has_left)
     outcome.outputs = _outputs(call, response, capture_content)
     said = text(attempt(mapping(None), fields, exception).get("generated_content"))
     if said is not None and not outcome.outputs and _keeps(call, capture_content):
@@ -273,6 +280,20 @@ def _add_failure(metadata: Dict[str, object], failed: measures.Failure) -> None:
         metadata["status_code"] = failed.status
     if failed.request_id is not None:
         metadata["provider_request_id"] = failed.request_id
+
+
+def _add_proxy(
+    metadata: Dict[str, object], call: Mapping[str, Any], capture_content: bool, has_left: bool = False
+) -> None:
+    """Add what LiteLLM's proxy did after the start, for `metadata.proxy`."""
+    said = caller.metadata_of(mapping(call.get("litellm_params")), {})
+    if caller.is_proxied(said):
+        nothing: Dict[str, object] = {}
+        told = attempt(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
+        if has_left:
+            told["client_disconnected"] = True
+        if told:
+            metadata["proxy"] = told
 
 
 def _outputs(call: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:

@@ -36,14 +36,15 @@ _ROUTED = _LITELLM | frozenset(
     (
         "api_base", "caller_tags", "client_disconnected", "deployment", "disable_fallbacks",
         "disable_global_guardrails", "endpoint", "enforced_params", "guardrail_config", "guardrails", "headers",
-        "max_retries", "model_config", "opted_out_global_guardrails", "policies", "tag_routing", "user_agent",
+        "max_retries", "model_config", "model_group_alias", "opted_out_global_guardrails", "policies", "tag_routing",
+        "user_agent",
     )
 )  # fmt: skip
 
 _LITELLM_PREFIXES = (
     "user_api_", "honeyhive_", "litellm_", "standard_logging_", "sensitive_data_routing_", "adaptive_router_",
-    "quality_router_", "routing_plugin_", "_litellm", "_routing", "_autorouter", "_guardrail", "_pipeline", "_otel",
-    "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
+    "quality_router_", "routing_plugin_", "_litellm", "_pre_call_", "_routing", "_autorouter", "_guardrail",
+    "_pipeline", "_otel", "_failover", "_model_armor", "_openai_moderation", "_latency_per_deployment",
 )  # fmt: skip
 
 _PROXY = (
@@ -52,11 +53,27 @@ _PROXY = (
     ("team_id", "user_api_key_team_id"),
     ("team_alias", "user_api_key_team_alias"),
     ("org_id", "user_api_key_org_id"),
+    ("org_alias", "user_api_key_org_alias"),
     ("user_id", "user_api_key_user_id"),
     ("end_user_id", "user_api_key_end_user_id"),
     ("route", "user_api_key_request_route"),
     ("spend", "user_api_key_spend"),
     ("max_budget", "user_api_key_max_budget"),
+    ("team_spend", "user_api_key_team_spend"),
+    ("team_max_budget", "user_api_key_team_max_budget"),
+    ("user_spend", "user_api_key_user_spend"),
+    ("user_max_budget", "user_api_key_user_max_budget"),
+    ("end_user_max_budget", "user_api_end_user_max_budget"),
+    ("budget_reset_at", "user_api_key_budget_reset_at"),
+)
+
+_GUARDRAIL = (
+    ("name", "guardrail_name"),
+    ("provider", "guardrail_provider"),
+    ("mode", "guardrail_mode"),
+    ("status", "guardrail_status"),
+    ("duration_s", "duration"),
+    ("masked_entities", "masked_entity_count"),
 )
 
 
@@ -171,7 +188,12 @@ def user_properties(
 ) -> Dict[str, object]:
     """What the caller told of the user, with `user_id` where it is known."""
     properties: Dict[str, object] = dict(mapping(metadata.get("user_properties")))
-    user = text(metadata.get("user_id")) or text(call.get("user")) or text(optional.get("user"))
+    user = (
+        text(metadata.get("user_id"))
+        or text(call.get("user"))
+        or text(optional.get("user"))
+        or text(metadata.get("user_api_key_end_user_id"))
+    )
     if user is not None:
         properties["user_id"] = user
     return properties
@@ -200,15 +222,45 @@ def router(metadata: Mapping[str, Any]) -> Optional[Dict[str, object]]:
     )
 
 
-def proxy(call: Mapping[str, Any], metadata: Mapping[str, Any]) -> Optional[Dict[str, object]]:
-    """Who asked the proxy, by which key; None for a call that it did not make."""
+def proxy(call: Mapping[str, Any], metadata: Mapping[str, Any], keep: bool) -> Optional[Dict[str, object]]:
+    """Who asked the proxy, by which key; None for a call that it did not make.
+
+    `rejected` is there if the proxy itself refused it: a bad key, no budget left, an unknown model, a guardrail.
+    `keep` allows what the guardrails said, which may quote the messages.
+    """
     if not is_proxied(metadata):
         return None
     known = {name: metadata[key] for name, key in _PROXY if metadata.get(key) is not None}
     request_id = text(call.get("litellm_call_id"))
     if request_id is not None:
         known["request_id"] = request_id
-    return known
+    given = tags(metadata)
+    if given:
+        known["tags"] = list(given)
+    if call.get("litellm_no_upstream_llm_call"):
+        known["rejected"] = True
+    return {**known, **proxy_outcome(metadata, keep)}
+
+
+def proxy_outcome(metadata: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """What the proxy knows of a call once it has ended: what its guardrails did, whether the client was gone."""
+    known: Dict[str, object] = {}
+    results = metadata.get("standard_logging_guardrail_information")
+    if isinstance(results, Mapping):  # LiteLLM before 1.80 tells of one
+        results = [results]
+    if isinstance(results, (list, tuple)):
+        guardrails = [_guardrail(mapping(result), keep) for result in results]
+        known["guardrails"] = [guardrail for guardrail in guardrails if guardrail]
+    if metadata.get("client_disconnected"):
+        known["client_disconnected"] = True
+    return {name: value for name, value in known.items() if value}
+
+
+def _guardrail(result: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    told = {name: result[key] for name, key in _GUARDRAIL if result.get(key) is not None}
+    if keep and result.get("guardrail_response") is not None:
+        told["response"] = result["guardrail_response"]
+    return told
 
 
 def add_custom(

@@ -26,9 +26,11 @@ _CONTENT = frozenset(
 # Never in an event: how a provider is reached, and by whom.
 _SECRET = frozenset(
     ("extra_headers", "headers", "default_headers", "client", "http_client", "litellm_logging_obj", "token",
-     "password", "proxies", "vertex_credentials", "vertex_ai_credentials", "service_account")
+     "password", "proxies", "vertex_credentials", "vertex_ai_credentials", "service_account",
+     # what LiteLLM's proxy hands to its Router beside the request
+     "proxy_server_request", "secret_fields", "shared_session")
 )  # fmt: skip
-_SECRET_PREFIXES = ("aws_", "vertex_", "azure_", "watsonx_", "oci_", "sap_")
+_SECRET_PREFIXES = ("litellm_", "aws_", "vertex_", "azure_", "watsonx_", "oci_", "sap_")
 _SECRET_ENDINGS = (
     "api_key", "apikey", "access_key", "access_token", "auth_token", "ad_token", "bearer_token", "_secret",
     "_password", "credentials", "private_key",

@@ -28,7 +28,7 @@ from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
 from ._mapping import Outcome, Request, map_failure, map_request, map_success
-from ._mapping_read import text
+from ._mapping_read import mapping, text
 from ._mapping_request import event_name
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
@@ -112,6 +112,8 @@ class Recorder:
             attempt = self._open.get(previous)
             if attempt is not None and attempt.teller is not teller:
                 return
+            if attempt is not None and details.get("litellm_no_upstream_llm_call"):
+                return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
             self._supersede(previous)
         started_ms = _unix_ms(details.get("start_time")) if previous is None else None
         attempt = self._attempt(details, started_ms)
@@ -123,7 +125,8 @@ class Recorder:
         self._emit_start(attempt)
 
     def _emit_start(self, attempt: Attempt) -> None:
-        metadata = join(attempt.metadata, members({"status": IN_FLIGHT}))
+        proxy = {"proxy": attempt.proxy} if attempt.proxy else {}
+        metadata = join(attempt.metadata, members({**proxy, "status": IN_FLIGHT}))
         body = join(attempt.head, attempt.parent, b'"metadata":' + metadata)
         attempt.has_start = True
         self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
@@ -277,6 +280,7 @@ class Recorder:
             attempt.session = f"{head['session_id']} {clean_text(str(name), 512)}"
         head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
         attempt.is_withheld = "redaction_failed" in metadata
+        attempt.proxy = dict(mapping(metadata.pop("proxy", None)))  # the outcome adds to it
         attempt.head = members(head) + b"," + members(told)
         attempt.metadata = members(metadata)
 
@@ -488,6 +492,8 @@ class Recorder:
         metadata = {**told.pop("metadata"), **facts}
         if attempt.is_withheld:
             metadata.pop("redaction_failed", None)  # the head says so
+        if attempt.proxy:
+            metadata["proxy"] = {**attempt.proxy, **mapping(metadata.get("proxy"))}
         told.update(end_time=end_ms, duration=duration_ms)
         metadata_members = join(attempt.metadata, members(metadata))
         return join(attempt.head, attempt.parent, members(told), b'"metadata":' + metadata_members)

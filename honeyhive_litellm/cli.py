@@ -7,6 +7,7 @@ from typing import Optional
 import click
 
 from ._cli_dead import dead
+from ._cli_proxy import proxy
 from ._cli_spool import drain, status
 from ._version import __version__
 
@@ -32,7 +33,7 @@ def serve(host: str, port: int, db: Optional[str]) -> None:
         raise click.ClickException(str(error)) from error
 
 
-for command in (status, drain, dead):
+for command in (status, drain, dead, proxy):
     main.add_command(command)
 
 

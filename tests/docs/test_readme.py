@@ -13,6 +13,7 @@ import click
 import pytest
 
 from honeyhive_litellm._config import OPTIONS
+from honeyhive_litellm._mapping_caller import _PROXY
 from honeyhive_litellm._patterns import CREDENTIALS, NAMES, without
 from honeyhive_litellm._redaction import clean_text
 from honeyhive_litellm._stats import Stats
@@ -266,6 +267,8 @@ def test_every_subcommand_and_flag_on_the_page_exists() -> None:
         command = command_line.commands[name]
         if isinstance(command, click.Group) and rest:
             command = command.commands[rest.split()[0]]
+        if name == "proxy":
+            continue  # its flags are those of LiteLLM's own command
         flags = {flag for parameter in command.params for flag in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= flags
 
@@ -326,8 +329,19 @@ def test_every_field_in_the_table_is_in_an_event_and_every_part_of_an_event_in_t
     named = [name for row in table("field") for name in code_in(row[0])]
     events = [event for block in example_events for event in block]
     missing = [name for name in named if not any(has(event, name) for event in events)]
-    assert missing == []
+    assert missing == ["metadata.proxy"]  # tests/proxy have it
     assert {name for event in events for name in event} == {name.partition(".")[0] for name in named}
+
+
+def test_the_table_of_the_proxy_has_all_that_is_recorded_of_it() -> None:
+    named = [name for row in table("`metadata.proxy.`") for name in code_in(row[0])]
+    known = {"request_id", "tags", "guardrails", "rejected", "client_disconnected", *(name for name, _ in _PROXY)}
+    assert sorted(named) == sorted(known)
+
+
+def test_the_proxys_configuration_on_the_page_is_that_of_the_example() -> None:
+    (block,) = [block for block in blocks() if block.language == "yaml"]
+    assert block.code in (ROOT / "examples" / "proxy" / "config.yaml").read_text(encoding="utf-8")
 
 
 def test_the_table_of_patterns_is_that_of_the_code_and_each_finds_its_example() -> None:

@@ -23,6 +23,7 @@ FLOORS: List[List[str]] = [
         "_mapping_request",
         "_mapping_outputs",
         "_mapping_measures",
+        "_mapping_passthrough",
         "_mapping",
         "_capacity",
         "_losses",
@@ -49,8 +50,19 @@ FLOORS: List[List[str]] = [
     ],
     ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
     ["_runtime", "_drain"],
-    ["_watch", "_callback"],
-    ["collector", "testing", "_cli_common", "_cli_dead", "_cli_spool", "cli", "__main__", "__init__"],
+    ["_watch", "_callback", "_proxy_logger"],
+    [
+        "proxy",
+        "collector",
+        "testing",
+        "_cli_common",
+        "_cli_dead",
+        "_cli_proxy",
+        "_cli_spool",
+        "cli",
+        "__main__",
+        "__init__",
+    ],
 ]
 PURE = {"asyncio", "sqlite3", "aiosqlite", "aiohttp", "litellm", "socket", "threading"}
 
@@ -94,8 +106,8 @@ def test_decisions_do_no_io() -> None:
         assert MODULES[name] & PURE == set(), name
 
 
-def test_only_the_callback_imports_litellm() -> None:
-    assert {name for name, imports in MODULES.items() if "litellm" in imports} == {"_callback"}
+def test_only_the_callbacks_import_litellm() -> None:
+    assert {name for name, imports in MODULES.items() if "litellm" in imports} == {"_callback", "_proxy_logger"}
 
 
 def test_only_the_event_module_imports_orjson() -> None:

@@ -605,11 +605,11 @@ def test_a_broken_stream_keeps_its_words_and_litellms_own_count_of_tokens() -> N
     assert failed(exception, keep=False).outputs == {}
 
 
-def test_a_reader_who_left_a_stream_abandoned_it() -> None:
+def test_a_client_who_hung_up_cancelled_the_call() -> None:
     told = {"error_class": "ClientDisconnected", "error_code": "499"}
     outcome = succeeded(chat(said("half")), standard_logging_object={"error_information": told})
 
-    assert outcome.status == "abandoned"
+    assert outcome.status == "cancelled"
     assert outcome.error is None
     assert outcome.outputs["content"] == "half"
     assert outcome.metadata["status_code"] == 499

@@ -56,8 +56,8 @@ def test_nothing_raises_and_nothing_is_changed(kwargs: Dict[str, Any], response:
 
     assert repr((kwargs, response)) == repr(before)
     assert not RESERVED_METADATA & set(request.metadata)
-    assert set(success.metadata) | set(failure.metadata) <= RESERVED_METADATA
-    assert success.status in ("success", "abandoned")
+    assert set(success.metadata) | set(failure.metadata) <= RESERVED_METADATA | {"proxy"}
+    assert success.status in ("success", "cancelled")
     assert failure.error
 
 

@@ -1,0 +1,81 @@
+"""The documented configuration as it is written, with many workers, and what their end costs: nothing."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import List, Tuple
+
+import openai
+import pytest
+
+from honeyhive_litellm._cli_proxy import HOOK, with_hook
+from honeyhive_litellm.testing import Collector, ModelServer
+
+from .served import COMMAND, LITELLM, MESSAGES, ROOT, Proxy, serving
+
+pytestmark = pytest.mark.timeout(300)  # two workers import LiteLLM three times
+
+DOCUMENTED = ROOT / "examples" / "proxy" / "config.yaml"
+
+
+def ask_with_openai(proxy: Proxy, number: int) -> str:
+    with openai.OpenAI(base_url=proxy.url + "/v1", api_key=proxy.key, max_retries=3) as client:
+        answer = client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=MESSAGES,  # type: ignore[arg-type]
+            extra_body={"metadata": {"session_id": f"s{number}"}},
+        )
+    assert answer.choices[0].message.content == "answer to: hello"
+    return str(number)
+
+
+def ask_many(proxy: Proxy, count: int) -> List[str]:
+    with ThreadPoolExecutor(6) as clients:
+        return list(clients.map(lambda number: ask_with_openai(proxy, number), range(count)))
+
+
+def check(proxy: Proxy, asked: List[str]) -> None:
+    """Each call has one event, delivered once."""
+    told = proxy.collector.events
+    sessions = [event["metadata"].get("session_id") for event in told]
+    assert sorted(sessions) == sorted(f"s{number}" for number in asked), proxy.log.read_text()
+    assert set(proxy.collector.receipts.values()) == {1}
+    for event in told:
+        assert event["metadata"]["project"] == "proxy-demo"
+        assert event["source"] == "production"
+        assert event["metadata"]["status"] == "success"
+
+
+RECYCLED = ("--run_gunicorn", "--num_workers", "2", "--max_requests_before_restart", "7")
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "options"),
+    [
+        ("honeyhive", COMMAND, ("--num_workers", "2")),
+        ("honeyhive_litellm.proxy.logger", LITELLM, RECYCLED),
+    ],
+    ids=["uvicorn, by name", "gunicorn that recycles its workers, by path"],
+)
+def test_every_worker_records_and_ends_without_a_loss(
+    collector: Collector, models: ModelServer, tmp_path: Path, name: str, command: List[str], options: Tuple[str, ...]
+) -> None:
+    config = DOCUMENTED
+    if name != "honeyhive":
+        config = tmp_path / "config.yaml"
+        config.write_text(DOCUMENTED.read_text().replace('"honeyhive"', f'"{name}"'))
+    variables = {"HONEYHIVE_API_KEY": "hh_key", "HONEYHIVE_ENVIRONMENT": "not this one"}
+    with serving(command, config, tmp_path, collector, models, *options, **variables) as proxy:
+        asked = ask_many(proxy, 30)
+        status = proxy.terminate()
+
+        check(proxy, asked)
+        assert status in (0, -signal.SIGTERM)
+
+
+def test_the_hooks_of_others_stay() -> None:
+    assert with_hook("") == HOOK
+    assert with_hook("mine:setup, yours:setup") == f"{HOOK},mine:setup,yours:setup"
+    assert with_hook(f"mine:setup,{HOOK}") == f"{HOOK},mine:setup"
