@@ -31,7 +31,8 @@ def delete_file(body: Json, number: int, shape: Shape) -> Answer:
 
 def list_files(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `GET /files` with two of them."""
-    return Answer({"object": "list", "data": [_file(f"file-{n}", "batch.jsonl", 120, "batch") for n in (1, 2)]})
+    data = [_file(f"file-{n}", "batch.jsonl", 120, "batch") for n in (1, 2)]
+    return Answer({"object": "list", "data": data, "has_more": False})
 
 
 def file_content(body: Json, number: int, shape: Shape) -> Answer:
