@@ -67,6 +67,7 @@ async def _make(call: Call, stage: Stage) -> None:
 def _no_clients_of_other_loops() -> Iterator[None]:
     yield
     litellm.in_memory_llm_clients_cache.flush_cache()
+    gc.collect()  # here, where unclosed sockets of LiteLLM's are forgiven
 
 
 @pytest.mark.parametrize("name", CALLS)
