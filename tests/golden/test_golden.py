@@ -29,6 +29,7 @@ pytestmark = [
     # LiteLLM keeps its HTTP clients, one set a loop.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning"),  # `image_variation`, by the `openai` package
 ]
 
 
