@@ -117,6 +117,10 @@ class _LiteLLM:
             return None  # a model that its price list lacks
         return float(amount)
 
+    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
+        entries = [litellm.model_cost.get(name) or {} for name in (model, f"{provider}/{model}")]
+        return any("cost" in name for entry in entries for name in entry)  # a Router adds entries without a price
+
     def hides_content(self) -> bool:
         return bool(litellm.turn_off_message_logging)
 

@@ -37,7 +37,7 @@ RESERVED_METADATA = frozenset(
     (
         "status", "success", "duration_ms", "response_id", "response_model", "system_fingerprint", "prompt_tokens",
         "completion_tokens", "total_tokens", "reasoning_tokens", "cache_read_tokens", "cache_creation_tokens", "cost",
-        "estimated_cost", "usage_estimated", "cache_hit", "time_to_first_token_ms", "litellm_overhead_ms",
+        "estimated_cost", "usage_estimated", "cache_hit", "saved_cost", "time_to_first_token_ms", "litellm_overhead_ms",
         "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
     )
 )  # fmt: skip
@@ -181,6 +181,7 @@ def map_success(
     outcome = _outcome("success", call, payload, metadata)
     if payload or "cache_hit" in call:
         metadata["cache_hit"] = call.get("cache_hit") is True or payload.get("cache_hit") is True
+    attempt(None, measures.add_saved_cost, metadata, payload)
     attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, False)
     told = mapping(payload.get("error_information"))
     if told.get("error_class"):
@@ -209,6 +210,9 @@ def map_failure(
     outcome = _outcome("cancelled" if is_cancelled else "failure", call, payload, metadata)
     response = _assembled(call)
     attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
+    if metadata.get("estimated_cost") == 0:  # of a failure LiteLLM says so without knowing it
+        del metadata["estimated_cost"]
+        metadata.pop("cost", None)
     _add_failure(metadata, failed)
     _add_proxy(metadata, call, capture_content, has_left)
     outcome.outputs = _outputs(call, response, capture_content)

@@ -50,12 +50,27 @@ def add_usage(metadata: Dict[str, object], usage: object) -> bool:
     return True
 
 
+def mark_estimate(metadata: Dict[str, object]) -> None:
+    """The provider told no token counts, so those here are LiteLLM's own, and the cost is no more than an estimate.
+
+    A count of 0 is none: LiteLLM counts what it sees, and of a stream that was not read on it sees no prompt.
+    """
+    if "total_tokens" not in metadata:
+        return
+    metadata["usage_estimated"] = True
+    metadata.pop("cost", None)
+    if not metadata.get("prompt_tokens"):
+        metadata.pop("total_tokens")
+        metadata.pop("estimated_cost", None)
+    for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_read_tokens"):
+        if metadata.get(name) == 0:
+            del metadata[name]
+
+
 def _count(known: Mapping[str, Any], *names: str) -> Optional[int]:
-    for name in names:
-        value = known.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-    return None
+    """The first count under these names that is not 0: LiteLLM fills the names that an API lacks with zeros."""
+    counts = [value for value in map(known.get, names) if isinstance(value, int) and not isinstance(value, bool)]
+    return next((count for count in counts if count > 0), 0 if 0 in counts else None)
 
 
 def usage_of(response: object, payload: Mapping[str, Any]) -> object:
@@ -89,6 +104,13 @@ def add_cost(
     metadata["estimated_cost"] = amount
     if not is_estimate:
         metadata["cost"] = amount
+
+
+def add_saved_cost(metadata: Dict[str, object], payload: Mapping[str, Any]) -> None:
+    """Add what an answer from LiteLLM's cache would have cost, in US dollars; its 0 may mean that it is not known."""
+    saved = number(payload.get("saved_cache_cost"))
+    if metadata.get("cache_hit") is True and saved is not None and saved > 0:
+        metadata["saved_cost"] = saved
 
 
 def _is_free(call: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from ._mapping_read import attempt, fields, items, number, plain, text, without_none
+from ._mapping_read import attempt, fields, items, number, plain, stated, text, without_none
+
+_ABOUT_JOBS = ("file", "file.deleted", "batch")
 
 
 def outputs(response: object, name: str, keep: bool) -> Dict[str, object]:
@@ -27,8 +29,12 @@ def outputs(response: object, name: str, keep: bool) -> Dict[str, object]:
         return _results(answer["results"], keep)
     if isinstance(answer.get("content"), list) and "role" in answer:
         return _anthropic(answer, keep)
+    if isinstance(answer.get("pages"), list):
+        return _pages(answer["pages"], keep)
     if isinstance(answer.get("text"), str):
         return _transcription(answer, keep)
+    if answer.get("object") in _ABOUT_JOBS:
+        return _job(answer, keep)
     return attempt({}, _binary, answer) or _unknown(response, keep)
 
 
@@ -210,7 +216,7 @@ def _data(answer: Mapping[str, Any], name: str, keep: bool) -> Dict[str, object]
         if keep and data:
             told["images"] = [without_none(**_image(fields(image))) for image in data]
         return told
-    return {"num_items": len(data), **({"items": [plain(item) for item in data]} if keep else {})}
+    return {"num_items": len(data), **({"items": stated(data)} if keep else {})}
 
 
 def _image(image: Mapping[str, Any]) -> Dict[str, object]:
@@ -219,10 +225,9 @@ def _image(image: Mapping[str, Any]) -> Dict[str, object]:
 
 def _results(results: List[Any], keep: bool) -> Dict[str, object]:
     """Results of a moderation (verdicts, no text) or of a reranking (with the documents, if asked for)."""
-    told = [plain(result) for result in results]
-    if not keep:
-        told = [_verdict(fields(result)) for result in told]
-    return {"results": told}
+    if keep:
+        return {"results": stated(results)}
+    return {"results": [stated(_verdict(fields(result))) for result in results]}
 
 
 def _verdict(result: Mapping[str, Any]) -> Dict[str, object]:
@@ -233,6 +238,22 @@ def _verdict(result: Mapping[str, Any]) -> Dict[str, object]:
 def _transcription(answer: Mapping[str, Any], keep: bool) -> Dict[str, object]:
     said = answer["text"] if keep else None
     return without_none(text=said, language=text(answer.get("language")), duration=number(answer.get("duration")))
+
+
+def _pages(pages: List[Any], keep: bool) -> Dict[str, object]:
+    """Pages that were read: their text, and the pictures in it."""
+    if not keep:
+        return {"num_pages": len(pages)}
+    return {"num_pages": len(pages), "pages": stated(pages)}
+
+
+def _job(answer: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """A file or a batch, as the provider tells of it; without content its id, state and size."""
+    known = {name: value for name, value in answer.items() if not name.startswith("_")}
+    if not keep:
+        names = ("id", "object", "status", "bytes", "purpose", "deleted", "request_counts")
+        known = {name: known.get(name) for name in names}
+    return {name: stated(value) for name, value in known.items() if value is not None}
 
 
 def _binary(answer: Mapping[str, Any]) -> Dict[str, object]:

@@ -92,6 +92,14 @@ def plain(value: object) -> object:
     return dict(fields(value)) or type(value).__name__
 
 
+def stated(value: object) -> object:
+    """A plain copy in which nothing is None: LiteLLM's objects name every field that any provider may fill."""
+    value = plain(value)
+    if isinstance(value, dict):
+        return {name: stated(item) for name, item in value.items() if item is not None}
+    return [stated(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def items(value: object) -> List[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []

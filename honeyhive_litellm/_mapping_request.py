@@ -36,6 +36,13 @@ _SECRET_ENDINGS = (
     "_password", "credentials", "private_key",
 )  # fmt: skip
 
+# LiteLLM's own notes, which some kinds of call have among their parameters.
+_NOTES = frozenset(
+    ("api_base", "base_url", "api_version", "allow_client_keepalive_override", "use_in_pass_through",
+     "use_litellm_proxy", "use_xai_oauth", "merge_reasoning_content_in_choices", "litellm_call_id",
+     "litellm_trace_id", "litellm_session_id", "custom_llm_provider", "model_info", "proxy_server_request")
+)  # fmt: skip
+
 # The parameters that stay when content is not to be recorded: numbers, switches and words from closed lists.
 _HARMLESS = frozenset(
     ("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
@@ -92,6 +99,8 @@ def add_parameters(config: Dict[str, object], call: Mapping[str, Any], optional:
         if clashing and keep:
             config["extra_body"] = clashing
     add(config, optional)
+    if config.get(str(call.get("call_type"))) is True:  # "acreate_batch": so LiteLLM calls its own sync function
+        del config[str(call.get("call_type"))]
     voice = complete_input(call).get("voice")
     if voice is not None:
         add(config, {"voice": voice})
@@ -119,7 +128,11 @@ def _add_harmless(config: Dict[str, object], parameters: Mapping[str, Any]) -> N
 def _is_parameter(name: str) -> bool:
     lower = name.lower()
     return not (
-        lower in _CONTENT or lower in _SECRET or lower.startswith(_SECRET_PREFIXES) or lower.endswith(_SECRET_ENDINGS)
+        lower in _CONTENT
+        or lower in _SECRET
+        or lower in _NOTES
+        or lower.startswith(_SECRET_PREFIXES)
+        or lower.endswith(_SECRET_ENDINGS)
     )
 
 
@@ -202,12 +215,37 @@ def _file(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> D
     checksum = mapping(mapping(call.get("litellm_params")).get("metadata")).get("file_checksum")
     if not keep:
         return without_none(sha256=checksum)
-    file = complete_input(call).get("file")
-    if isinstance(file, (tuple, list)) and file:
-        name = text(file[0])
-    else:
-        name = text(file) or text(getattr(file, "name", None))
+    name = _file_name(complete_input(call).get("file"))
     return without_none(file=name, sha256=checksum, prompt=optional.get("prompt"))
+
+
+def _file_name(file: object) -> Optional[str]:
+    if isinstance(file, (tuple, list)) and file:
+        return text(file[0])
+    return text(file) or text(getattr(file, "name", None))
+
+
+def _image(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """The prompt, and the name of the picture where LiteLLM tells it."""
+    found = _prompt(call, optional, keep)
+    image = _file_name(mapping(complete_input(call).get("data")).get("image"))
+    return {**found, "image": image} if keep and image else found
+
+
+def _document(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    if not keep:
+        return {}
+    document = complete_input(call).get("document")
+    return without_none(document=_given(call) if document is None else document)
+
+
+def _tool(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """A call of an MCP tool: its server, its name and, as content, its arguments."""
+    known = mapping(call.get("mcp_tool_call_metadata"))
+    found = without_none(tool=text(known.get("name")), server=text(known.get("mcp_server_name")))
+    if keep and known.get("arguments") is not None:
+        found["arguments"] = known["arguments"]
+    return found or _chat(call, optional, keep)
 
 
 _INPUTS: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[str, object]]] = {
@@ -215,8 +253,8 @@ _INPUTS: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[s
     "embedding": _embedding,
     "text_completion": _prompt,
     "image_generation": _prompt,
-    "image_edit": _prompt,
-    "image_variation": _prompt,
+    "image_edit": _image,
+    "image_variation": _image,
     "video_generation": _prompt,
     "rerank": _rerank,
     "search": _query,
@@ -224,6 +262,8 @@ _INPUTS: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[s
     "moderation": _input,
     "speech": _input,
     "transcription": _file,
+    "ocr": _document,
+    "call_mcp_tool": _tool,
 }
 
 

@@ -23,11 +23,12 @@ from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
 from ._around import Around, around
-from ._attempt import Attempt, Token
+from ._attempt import Attempt, Token, has_finish, is_uncounted
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
 from ._mapping import Outcome, Request, map_failure, map_request, map_success
+from ._mapping_measures import mark_estimate
 from ._mapping_read import mapping, text
 from ._mapping_request import event_name
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
@@ -49,6 +50,9 @@ class Host(Protocol):
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
+
+    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
+        """Whether LiteLLM's price list has the model: for some others it says that they cost nothing."""
 
     def hides_content(self) -> bool:
         """Whether LiteLLM's own switch says that no message may be logged."""
@@ -201,8 +205,13 @@ class Recorder:
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
-        if attempt.chunks:
-            _mark_estimate(outcome, attempt.chunks)
+        metadata, request = outcome.metadata, attempt.request
+        if is_uncounted(attempt.chunks):
+            mark_estimate(metadata)
+        is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
+        if is_free and not self._host.has_price(request.provider, request.model):
+            del metadata["estimated_cost"]
+            metadata.pop("cost", None)
         return outcome
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
@@ -441,7 +450,10 @@ class Recorder:
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
         outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
-        _mark_estimate(outcome, chunks)
+        if not has_finish(chunks):
+            outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
+        if is_uncounted(chunks):
+            mark_estimate(outcome.metadata)
         self._add_cost(attempt, outcome, response)
         return outcome
 
@@ -508,13 +520,6 @@ def _outcome(status: str, error: Optional[str]) -> Outcome:
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
-
-
-def _mark_estimate(outcome: Outcome, chunks: Sequence[Any]) -> None:
-    """Token counts that no chunk of a stream carries are LiteLLM's own, which it does not say; so is their price."""
-    if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
-        outcome.metadata["usage_estimated"] = True
-        outcome.metadata.pop("cost", None)
 
 
 def _parent(id_: str) -> bytes:

@@ -15,7 +15,7 @@ import re
 import time
 from array import array
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 Json = Dict[str, Any]
 
@@ -35,10 +35,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Answer:
-    """The plain answer, and the same as server-sent events (None where the route does not stream)."""
+    """The plain answer, and the same as server-sent events (None where the route does not stream).
+
+    An answer that is no JSON is in `data`, of type `content_type`.
+    """
 
     body: Json
     chunks: Optional[Iterator[bytes]] = None
+    data: Optional[bytes] = None
+    content_type: str = "application/octet-stream"
 
 
 def question(body: Mapping[str, Any]) -> str:
@@ -48,7 +53,7 @@ def question(body: Mapping[str, Any]) -> str:
     asked = body.get("prompt", body.get("input"))
     if isinstance(asked, list) and any(isinstance(item, dict) for item in asked):
         return _last_user_text(asked)
-    return " ".join(_texts(asked))
+    return " ".join(texts_of(asked))
 
 
 def chat(body: Json, number: int, shape: Shape) -> Answer:
@@ -57,7 +62,7 @@ def chat(body: Json, number: int, shape: Shape) -> Answer:
     head = _head("chatcmpl", "chat.completion", body, number)
     said = "".join(_spoken(choice["message"]) for choice in choices)
     thought = "".join(str(choice["message"].get("reasoning_content", "")) for choice in choices)
-    usage = _usage(json.dumps([body.get("messages"), body.get("tools")]), said, thought, shape)
+    usage = usage_of(json.dumps([body.get("messages"), body.get("tools")]), said, shape, thought)
     plain = {**head, "choices": choices}
     if shape.usage:
         plain["usage"] = usage
@@ -68,12 +73,12 @@ def chat(body: Json, number: int, shape: Shape) -> Answer:
 def completion(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `/completions`: one text for each prompt and each of `n`."""
     head = _head("cmpl", "text_completion", body, number)
-    wanted = [(text, n) for text in _texts(body.get("prompt")) for n in range(int(body.get("n") or 1))]
+    wanted = [(text, n) for text in texts_of(body.get("prompt")) for n in range(int(body.get("n") or 1))]
     choices: List[Json] = [
-        {"index": index, "text": _text(text, n, shape), "logprobs": None, "finish_reason": "stop"}
+        {"index": index, "text": answer_text(text, n, shape), "logprobs": None, "finish_reason": "stop"}
         for index, (text, n) in enumerate(wanted)
     ]
-    usage = _usage(question(body), "".join(choice["text"] for choice in choices), "", shape)
+    usage = usage_of(question(body), "".join(choice["text"] for choice in choices), shape)
     plain = {**head, "choices": choices}
     if shape.usage:
         plain["usage"] = usage
@@ -83,7 +88,7 @@ def completion(body: Json, number: int, shape: Shape) -> Answer:
 def embedding(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `/embeddings`: one vector for each input, as numbers or (`encoding_format`) as base64."""
     dimensions = int(body.get("dimensions") or _EMBEDDING_DIMENSIONS)
-    texts = _texts(body.get("input"))
+    texts = texts_of(body.get("input"))
     vectors = [vector(text, dimensions) for text in texts]
     as_base64 = body.get("encoding_format") == "base64"
     data = [
@@ -99,8 +104,8 @@ def embedding(body: Json, number: int, shape: Shape) -> Answer:
 
 def response(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `/responses` with one message of text."""
-    text = _text(question(body), 0, shape)
-    usage = _usage(question(body), text, "", shape)
+    text = answer_text(question(body), 0, shape)
+    usage = usage_of(question(body), text, shape)
     content = {"type": "output_text", "text": text, "annotations": []}
     message = {"type": "message", "id": f"msg_{number:06d}", "status": "completed", "role": "assistant"}
     answer: Json = {
@@ -129,25 +134,6 @@ def response(body: Json, number: int, shape: Shape) -> Answer:
             "total_tokens": usage["total_tokens"],
         }
     return Answer(answer, _response_chunks(answer, message["id"], text))
-
-
-def moderation(body: Json, number: int, shape: Shape) -> Answer:
-    """Answer `/moderations`: nothing is ever flagged."""
-    results = [
-        {"flagged": False, "categories": {"violence": False}, "category_scores": {"violence": 0.0}}
-        for _ in _texts(body.get("input"))
-    ]
-    return Answer({"id": f"modr-{number:06d}", "model": body.get("model"), "results": results})
-
-
-ANSWERS: Dict[str, Callable[[Json, int, Shape], Answer]] = {
-    "/chat/completions": chat,
-    "/completions": completion,
-    "/embeddings": embedding,
-    "/responses": response,
-    "/moderations": moderation,
-}
-"""The routes (below `/v1`) and who answers them."""
 
 
 def vector(text: str, dimensions: int) -> List[float]:
@@ -183,7 +169,7 @@ def _chat_choice(body: Json, number: int, index: int, shape: Shape) -> Json:
         return {"index": index, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
     if messages and messages[-1].get("role") == "tool":
         asked = f"{asked} (the tool said: {_content_text(messages[-1])})"
-    message["content"] = _text(asked, index, shape)
+    message["content"] = answer_text(asked, index, shape)
     return {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
 
 
@@ -222,21 +208,21 @@ def _chat_chunks(head: Json, choices: Sequence[Json], usage: Optional[Json]) -> 
 
 
 def _deltas(message: Json) -> Iterator[Json]:
-    for piece in _pieces(message.get("reasoning_content") or ""):
+    for piece in cut_into_pieces(message.get("reasoning_content") or ""):
         yield {"reasoning_content": piece}
-    for piece in _pieces(message["content"] or ""):
+    for piece in cut_into_pieces(message["content"] or ""):
         yield {"content": piece}
     for index, call in enumerate(message.get("tool_calls", [])):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         opening = {**call, "index": index, "function": {"name": name, "arguments": ""}}
         yield {"tool_calls": [opening]}
-        for piece in _pieces(arguments):
+        for piece in cut_into_pieces(arguments):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def _completion_chunks(head: Json, choices: Sequence[Json], usage: Optional[Json]) -> Iterator[bytes]:
     for choice in choices:
-        for piece in _pieces(choice["text"]):
+        for piece in cut_into_pieces(choice["text"]):
             yield _event({**head, "choices": [{**choice, "text": piece, "finish_reason": None}]})
         yield _event({**head, "choices": [{**choice, "text": ""}]})
     yield from _ending(head, usage)
@@ -246,7 +232,7 @@ def _response_chunks(answer: Json, item_id: str, text: str) -> Iterator[bytes]:
     started = {**answer, "status": "in_progress", "output": [], "usage": None}
     place = {"item_id": item_id, "output_index": 0, "content_index": 0}
     events: List[Json] = [{"type": "response.created", "response": started}]
-    events += [{"type": "response.output_text.delta", **place, "delta": piece} for piece in _pieces(text)]
+    events += [{"type": "response.output_text.delta", **place, "delta": piece} for piece in cut_into_pieces(text)]
     events += [{"type": "response.output_text.done", **place, "text": text}]
     events += [{"type": "response.completed", "response": answer}]
     for sequence, event in enumerate(events):
@@ -263,7 +249,7 @@ def _event(data: Json) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
-def _pieces(text: str) -> Iterator[str]:
+def cut_into_pieces(text: str) -> Iterator[str]:
     """Cut *text* into words, or into at most `_MOST_PIECES` runs of words; joined again they are *text*."""
     words = re.findall(r"\s*\S+\s*", text)
     run = max(1, -(-len(words) // _MOST_PIECES))
@@ -271,7 +257,8 @@ def _pieces(text: str) -> Iterator[str]:
         yield "".join(words[start : start + run])
 
 
-def _text(asked: str, index: int, shape: Shape) -> str:
+def answer_text(asked: str, index: int, shape: Shape) -> str:
+    """Return the answer to *asked* in the choice of that index."""
     text = f"answer to: {asked}" if index == 0 else f"answer {index + 1} to: {asked}"
     missing = shape.length - len(text)
     return text + " and so on" * -(-missing // len(" and so on")) if missing > 0 else text
@@ -282,7 +269,8 @@ def _spoken(message: Json) -> str:
     return (message["content"] or "") + calls
 
 
-def _usage(asked: str, said: str, thought: str, shape: Shape) -> Json:
+def usage_of(asked: str, said: str, shape: Shape, thought: str = "") -> Json:
+    """Return the token counts, in OpenAI's form; a token is four characters."""
     prompt, reasoning = _tokens(asked), _tokens(thought) if thought else 0
     completion = _tokens(said) + reasoning
     return {
@@ -314,7 +302,7 @@ def _content_text(message: Json) -> str:
     return " ".join(str(part.get("text")) for part in content if part.get("text"))
 
 
-def _texts(value: object) -> List[str]:
+def texts_of(value: object) -> List[str]:
     """Return the texts of a prompt or an input: one string, a list of them, or token numbers (as text)."""
     if isinstance(value, list) and value and not isinstance(value[0], int):
         return [item if isinstance(item, str) else str(item) for item in value]

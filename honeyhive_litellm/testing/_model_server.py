@@ -19,7 +19,9 @@ The words may be combined ("slow-50-break-3") and may surround a name of your ow
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import json
 import re
 import threading
 from collections import Counter
@@ -30,6 +32,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Type
 from aiohttp import web
 
 from honeyhive_litellm.testing import _model_answers as answers
+from honeyhive_litellm.testing._model_routes import ROUTES, Answerer
 
 _NUMBERED = re.compile(r"(?<![a-z0-9])(fail|flaky|slow|break|stall|long)-(\d+)")
 _START_TIMEOUT_S = 10.0
@@ -171,8 +174,8 @@ class ModelServer:
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        for path in answers.ANSWERS:
-            application.router.add_post("/v1" + path, self._handle)
+        for (method, path), answerer in ROUTES.items():
+            application.router.add_route(method, "/v1" + path, functools.partial(self._handle, answerer))
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -183,11 +186,12 @@ class ModelServer:
         finally:
             await runner.cleanup()
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, answerer: Answerer, request: web.Request) -> web.StreamResponse:
         path = request.path[len("/v1") :]
-        body = await _read_json(request)
+        body = await _read(request)
         model = str((body or {}).get("model", ""))
-        number = self._note(path, model, bool((body or {}).get("stream")))
+        is_stream = bool((body or {}).get("stream")) or path.endswith(":streamGenerateContent")
+        number = self._note(path, model, is_stream)
         headers = {"x-request-id": f"req-{number:06d}", "openai-processing-ms": "1"}
         if body is None:
             return _error(400, "the body is not a JSON object", headers)
@@ -198,11 +202,13 @@ class ModelServer:
             return _error(script.fail_status, f"scripted failure {script.fail_status}", headers)
         if self._is_still_flaky(script, model, body):
             return _error(500, "scripted failure, to be gone soon", headers)
-        answer = answers.ANSWERS[path](body, number, script.shape)
-        if body.get("stream") and answer.chunks is not None:
+        answer = answerer(body, number, script.shape)
+        if is_stream and answer.chunks is not None:
             return await self._stream(request, script, answer.chunks, headers)
         if script.break_after is not None:
             return _drop(request)
+        if answer.data is not None:
+            return web.Response(body=answer.data, content_type=answer.content_type, headers=headers)
         return web.json_response(answer.body, headers=headers)
 
     async def _stream(
@@ -254,12 +260,26 @@ class ModelServer:
         return self._questions[question] <= script.failures
 
 
-async def _read_json(request: web.Request) -> Optional[Dict[str, Any]]:
+async def _read(request: web.Request) -> Optional[Dict[str, Any]]:
+    """The body, a JSON object or a form, with what the path names; None for anything else. Of files the sizes."""
+    named = dict(request.match_info)
+    if request.method != "POST":
+        return {**named}
+    if request.content_type == "multipart/form-data":
+        form = await request.post()
+        return {**named, **{name.partition("[")[0]: _field(value) for name, value in form.items()}}
+    text = await request.text()
     try:
-        body = await request.json()
+        body = json.loads(text) if text or not named else {}
     except ValueError:
         return None
-    return body if isinstance(body, dict) else None
+    return {**named, **body} if isinstance(body, dict) else None
+
+
+def _field(value: object) -> object:
+    if isinstance(value, web.FileField):
+        return {"filename": value.filename, "bytes": len(value.file.read())}
+    return value
 
 
 def _error(status: int, message: str, headers: Mapping[str, str]) -> web.Response:

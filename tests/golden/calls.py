@@ -1,0 +1,518 @@
+"""The calls whose events are kept as golden ones: what each does, and the column of the coverage table it is in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gc
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import litellm
+
+import honeyhive_litellm
+from honeyhive_litellm.testing import Collector, ModelServer
+from honeyhive_litellm.testing._model_media import png, wav
+
+KEY = "sk-local"
+MESSAGES = [{"role": "user", "content": "hello"}]
+CONTENTS = [{"role": "user", "parts": [{"text": "hello"}]}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "Tell the weather in a city",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+SYNC, ASYNC, STREAM, ROUTER = "sdk-sync", "sdk-async", "stream", "router"
+
+
+@dataclass
+class Stage:
+    """Where a call is made."""
+
+    models: ModelServer
+    collector: Collector
+    spool: Path
+
+    @property
+    def route(self) -> Dict[str, Any]:
+        """For providers of OpenAI's kind, without the retries of the `openai` client."""
+        return {**self.plain, "max_retries": 0}
+
+    @property
+    def plain(self) -> Dict[str, Any]:
+        return {"api_base": self.models.url, "api_key": KEY}
+
+    @property
+    def root(self) -> Dict[str, Any]:
+        """For Anthropic, to whose address LiteLLM adds the version itself."""
+        return {"api_base": self.models.url[: -len("/v1")], "api_key": KEY}
+
+
+@dataclass(frozen=True)
+class Call:
+    """`run` makes the call, and returns when its caller would; `events` is how many there will be."""
+
+    column: str
+    run: Callable[[Stage], Any]
+    events: int = 1
+    options: Dict[str, Any] = field(default_factory=dict)
+
+
+CALLS: Dict[str, Call] = {}
+
+
+def call(column: str, *, events: int = 1, **options: Any) -> Callable[[Callable[[Stage], Any]], Callable[[Stage], Any]]:
+    """Add a call under the name of its function."""
+
+    def add(run: Callable[[Stage], Any]) -> Callable[[Stage], Any]:
+        CALLS[run.__name__] = Call(column, run, events, options)
+        return run
+
+    return add
+
+
+async def read(stream: Any) -> None:
+    async for _ in stream:
+        pass
+
+
+def read_now(stream: Any) -> None:
+    for _ in stream:
+        pass
+
+
+# ---- chats
+
+
+@call(SYNC)
+def chat_sync(stage: Stage) -> None:
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, temperature=0.5, max_tokens=99, **stage.route)
+
+
+@call(ASYNC)
+async def chat_async(stage: Stage) -> None:
+    await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, temperature=0.5, max_tokens=99, **stage.route)
+
+
+@call(SYNC, custom_attributes={"team": "core"}, environment="staging")
+def chat_of_a_session(stage: Stage) -> None:
+    metadata = {
+        "session_id": "chat 42",
+        "honeyhive_parent_id": "step 7",
+        "event_name": "greeting",
+        "user_id": "u1",
+        "user_properties": {"plan": "pro"},
+        "tags": ["a"],
+        "trace_id": "trace-1",
+        "release": "2026.4",
+        "status": "taken",
+    }
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, metadata=metadata, **stage.route)
+
+
+@call(STREAM)
+async def chat_stream(stage: Stage) -> None:
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    await read(await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **asked, **stage.route))
+
+
+@call(STREAM)
+def chat_stream_uncounted(stage: Stage) -> None:
+    read_now(litellm.completion(model="openai/gpt-4o", messages=MESSAGES, stream=True, **stage.route))
+
+
+@call(ASYNC)
+async def chat_tools(stage: Stage) -> None:
+    await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, tools=TOOLS, tool_choice="auto", **stage.route)
+
+
+@call(STREAM)
+def chat_tools_stream(stage: Stage) -> None:
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    read_now(litellm.completion(model="openai/gpt-4o", messages=MESSAGES, tools=TOOLS, **asked, **stage.route))
+
+
+@call(SYNC)
+def chat_tool_answer(stage: Stage) -> None:
+    asked = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bern"}'}}
+    messages = [
+        {"role": "user", "content": "Snow in Bern?"},
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "snow"},
+    ]
+    litellm.completion(model="openai/gpt-4o", messages=messages, tools=TOOLS, **stage.route)
+
+
+@call(SYNC)
+def chat_reasoning_cached(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "reason cached")
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
+
+
+@call(SYNC)
+def chat_several_choices(stage: Stage) -> None:
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, n=3, **stage.route)
+
+
+@call(ASYNC)
+async def chat_image(stage: Stage) -> None:
+    uri = "data:image/png;base64," + base64.b64encode(png(64)).decode()
+    content = [{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": uri}}]
+    await litellm.acompletion(model="openai/gpt-4o", messages=[{"role": "user", "content": content}], **stage.route)
+
+
+@call(ASYNC)
+async def chat_anthropic(stage: Stage) -> None:
+    stage.models.behave("claude-sonnet-4-5", "reason cached")
+    await litellm.acompletion(model="anthropic/claude-sonnet-4-5", messages=MESSAGES, max_tokens=99, **stage.root)
+
+
+@call(SYNC)
+def chat_gemini(stage: Stage) -> None:
+    litellm.completion(model="gemini/gemini-2.5-flash", messages=MESSAGES, **stage.plain)
+
+
+@call(SYNC)
+def chat_unknown_price(stage: Stage) -> None:
+    litellm.completion(model="anthropic/claude-sonnet-4-5-of-ours", messages=MESSAGES, max_tokens=9, **stage.root)
+
+
+@call(SYNC)
+def chat_uncounted(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "nousage")
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
+
+
+@call(SYNC, events=2)
+def chat_cache_hit(stage: Stage) -> None:
+    litellm.cache = litellm.Cache()
+    try:
+        for _ in range(2):
+            litellm.completion(model="openai/gpt-4o", messages=MESSAGES, caching=True, **stage.route)
+            honeyhive_litellm.flush(10)
+    finally:
+        litellm.cache = None
+
+
+# ---- how calls end
+
+
+@call(SYNC)
+def failure_sync(stage: Stage) -> None:
+    with contextlib.suppress(litellm.RateLimitError):
+        litellm.completion(model="openai/fail-429", messages=MESSAGES, **stage.route)
+
+
+@call(ASYNC)
+async def failure_async(stage: Stage) -> None:
+    with contextlib.suppress(litellm.AuthenticationError):
+        await litellm.acompletion(model="openai/fail-401", messages=MESSAGES, **stage.route)
+
+
+@call(STREAM)
+def failure_stream_broken(stage: Stage) -> None:
+    with contextlib.suppress(Exception):
+        read_now(litellm.completion(model="openai/break-3", messages=MESSAGES, stream=True, **stage.route))
+
+
+@call(STREAM)
+async def abandoned_stream(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "stall-3")
+    stream = await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, stream=True, **stage.route)
+    for _ in range(2):
+        await stream.__anext__()
+    del stream
+    gc.collect()
+
+
+@call(ASYNC)
+async def cancelled(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "hang")
+    task = asyncio.ensure_future(litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **stage.route))
+    await asyncio.get_running_loop().run_in_executor(None, stage.models.wait_for, 1, 20.0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+
+
+_DYING = """
+import os, sys, litellm, honeyhive_litellm
+url, spool, models = sys.argv[1:]
+honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=url, spool_path=spool)
+litellm.completion(
+    model="openai/gpt-4o", messages=[{"role": "user", "content": "hello"}], api_base=models, api_key="sk-local"
+)
+"""
+
+
+@call(SYNC)
+def interrupted(stage: Stage) -> None:
+    honeyhive_litellm.shutdown(5)
+    stage.models.behave("gpt-4o", "hang")
+    arguments = [stage.collector.url, str(stage.spool), stage.models.url]
+    child = subprocess.Popen([sys.executable, "-c", _DYING, *arguments], env=dict(os.environ))
+    try:
+        assert stage.models.wait_for(1, 60)
+        _wait_for_start(stage.spool)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+    honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=stage.collector.url, spool_path=stage.spool)
+
+
+def _wait_for_start(spool: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not any(b"chat_history" in path.read_bytes() for path in spool.iterdir() if path.is_file()):
+        assert time.monotonic() < deadline, "the call's start is not on disk"
+        time.sleep(0.01)
+
+
+# ---- what is left out
+
+
+@call(SYNC, capture_message_content=False)
+def content_off(stage: Stage) -> None:
+    messages = [{"role": "system", "content": "be brief"}, *MESSAGES]
+    litellm.completion(model="openai/gpt-4o", messages=messages, tools=TOOLS, temperature=0, **stage.route)
+
+
+@call(ASYNC, capture_message_content=False)
+async def content_off_failure(stage: Stage) -> None:
+    with contextlib.suppress(litellm.InternalServerError):
+        await litellm.acompletion(model="openai/fail-500", messages=MESSAGES, **stage.route)
+
+
+@call(SYNC, redact=["email", "card"])
+def redacted(stage: Stage) -> None:
+    text = "joe@example.com pays with 4111 1111 1111 1111"
+    litellm.completion(model="openai/gpt-4o", messages=[{"role": "user", "content": text}], **stage.route)
+
+
+@call(SYNC, capture_headers=True, capture_raw_request=True)
+def headers_and_raw_request(stage: Stage) -> None:
+    extra = {"extra_headers": {"Authorization": "Bearer sk-x", "X-Team": "blue"}}
+    litellm.completion(model="openai/gpt-4o", messages=MESSAGES, **extra, **stage.route)
+
+
+# ---- other kinds
+
+
+@call(SYNC)
+def text_completion_sync(stage: Stage) -> None:
+    litellm.text_completion(model="text-completion-openai/gpt-3.5-turbo-instruct", prompt="hello", **stage.route)
+
+
+@call(ASYNC)
+async def text_completion_async(stage: Stage) -> None:
+    model = "text-completion-openai/gpt-3.5-turbo-instruct"
+    await litellm.atext_completion(model=model, prompt="hello", **stage.route)
+
+
+@call(STREAM)
+async def text_completion_stream(stage: Stage) -> None:
+    model = "text-completion-openai/gpt-3.5-turbo-instruct"
+    await read(await litellm.atext_completion(model=model, prompt="hello", stream=True, **stage.route))
+
+
+@call(SYNC)
+def embedding_sync(stage: Stage) -> None:
+    litellm.embedding(model="openai/text-embedding-3-small", input=["bees", "honey"], **stage.route)
+
+
+@call(ASYNC)
+async def embedding_async(stage: Stage) -> None:
+    await litellm.aembedding(model="openai/text-embedding-3-small", input="bees", dimensions=4, **stage.route)
+
+
+@call(SYNC)
+def responses_sync(stage: Stage) -> None:
+    litellm.responses(model="openai/gpt-4o", input="hello", instructions="be brief", **stage.route)
+
+
+@call(ASYNC)
+async def responses_async(stage: Stage) -> None:
+    await litellm.aresponses(model="openai/gpt-4o", input="hello", **stage.route)
+
+
+@call(STREAM)
+async def responses_stream(stage: Stage) -> None:
+    await read(await litellm.aresponses(model="openai/gpt-4o", input="hello", stream=True, **stage.route))
+
+
+@call(ASYNC)
+async def anthropic_messages(stage: Stage) -> None:
+    stage.models.behave("claude-sonnet-4-5", "reason cached")
+    await litellm.anthropic.messages.acreate(
+        model="anthropic/claude-sonnet-4-5", messages=MESSAGES, max_tokens=99, system="be brief", **stage.root
+    )
+
+
+@call(SYNC)
+def image_generation_sync(stage: Stage) -> None:
+    litellm.image_generation(model="openai/gpt-image-1", prompt="a cat", n=2, **stage.route)
+
+
+@call(ASYNC)
+async def image_generation_async(stage: Stage) -> None:
+    await litellm.aimage_generation(model="openai/dall-e-3", prompt="a cat", **stage.route)
+
+
+@call(ASYNC)
+async def image_edit(stage: Stage) -> None:
+    await litellm.aimage_edit(model="openai/gpt-image-1", prompt="a cat", image=picture(), **stage.plain)
+
+
+def picture() -> io.BytesIO:
+    file = io.BytesIO(png(16))
+    file.name = "cat.png"
+    return file
+
+
+@call(SYNC)
+def image_variation(stage: Stage) -> None:
+    litellm.image_variation(model="openai/dall-e-2", image=picture(), **stage.route)
+
+
+@call(SYNC)
+def transcription_sync(stage: Stage) -> None:
+    litellm.transcription(model="openai/whisper-1", file=("hello.wav", wav(0.2)), **stage.route)
+
+
+@call(ASYNC)
+async def transcription_async(stage: Stage) -> None:
+    await litellm.atranscription(model="openai/whisper-1", file=("hello.wav", wav(0.2)), **stage.route)
+
+
+@call(SYNC)
+def speech_sync(stage: Stage) -> None:
+    litellm.speech(model="openai/tts-1", input="hello", voice="alloy", **stage.route)
+
+
+@call(ASYNC)
+async def speech_async(stage: Stage) -> None:
+    await litellm.aspeech(model="openai/tts-1", input="hello", voice="alloy", **stage.route)
+
+
+@call(ASYNC)
+async def moderation_async(stage: Stage) -> None:
+    await litellm.amoderation(model="openai/omni-moderation-latest", input="a violent text", **stage.plain)
+
+
+@call(SYNC)
+def rerank_sync(stage: Stage) -> None:
+    documents = ["bees make honey", "cats sleep"]
+    litellm.rerank(model="hosted_vllm/bge", query="honey", documents=documents, return_documents=True, **stage.plain)
+
+
+@call(ASYNC)
+async def rerank_async(stage: Stage) -> None:
+    documents = ["bees make honey", "cats sleep"]
+    await litellm.arerank(model="hosted_vllm/bge", query="honey", documents=documents, top_n=1, **stage.plain)
+
+
+DOCUMENT = {"type": "document_url", "document_url": "https://docs.example/letter.pdf"}
+
+
+@call(SYNC)
+def ocr_sync(stage: Stage) -> None:
+    litellm.ocr(model="mistral/mistral-ocr-latest", document=DOCUMENT, **stage.plain)
+
+
+@call(ASYNC)
+async def ocr_async(stage: Stage) -> None:
+    await litellm.aocr(model="mistral/mistral-ocr-latest", document=DOCUMENT, **stage.plain)
+
+
+@call(SYNC)
+def create_file_sync(stage: Stage) -> None:
+    file = ("batch.jsonl", b'{"custom_id": "1"}\n')
+    litellm.create_file(file=file, purpose="batch", custom_llm_provider="openai", **stage.plain)
+
+
+@call(ASYNC)
+async def file_content_async(stage: Stage) -> None:
+    await litellm.afile_content(file_id="file-1", custom_llm_provider="openai", **stage.plain)
+
+
+@call(SYNC)
+def create_batch_sync(stage: Stage) -> None:
+    asked: Dict[str, Any] = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
+    litellm.create_batch(custom_llm_provider="openai", **asked, **stage.plain)
+
+
+@call(ASYNC)
+async def retrieve_batch_async(stage: Stage) -> None:
+    await litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **stage.plain)
+
+
+@call(SYNC)
+def vector_store_search_sync(stage: Stage) -> None:
+    litellm.vector_stores.search(vector_store_id="vs_1", query="honey", custom_llm_provider="openai", **stage.plain)
+
+
+@call(ASYNC)
+async def vector_store_search_async(stage: Stage) -> None:
+    asked = {"vector_store_id": "vs_1", "query": "honey", "custom_llm_provider": "openai"}
+    await litellm.vector_stores.asearch(**asked, **stage.plain)
+
+
+@call(SYNC)
+def generate_content_sync(stage: Stage) -> None:
+    litellm.google_genai.generate_content(model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain)
+
+
+@call(ASYNC)
+async def generate_content_async(stage: Stage) -> None:
+    await litellm.google_genai.agenerate_content(model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain)
+
+
+# ---- the Router
+
+
+def router(stage: Stage, **names: str) -> Any:
+    """A Router with a deployment for each name, asking for that model."""
+    deployments: List[Dict[str, Any]] = [
+        {
+            "model_name": name,
+            "litellm_params": {"model": f"openai/{model}", **stage.route},
+            "model_info": {"id": f"deployment-{name}"},
+        }
+        for name, model in names.items()
+    ]
+    return litellm.Router(model_list=deployments, fallbacks=[{"main": ["spare"]}], num_retries=0)
+
+
+@call(ROUTER)
+async def router_chat(stage: Stage) -> None:
+    await router(stage, main="gpt-4o").acompletion(model="main", messages=MESSAGES)
+
+
+@call(ROUTER, events=3)
+async def router_fallback(stage: Stage) -> None:
+    routed = router(stage, main="fail-500", spare="gpt-4o")
+    await routed.acompletion(model="main", messages=MESSAGES)
+
+
+@call(ROUTER)
+async def router_unknown_price(stage: Stage) -> None:
+    await router(stage, main="one-of-ours").acompletion(model="main", messages=MESSAGES)
+
+
+@call(ROUTER)
+async def router_embedding(stage: Stage) -> None:
+    await router(stage, main="text-embedding-3-small").aembedding(model="main", input=["bees"])
