@@ -51,11 +51,11 @@ def event_record(number: int, size: int) -> Any:
 
     id_ = f"{number:08x}-0000-4000-8000-{os.getpid():012x}"
     start = 1_700_000_000_000.0 + number
-    head = f'{{"event_id":"{id_}","event_type":"model","source":"bench","start_time":{start},'
-    tail = f'"config":{{"provider":"openai","model":"gpt-4o"}},"end_time":{start + 1},"duration":1,"metadata":{{}},'
-    body = f'{head}{tail}"inputs":{{"text":"{{}}"}}}}'
-    text = f"{number}: " + PROSE * (size // len(PROSE) + 1)
-    return Record(EVENT, id_, start, None, body.replace("{}\"}}", text[: max(0, size - len(body) + 2)] + '"}}').encode())
+    body = f'{{"event_id":"{id_}","event_type":"model","source":"bench","start_time":{start},"end_time":{start + 1},'
+    body += '"duration":1,"config":{"provider":"openai","model":"gpt-4o"},"metadata":{},"inputs":{"text":"'
+    room = max(0, size - len(body) - 3)
+    text = f"{number}: {PROSE * (room // len(PROSE) + 1)}"[:room]
+    return Record(EVENT, id_, start, None, f'{body}{text}"}}}}'.encode())
 
 
 def runtime(url: str, spool: str, **settings: Any) -> Any:

@@ -107,14 +107,14 @@ class _Executemany:
 
 class _File:
     def __init__(self, job: Json) -> None:
-        self._file = Path(f"{job['folder']}/plain{os.getpid()}").open("ab", buffering=0)
+        self._fd = os.open(f"{job['folder']}/plain{os.getpid()}", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
     def write(self, rows: Sequence[Any]) -> None:
         for first in range(0, len(rows), GROUP):
-            self._file.write(b"\n".join(row.body for row in rows[first : first + GROUP]))
+            os.write(self._fd, b"\n".join([row.body for row in rows[first : first + GROUP]]))
 
     def close(self) -> None:
-        self._file.close()
+        os.close(self._fd)
 
 
 _CHILDREN: Dict[str, Callable[[Json], Any]] = {"spool": _Spool, "executemany": _Executemany, "file": _File}
