@@ -15,11 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import orjson
 import pytest
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm import _event as event
 from honeyhive_litellm import _redaction as redaction
+from honeyhive_litellm._credentials import suspects
 from honeyhive_litellm._record import EVENT, START, Record
 from honeyhive_litellm._recorder import Recorder
 
@@ -130,7 +132,7 @@ def test_a_further_message_takes_few_steps(tmp_path: Path) -> None:
 def test_a_question_is_searched_once_and_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: List[bytes] = []
     searched: List[str] = []
-    dumps, suspects = event.orjson.dumps, redaction.suspects
+    dumps = orjson.dumps
 
     class Dumps:
         @staticmethod
