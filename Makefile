@@ -42,8 +42,17 @@ format: $(VENV)/.lint ## let ruff write what it can
 
 check: lint test ## what the gate runs
 
-bench: $(VENV)/.test ## what recording costs a call, beside a bare LiteLLM
-	$(BIN)/python benchmarks/overhead.py
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[test,bench]'
+	@touch $@ $(VENV)/.test $(VENV)/.demo
+
+bench: $(VENV)/.bench ## the quick set of all benchmarks: some ten minutes, with the peers' installation
+	$(BIN)/python benchmarks/overhead.py --quick --hooks
+	$(BIN)/python benchmarks/spool.py --quick
+	$(BIN)/python benchmarks/drain.py --quick
+	$(BIN)/python benchmarks/backlog.py --quick
+	$(BIN)/python benchmarks/peers.py --quick --json $(VENV)/peers.json
+	$(BIN)/python benchmarks/plot.py $(VENV)/peers.json
 
 faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: some four minutes
 	$(BIN)/python benchmarks/faults.py

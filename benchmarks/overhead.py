@@ -15,19 +15,15 @@ import argparse
 import asyncio
 import json
 import os
-import platform
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
-Json = Dict[str, Any]
+from _common import CHILD_TIMEOUT_S, PROSE, Json, environment, environment_line, p99, spawn, table, tell
 
 CONFIGURATIONS: Dict[str, Optional[Json]] = {
     "bare": None,
@@ -49,7 +45,6 @@ HOOKS = (
 )
 """What our logger overrides, and therefore the do-nothing one too."""
 
-PROSE = "The spool keeps what was committed until the server has accepted it; 42 calls took 3.14 s each. "
 WARM_UP = 50
 SETTLE_S = 0.5
 """What LiteLLM and we do after the calls have returned belongs to their cost; so long it is waited for at least."""
@@ -58,7 +53,6 @@ TICK_S = 0.002
 PACE_S = 0.01
 SHUTDOWN_S = 1.0
 EXIT_CALLS = 20
-CHILD_TIMEOUT_S = 120
 
 
 # ---- in the measured process
@@ -175,8 +169,8 @@ class _Calls:
         sample = {
             "cpu_us": cpu / count * 1e6,
             "p50_us": statistics.median(self._latencies) * 1e6,
-            "p99_us": _p99(self._latencies) * 1e6,
-            "stall_p99_ms": _p99(late) * 1e3,
+            "p99_us": p99(self._latencies) * 1e6,
+            "stall_p99_ms": p99(late) * 1e3,
             "stall_max_ms": max(late) * 1e3,
             "calls_per_s": count / wall,
         }
@@ -284,14 +278,10 @@ def _place(hook: str) -> str:
     return f"{hook} ({'loop' if on_loop else 'another thread'})"
 
 
-def _p99(values: Sequence[float]) -> float:
-    return sorted(values)[max(0, int(len(values) * 0.99) - 1)]
-
-
 def _spread(values: Sequence[float], scale: float, unit: str) -> Json:
     return {
         f"p50_{unit}": statistics.median(values) * scale,
-        f"p99_{unit}": _p99(values) * scale,
+        f"p99_{unit}": p99(values) * scale,
         f"max_{unit}": max(values) * scale,
     }
 
@@ -309,14 +299,7 @@ def start(kind: str, configuration: str, collector: Any, calls: int, **more: Any
     job["down"] = configuration.endswith("down") or kind == "exit"  # nothing is delivered, then
     if configuration.endswith("down"):
         collector.down()
-    return subprocess.Popen(
-        [sys.executable, __file__, "--child", json.dumps(job)],
-        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return spawn(__file__, job)
 
 
 def run(kind: str, configuration: str, calls: int, **more: Any) -> Json:
@@ -393,27 +376,6 @@ def rounds(count: int, calls: int, loads: Sequence[Tuple[int, int]], ends: float
 # ---- the report
 
 
-def environment() -> Json:
-    """What the numbers depend on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "litellm": version("litellm"),
-        "sqlite": sqlite3.sqlite_version,
-        "honeyhive_litellm": version("honeyhive-litellm"),
-        "one_core": one_core is not None,
-        "spools_in": tempfile.gettempdir(),
-    }
-
-
 def summary(done: Rounds, load: str) -> Dict[str, Json]:
     """Each configuration's medians over the rounds, and what it adds to the do-nothing callback of the same round."""
     result: Dict[str, Json] = {}
@@ -429,12 +391,6 @@ def summary(done: Rounds, load: str) -> Dict[str, Json]:
             row[f"{key}_to_noop"] = statistics.median(s[key] / n[key] for s, n in zip(samples, noops))
         result[name] = row
     return result
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *(list(row) for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _summary_table(summed: Mapping[str, Json]) -> str:
@@ -457,21 +413,20 @@ def _summary_table(summed: Mapping[str, Json]) -> str:
 
     head = ["configuration", "CPU us/call (min-max)", "beyond noop", "p50 us", "beyond noop", "p99 us"]
     head += ["loop stall p99 / max ms", "all committed after ms"]
-    return _table(head, (cells(name, row) for name, row in summed.items()))
+    return table(head, (cells(name, row) for name, row in summed.items()))
 
 
 def _spread_table(head: str, unit: str, rows: Mapping[str, Json]) -> str:
     keys = [*(key for key in ("per_call",) if any(key in row for row in rows.values()))]
     keys += [f"{key}_{unit}" for key in ("p50", "p99", "max")]
     cells = ([name, *(f"{row[key]:.2f}" if key in row else "" for key in keys)] for name, row in rows.items())
-    return _table([head, *(key.replace("_", " ") for key in keys)], cells)
+    return table([head, *(key.replace("_", " ") for key in keys)], cells)
 
 
 def report(result: Json) -> str:
     """The result as Markdown."""
     env = result["environment"]
-    intro = f"{result['calls']} `acompletion` calls in each of {len(result['rounds'])} rounds. {env['cpu']}, "
-    intro += f"{env['cores']} cores, Python {env['python']}, LiteLLM {env['litellm']}, SQLite {env['sqlite']}"
+    intro = f"{result['calls']} `acompletion` calls in each of {len(result['rounds'])} rounds. {environment_line(env)}"
     intro += ", on one core" if env["one_core"] else ""
     parts = [intro]
     for load, summed in result["summary"].items():
@@ -508,7 +463,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     calls = options.calls or (100 if options.quick else 300)
     at_once = [options.concurrency] if options.concurrency else [1] if options.quick else [1, 32]
     loads = [(int(kb), n) for kb in options.sizes.split(",") for n in at_once]
-    result: Json = {"environment": environment(), "calls": calls, "import_ms": import_ms(3 if options.quick else 9)}
+    env = {**environment(), "one_core": options.one_core}
+    result: Json = {"environment": env, "calls": calls, "import_ms": import_ms(3 if options.quick else 9)}
     result["exit_s"] = {name: exit_s(name) for name in ("noop", "honeyhive")}
     result["commits"] = run("paced", "honeyhive", calls)["commits"]
     if options.hooks:
@@ -516,9 +472,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     ends = began + (55 if options.quick else 225) if options.rounds is None else float("inf")
     result["rounds"] = rounds(options.rounds or 5, calls, loads, ends)
     result["summary"] = {str(list(load)): summary(result["rounds"], str(list(load))) for load in loads}
-    print(report(result))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    tell(result, report(result), options.json)
 
 
 if __name__ == "__main__":

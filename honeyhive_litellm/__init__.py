@@ -10,8 +10,7 @@ disk and delivered in the background. See `init` for the options.
 
 from __future__ import annotations
 
-# Nothing heavy is imported here: neither LiteLLM nor aiohttp before the functions that need them.
-import asyncio
+# Nothing heavy is imported here: neither LiteLLM nor aiohttp nor asyncio before the functions that need them.
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from ._config import Settings
@@ -87,6 +86,8 @@ def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
 
 async def aflush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
     """`flush` for async code: the loop goes on meanwhile."""
+    import asyncio
+
     return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
 
 
@@ -105,6 +106,8 @@ def shutdown(timeout: Optional[float] = None) -> int:
 
 async def ashutdown(timeout: Optional[float] = None) -> int:
     """`shutdown` for async code: the loop goes on meanwhile."""
+    import asyncio
+
     return await asyncio.get_running_loop().run_in_executor(None, shutdown, timeout)
 
 

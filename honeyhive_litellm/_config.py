@@ -9,15 +9,12 @@ nothing falls back in silence.
 from __future__ import annotations
 
 import contextlib
-import difflib
-import hashlib
 import inspect
 import json
 import math
 import os
 import re
 import sys
-import tempfile
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
@@ -373,6 +370,8 @@ def _unknown(arguments: Mapping[str, object]) -> List[str]:
     problems = []
     for name in arguments:
         if name not in known:
+            import difflib  # for the mistaken alone
+
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             problems.append(f"{name} is no setting; {remedy}")
@@ -396,6 +395,8 @@ def default_spool_path(
     """
     slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-")[:40].strip("-") or "project"
     named = project if api_url == _DEFAULT_URL else f"{project} {api_url}"
+    import hashlib  # with OpenSSL, which `import honeyhive_litellm` is not to wait for
+
     digest = hashlib.sha256(named.encode("utf-8")).hexdigest()[:8]
     return _state_folder(environ, platform) / f"{slug}-{digest}"
 
@@ -408,6 +409,8 @@ def _state_folder(environ: Mapping[str, str], platform: str) -> Path:
     home = _home(environ, platform)
     if home is None:
         user = os.getuid() if hasattr(os, "getuid") else environ.get("USERNAME", "user")
+        import tempfile
+
         temporary = environ.get("TMPDIR", "").strip() or tempfile.gettempdir()
         return Path(temporary) / f"honeyhive-litellm-{user}"
     inside = {"win32": "AppData/Local", "darwin": "Library/Application Support"}.get(platform, ".local/state")

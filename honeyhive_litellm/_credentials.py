@@ -279,10 +279,15 @@ _ANCHORS: Sequence[Tuple[str, Rule]] = (
     ("curl ", _CURL),
 )
 _TRACES = [(anchor.encode().translate(None, _PLAIN), anchor, rule) for anchor, rule in _ANCHORS]
+_ANY_TRACE = re.compile(b"|".join(re.escape(trace) for trace, _, _ in _TRACES if len(trace) > 1))
+_WITHOUT_TRACE = [(anchor, rule) for trace, anchor, rule in _TRACES if len(trace) <= 1]
+"""Anchors of which next to nothing is left: these are looked for in the text itself."""
 
 _IN_WORDS = bytes(ord("a") if chr(byte).isalnum() or chr(byte) in "_.-" else ord(" ") for byte in range(256))
 _LONG_WORD = b"a" * 19
 """A vendor's prefix and what follows it, after all characters of words were made alike."""
+_FEW_WORDS = 8
+"""With more long words than these one search of the whole text is cheaper."""
 
 _ENDS_BEFORE_UNDERSCORE = ("hh", "hf", "sk", "rk", "pk", "ghp", "gho", "ghu", "ghs", "ghr", "pat")
 _WORD_BEGINS = re.compile(_START + r"\Z")
@@ -302,8 +307,12 @@ _LONGEST_USERINFO = 1300
 
 def suspects(text: str) -> List[Rule]:
     """The rules that may match somewhere in `text`, in the order in which to apply them; almost always none."""
-    left = text.encode("utf-8", "replace").translate(None, _PLAIN)
-    found = [rule for trace, anchor, rule in _TRACES if trace in left and anchor in text]
+    encoded = text.encode("utf-8", "replace")
+    left = encoded.translate(None, _PLAIN)
+    if _ANY_TRACE.search(left) is not None:
+        found = [rule for trace, anchor, rule in _TRACES if trace in left and anchor in text]
+    else:
+        found = [rule for anchor, rule in _WITHOUT_TRACE if anchor in text]
     if "earer " in text:
         found.append(_BEARER)
     if "@" in text and any("@" in rest[:_LONGEST_USERINFO].split("/", 1)[0] for rest in text.split("://")[1:]):
@@ -312,7 +321,7 @@ def suspects(text: str) -> List[Rule]:
         found.append(_API_KEY)
     if "_" in text and _has_prefix(text):
         found.extend(_UNDERSCORED)
-    if _LONG_WORD in text.encode("utf-8", "replace").translate(_IN_WORDS) and _VENDOR_BEGINS.search(text):
+    if _may_have_vendor_key(text, encoded):
         found.append(_VENDOR_KEY)
     if b"--" in left and "--" in text and _OPTION_VALUE.search(text):
         found.append(_OPTION)
@@ -321,6 +330,21 @@ def suspects(text: str) -> List[Rule]:
     if ("=" in text and _assigns("=", text)) or (":" in text and _assigns(":", text)):
         found.extend(_ASSIGNED)
     return found
+
+
+def _may_have_vendor_key(text: str, encoded: bytes) -> bool:
+    """Whether a long word has a vendor's prefix. Most texts have a few, such as ids: only those are looked at."""
+    words = encoded.translate(_IN_WORDS)
+    begin = words.find(_LONG_WORD)
+    for _ in range(_FEW_WORDS):
+        if begin < 0:
+            return False
+        end = words.find(b" ", begin)
+        word = encoded[begin:] if end < 0 else encoded[begin:end]
+        if _VENDOR_BEGINS.search(word.decode("utf-8", "replace")):
+            return True
+        begin = words.find(_LONG_WORD, end) if end >= 0 else -1
+    return begin >= 0 and _VENDOR_BEGINS.search(text) is not None
 
 
 def _has_prefix(text: str) -> bool:

@@ -16,7 +16,8 @@ MEASURED = {"cpu_us", "p50_us", "p99_us", "stall_p99_ms", "stall_max_ms", "calls
 
 
 @pytest.fixture
-def overhead() -> Any:
+def overhead(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(PATH.parent))  # as for a script
     spec = importlib.util.spec_from_file_location("overhead", PATH)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,57 @@
+"""The comparison still compares. Nothing is installed: of the peers only LiteLLM's own callback takes part."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+
+from .scripts import FOLDER, run
+
+
+@pytest.mark.timeout(400)  # six interpreters, one after the other, and each imports LiteLLM
+def test_ours_keeps_all_when_killed_and_what_it_costs_is_told(tmp_path: Path) -> None:
+    arguments = ("--peers", "noop,honeyhive,langsmith", "--calls", "5", "--rounds", "1", "--only", "kill")
+    printed, result = run("peers.py", *arguments, result=tmp_path / "result.json", timeout=350)
+    assert set(result["speed"]) == {"noop", "honeyhive", "langsmith"}
+    for (sample,) in result["speed"].values():
+        assert sample["cpu_us"] > 0
+    assert [sample["kept"] for name in ("honeyhive", "langsmith") for sample in result["speed"][name]] == [5, 5]
+    (killed,) = result["faults"].values()
+    assert killed["honeyhive"] == {"sent": 5, "kept": 5, "again": 0}
+    assert killed["langsmith"]["kept"] < 5  # or this is no comparison any more
+    assert "| kill right after the last call | 5 of 5 |" in printed
+
+
+@pytest.fixture
+def plot(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("plot")
+
+
+def sample(cpu_us: float) -> Dict[str, float]:
+    return {"cpu_us": cpu_us, "wall_us": 3000.0, "kept": 10}
+
+
+RESULT: Dict[str, Any] = {
+    "environment": {"litellm": "1.80", "python": "3.11", "cores": 2},
+    "calls": 10,
+    "speed": {"noop": [sample(3000.0)], "honeyhive": [sample(3150.0)], "other": [sample(3300.0), sample(3500.0)]},
+    "faults": {"kill": {"honeyhive": {"sent": 10, "kept": 10}, "other": {"sent": 10, "kept": 2}}},
+}
+
+
+def test_the_pictures_tell_what_was_measured(plot: Any) -> None:
+    assert list(plot.added_us(RESULT).items()) == [("other", 400.0), ("honeyhive", 150.0)]
+    assert plot.kept_percent(RESULT["faults"]["kill"]) == {"honeyhive": 100.0, "other": 20.0}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="only the extra `bench` has matplotlib")
+def test_pictures_are_drawn(plot: Any, tmp_path: Path) -> None:
+    (tmp_path / "peers.json").write_text(json.dumps(RESULT), encoding="utf-8")
+    plot.main([str(tmp_path / "peers.json"), "--to", str(tmp_path)])
+    for name in ("overhead.png", "faults.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
