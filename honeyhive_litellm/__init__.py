@@ -12,7 +12,7 @@ from __future__ import annotations
 
 # Nothing heavy is imported here: neither LiteLLM nor aiohttp before the functions that need them.
 import asyncio
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from ._config import Settings
 from ._errors import ConfigError, HoneyHiveError, SpoolError
@@ -20,6 +20,7 @@ from ._stats import Stats
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._around import Session
     from ._callback import HoneyHiveLogger
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ashutdown",
     "flush",
     "init",
+    "session",
     "shutdown",
     "stats",
 ]
@@ -54,6 +56,23 @@ def init(**options: Any) -> None:
     from ._callback import install
 
     install(**options)
+
+
+def session(
+    name: Optional[str] = None,
+    session_id: Optional[str] = None,
+    user_properties: Optional[Mapping[str, Any]] = None,
+) -> Session:
+    """Put the calls made inside into one HoneyHive session; a context manager, for `with` and `async with`.
+
+    It holds for this task or thread and for those that inherit its context. `session_id` defaults to a new one; one
+    that is no UUID becomes the UUIDv5 of it in the URL name space. `name` is what HoneyHive shows, by default the id.
+    `user_properties` are those of every event inside. What a call's own `metadata` says of session and user wins.
+    The object has `session_id`, the UUID. Raises TypeError for values of another kind.
+    """
+    from ._around import Session
+
+    return Session(name, session_id, user_properties)
 
 
 def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:

@@ -36,6 +36,7 @@ class Attempt:
         "has_start",
         "head",
         "held_since",
+        "is_cached",
         "is_complete",
         "is_sampled_out",
         "is_withheld",
@@ -70,6 +71,7 @@ class Attempt:
         self.is_withheld = False
         self.has_start = False
         self.is_sampled_out = False
+        self.is_cached = False
         self.replied = False
         self.mark: object = None
         self.response: object = None
@@ -94,6 +96,13 @@ class Attempt:
     def is_untold(self) -> bool:
         """Whether LiteLLM may still tell how it ended: it does on the loop of the call, as long as that lives."""
         return self.loop is None or not self.loop.is_closed()
+
+    def holds(self, response: object, loop: object) -> None:
+        """Take the response that the call's awaiter gets, on this loop, until LiteLLM's callback completes it."""
+        self.response = response
+        self.loop = loop
+        self.held_since = time.monotonic()
+        self.ends()
 
     def ends(self) -> None:
         """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""

@@ -19,6 +19,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol
 
 from . import _mapping_caller as caller
 from . import _mapping_measures as measures
+from ._around import NOWHERE, Around
 from ._mapping_outputs import outputs
 from ._mapping_read import attempt, fields, mapping, number, text, without_credentials
 from ._mapping_request import (
@@ -66,7 +67,10 @@ class MappingSettings(Protocol):
 
 @dataclass
 class Request:
-    """What was asked. `session` is the id as it was given, perhaps no UUID; `skip` asks for no event at all."""
+    """What was asked. `session` is the id as it was given, perhaps no UUID; `skip` asks for no event at all.
+
+    `session_name` is None where the session has no name but its id.
+    """
 
     call_type: str
     event_name: str
@@ -77,6 +81,7 @@ class Request:
     metadata: Dict[str, object]
     user_properties: Dict[str, object]
     session: Optional[str]
+    session_name: Optional[str]
     parent_id: Optional[str]
     skip: bool
     capture_content: bool
@@ -95,8 +100,8 @@ class Outcome:
     end_ms: Optional[float]
 
 
-def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request:
-    """The request's part of an event.
+def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, around: Around = NOWHERE) -> Request:
+    """The request's part of an event of a call that began amid `around`.
 
     `kwargs` are LiteLLM's `model_call_details`, as `log_pre_api_call` gets them (they say most then: LiteLLM drops
     headers and some inputs on the way) or as a later callback does.
@@ -114,7 +119,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
     attempt(None, add_parameters, config, call, optional, keep)
     config.update(provider=provider, model=model, is_streaming=is_streaming(call, optional))
 
-    metadata: Dict[str, object] = {}
+    metadata: Dict[str, object] = dict(around.metadata)
     attempt(None, caller.add_custom, metadata, said, settings.custom_attributes, _OURS)
     address = text(params.get("api_base"))
     api_base = origin(address) if address else None
@@ -129,6 +134,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
         ("api_base", api_base),
         ("router", attempt(None, caller.router, said)),
         ("proxy", attempt(None, caller.proxy, call, said)),
+        ("otel", around.otel or attempt(None, caller.incoming_trace, call, params, said)),
     )
     metadata.update({key: value for key, value in ours if value})
     if settings.capture_raw_request and keep:
@@ -136,6 +142,7 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
         if raw:
             metadata["raw_request"] = raw
 
+    session = caller.session_of(call, params, said, around.session)
     return Request(
         call_type=call_type,
         event_name=text(said.get("event_name")) or name,
@@ -144,9 +151,10 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request
         config={key: value for key, value in config.items() if value is not None},
         inputs=attempt({}, inputs, name, call, optional, keep),
         metadata=metadata,
-        user_properties=attempt({}, caller.user_properties, call, optional, said),
-        session=caller.session_of(call, params, said),
-        parent_id=text(said.get("honeyhive_parent_id")),
+        user_properties={**around.user_properties, **attempt({}, caller.user_properties, call, optional, said)},
+        session=session,
+        session_name=around.session_name if session == around.session else None,
+        parent_id=text(said.get("honeyhive_parent_id")) or around.parent_id,
         skip=attempt(False, caller.is_skipped, call, params, said),
         capture_content=keep,
         call_id=text(call.get("litellm_call_id")) or text(params.get("litellm_call_id")) or "",

@@ -6,12 +6,16 @@ in `litellm_params["litellm_metadata"]`, and writes dozens of keys of its own in
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from ._mapping_read import fields, mapping, switch, text, without_none
 
 REDACTED = "redacted-by-litellm"
 """What LiteLLM puts in the place of messages when its own message redaction is on."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
+"""W3C Trace Context, section 3.2; a later version may have more behind it."""
 
 _HANDLED = frozenset(("session_id", "trace_id", "event_name", "user_id", "user_properties", "tags", "no-log"))
 
@@ -126,8 +130,12 @@ def is_skipped(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Map
     )
 
 
-def session_of(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any]) -> Optional[str]:
+def session_of(
+    call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any], around: Optional[str] = None
+) -> Optional[str]:
     """The session's id as it was given, perhaps no UUID; None for a call that belongs to none.
+
+    `around` is the one that the calling code runs in.
 
     A plain call without a trace id gets one from LiteLLM, in `kwargs["litellm_trace_id"]` only; the one in
     `litellm_params` is the caller's, or the Router's for all attempts at one request (seen in 1.106).
@@ -135,6 +143,7 @@ def session_of(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Map
     return (
         text(metadata.get("honeyhive_session_id"))
         or text(metadata.get("session_id"))
+        or around
         or text(params.get("litellm_session_id"))
         or text(params.get("litellm_trace_id"))
         or (text(call.get("litellm_trace_id")) if is_routed(metadata) else None)
@@ -144,6 +153,17 @@ def session_of(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Map
 def trace_of(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any]) -> Optional[str]:
     """The trace id: the caller's, else the one LiteLLM gave to the request."""
     return text(metadata.get("trace_id")) or text(call.get("litellm_trace_id")) or text(params.get("litellm_trace_id"))
+
+
+def incoming_trace(
+    call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> Optional[Dict[str, str]]:
+    """The W3C trace and span ids that a client sent to the proxy as `traceparent`; None where there are none."""
+    for source in (mapping(params.get("proxy_server_request")), metadata, mapping(metadata.get("requester_metadata"))):
+        sent = _TRACEPARENT.fullmatch(text(mapping(source.get("headers")).get("traceparent")) or "")
+        if sent is not None and int(sent.group(1), 16) and int(sent.group(2), 16):
+            return {"trace_id": sent.group(1), "span_id": sent.group(2)}
+    return None
 
 
 def user_properties(

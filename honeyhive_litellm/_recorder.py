@@ -22,11 +22,12 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
+from ._around import Around, around
 from ._attempt import Attempt, Token
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
-from ._mapping import Outcome, map_failure, map_request, map_success
+from ._mapping import Outcome, Request, map_failure, map_request, map_success
 from ._mapping_read import text
 from ._mapping_request import event_name
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
@@ -142,10 +143,15 @@ class Recorder:
         """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
-            attempt.response = response
-            attempt.loop = asyncio.get_running_loop()
-            attempt.held_since = time.monotonic()
-            attempt.ends()
+            attempt.holds(response, asyncio.get_running_loop())
+
+    def cached(self, details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `answered`."""
+        if details.get(self._key) is None:
+            attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+            if attempt is not None:
+                attempt.is_cached = True
+                attempt.holds(response, asyncio.get_running_loop())
 
     def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
         """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
@@ -212,7 +218,7 @@ class Recorder:
 
     def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[Attempt]:
         """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
-        request = map_request(details, self._without_content if self._host.hides_content() else self._settings)
+        request = self._request(details, around())
         number = self._attempts.pop(request.call_id, 0) + 1
         self._attempts[request.call_id] = number
         if len(self._attempts) > _REMEMBERED_CALLS:
@@ -238,6 +244,10 @@ class Recorder:
         self._open[attempt.event_id] = attempt
         return attempt
 
+    def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
+        settings = self._without_content if self._host.hides_content() else self._settings
+        return map_request(details, settings, surroundings)
+
     def _fill_head(self, attempt: Attempt) -> None:
         """Encode what is known at the start, once for the start record and the event; LiteLLM's dictionaries change."""
         request = attempt.request
@@ -252,6 +262,8 @@ class Recorder:
             head["session_id"] = session_id(request.session)
             if head["session_id"] != request.session:
                 metadata = {**metadata, "session_id": request.session}
+            if request.session_name is not None:
+                metadata = {**metadata, "session_name": request.session_name}
         if request.parent_id is not None:
             attempt.parent = _parent(session_id(request.parent_id))
         content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
@@ -261,7 +273,7 @@ class Recorder:
         told = self._redactor.asked(content)
         metadata = told.pop("metadata")
         if request.session is not None:
-            name = metadata.get("session_id", head["session_id"])
+            name = metadata.get("session_name") or metadata.get("session_id", head["session_id"])
             attempt.session = f"{head['session_id']} {clean_text(str(name), 512)}"
         head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
         attempt.is_withheld = "redaction_failed" in metadata
@@ -313,10 +325,10 @@ class Recorder:
 
         None if one is at work already: its sync side asks its async side.
         """
-        around = self._route.get()
-        if around is not None and not around.is_over:
+        outer = self._route.get()
+        if outer is not None and not outer.is_over:
             return None
-        route = Route(call, strategy, time.time() * 1000)
+        route = Route(call, strategy, time.time() * 1000, around())
         route.before = self._route.set(route)
         return route
 
@@ -338,7 +350,7 @@ class Recorder:
         """Begin the event of a request to a Router, unless it has begun."""
         if route.event is not None:
             return
-        request = map_request(route.call, self._without_content if self._host.hides_content() else self._settings)
+        request = self._request(route.call, route.around)
         request.session = request.session or route.session
         if "trace_id" not in request.metadata and route.trace_id:
             request.metadata["trace_id"] = route.trace_id
@@ -402,7 +414,9 @@ class Recorder:
         if response is None and attempt.answer is not None:
             response = _read(attempt.answer)
         if response is not None:
-            call = {"call_type": attempt.request.call_type}
+            call: Dict[str, object] = {"call_type": attempt.request.call_type}
+            if attempt.is_cached:
+                call.update(cache_hit=True, response_cost=0.0)
             outcome = map_success(call, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Dict, List, Mapping, Optional
 
+from ._around import Around
 from ._attempt import Attempt
 from ._mapping import Outcome, Request
 from ._mapping_read import mapping, text
@@ -27,11 +28,12 @@ class Route:
     `event` is None until there is reason for one; `before` restores the context.
     """
 
-    def __init__(self, call: Mapping[str, Any], strategy: Optional[str], started_ms: float) -> None:
+    def __init__(self, call: Mapping[str, Any], strategy: Optional[str], started_ms: float, around: Around) -> None:
         self.id = str(uuid.uuid4())
         self.call = call
         self.strategy = strategy
         self.started_ms = started_ms
+        self.around = around
         self.is_over = False
         self.event: Optional[Attempt] = None
         self.before: Any = None
@@ -56,6 +58,9 @@ class Route:
         self.trace_id = self.trace_id or metadata.get("trace_id")
         known = dict(mapping(metadata.get("router")))
         group = known.get("model_group")
+        asked = text(self.call.get("model"))
+        if asked is not None and group is not None and asked != group:  # also where no attempt was made at that one
+            known["requested_model_group"] = asked
         known["attempt"] = self.attempts + 1
         known["retry_count"] = sum(1 for earlier in self._attempts if earlier.get("model_group") == group)
         if self.strategy is not None:

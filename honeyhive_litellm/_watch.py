@@ -1,6 +1,6 @@
-"""What LiteLLM has no hooks for: a stream as it is read, and a request to a Router as a whole.
+"""What LiteLLM has no hooks for: a stream as it is read, an answer from the cache, a request to a Router as a whole.
 
-Both are seen by wrapping LiteLLM's own functions, once a process; all wrappers pass everything through as it is. A
+All are seen by wrapping LiteLLM's own functions, once a process; all wrappers pass everything through as it is. A
 LiteLLM that lacks one of these functions costs what that one would have told: one warning says what, and all else is
 recorded.
 """
@@ -135,6 +135,23 @@ def _details_of(stream: Any) -> Any:
     return getattr(stream.logging_obj, "model_call_details", None) or {}
 
 
+# ---- answers from LiteLLM's cache
+
+
+def _cache_answers(tell: Callable[..., None]) -> Callable[..., None]:
+    """No hook is called inline for an answer from the cache, and the callback comes late, at a script's end never."""
+
+    @functools.wraps(tell)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        told = dict(zip(("logging_obj", "cached_result"), args), **kwargs)
+        for runtime in _watched:
+            if not runtime.is_closed and _is_registered(runtime):
+                guarded(runtime.recorder.cached, told["logging_obj"].model_call_details, told["cached_result"])
+        tell(self, *args, **kwargs)
+
+    return wrapped
+
+
 # ---- requests to a Router
 
 
@@ -203,8 +220,10 @@ def _strategy_of(router: Any) -> Optional[str]:
 
 
 _STREAM = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper")
+_CACHE = ("litellm.caching.caching_handler", "LLMCachingHandler")
 _PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
     ("streams", ((_Place(*_STREAM, "__init__", _stream_begins), _Place(*_STREAM, "__anext__", _stream_is_read)),)),
+    ("answers from the cache", ((_Place(*_CACHE, "_async_log_cache_hit_on_callbacks", _cache_answers),),)),
     (
         "requests to a Router",
         (

@@ -81,6 +81,10 @@ EXAMPLE_EVENTS: Sequence[Tuple[str, Sequence[Expected]]] = (
     ),
     (
         "Sessions, users, names, tags: `metadata`",
+        ({**CHAT, "metadata.session_name": "checkout", "user_properties": {"user_id": "user-1"}},),
+    ),
+    (
+        "Sessions, users, names, tags: `metadata`",
         ({"inputs.chat_history": [{"role": "user"}], "outputs": {"role": "assistant", "finish_reason": "stop"}},),
     ),
     (

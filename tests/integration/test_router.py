@@ -231,3 +231,95 @@ def test_a_fallback_for_a_prompt_that_is_too_long(traced: Collector) -> None:
     assert [a["metadata"]["status"] for a in attempts] == ["failure", "success"]
     assert attempts[0]["metadata"]["error_class"] == "ContextWindowExceededError"
     assert chain["outputs"]["served_by"]["model_group"] == "big"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_fallback_for_what_a_content_filter_refuses(traced: Collector, way: str) -> None:
+    refusal = Exception("invalid_request_error content_policy_violation: Your request was rejected")
+    router = litellm.Router(
+        model_list=[
+            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": refusal}},
+            {"model_name": "lax", "litellm_params": {"model": "gpt-4o", "mock_response": "lax answer"}},
+        ],
+        num_retries=0,
+        content_policy_fallbacks=[{"main": ["lax"]}],
+    )
+    ask(router, way, "main")
+    (chain,), attempts = events_of(traced)
+    assert [a["metadata"]["status"] for a in attempts] == ["failure", "success"]
+    assert attempts[0]["metadata"]["error_class"] == "ContentPolicyViolationError"
+    assert chain["outputs"]["served_by"]["model_group"] == "lax"
+    assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_request_over_the_rate_limit_of_its_deployments_is_a_failed_event(
+    traced: Collector, models: ModelServer, way: str
+) -> None:
+    router = litellm.Router(
+        model_list=[
+            {
+                "model_name": "main",
+                "litellm_params": {
+                    "model": "openai/gpt-4o", "api_base": models.url, "api_key": "sk-x", "max_retries": 0, "rpm": 1,
+                },
+            }
+        ],
+        routing_strategy="usage-based-routing-v2",
+        num_retries=0,
+        retry_after=0,
+    )  # fmt: skip
+    refused = 0
+    for _ in range(4):
+        try:
+            ask(router, way, "main", metadata={"session_id": "s"})
+        except openai.APIError:
+            refused += 1
+    assert refused >= 1
+    _, events = events_of(traced)
+    assert len(events) == 4
+    failed = [event for event in events if event["metadata"]["status"] == "failure"]
+    assert len(failed) == refused
+    assert {event["metadata"]["error_class"] for event in failed} == {"RateLimitError"}
+    assert {event["metadata"]["status_code"] for event in failed} == {429}
+    assert all(event["inputs"]["chat_history"] == MESSAGES for event in failed)
+
+
+def test_why_a_request_ended_is_on_its_parent(traced: Collector, models: ModelServer) -> None:
+    groups = ("main", "fail-500", "one"), ("spare", "fail-401", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}])
+    with pytest.raises(openai.APIError) as raised:
+        ask(router, "async", "main")
+    (chain,), attempts = events_of(traced)
+    assert chain["metadata"]["error_class"] == type(raised.value).__name__  # what the caller got, first or last
+    assert chain["metadata"]["status_code"] == getattr(raised.value, "status_code", None) is not None
+    assert chain["duration"] >= attempts[-1]["end_time"] - attempts[0]["start_time"]
+
+
+def test_a_cooled_down_deployment_is_passed_over_and_the_attempts_say_so(
+    traced: Collector, models: ModelServer
+) -> None:
+    router = router_of(
+        models, ("main", "fail-500", "bad"), ("spare", "gpt-4o", "good"),
+        fallbacks=[{"main": ["spare"]}], allowed_fails=0, cooldown_time=60,
+    )  # fmt: skip
+    for _ in range(2):
+        ask(router, "async", "main", metadata={"session_id": "s"})
+    chains, (failed, fallen_back, passed_over) = events_of(traced)
+    assert len(chains) == 1  # of the request with two attempts
+    assert failed["metadata"]["router"]["deployment_id"] == "bad"
+    for event in fallen_back, passed_over:
+        assert event["metadata"]["router"]["deployment_id"] == "good"
+        assert event["metadata"]["router"]["requested_model_group"] == "main"
+
+
+def test_a_router_embeds(traced: Collector, models: ModelServer) -> None:
+    groups = ("main", "fail-500", "one"), ("spare", "embed", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}])
+    router.embedding(model="main", input=["a", "b"])
+    asyncio.run(router.aembedding(model="main", input=["a", "b"]))
+    assert honeyhive_litellm.flush(20) == 0
+    chains = [event for event in traced.events if event["event_type"] == "chain"]
+    assert len(chains) == 2 and len(traced.events) == 6
+    assert {chain["event_name"] for chain in chains} == {"embedding"}
+    assert {tuple(chain["inputs"]["chunks"]) for chain in chains} == {("a", "b")}

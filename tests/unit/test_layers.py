@@ -18,6 +18,7 @@ FLOORS: List[List[str]] = [
         "_credentials",
         "_redaction",
         "_mapping_read",
+        "_around",
         "_mapping_caller",
         "_mapping_request",
         "_mapping_outputs",

@@ -31,7 +31,8 @@ def user(text: object) -> Dict[str, object]:
 
 
 def mapped(*settings: Chosen, **kwargs: Any) -> Request:
-    return map_request(kwargs, *(settings or (Chosen(),)))
+    (chosen,) = settings or (Chosen(),)
+    return map_request(kwargs, chosen)
 
 
 def with_metadata(*settings: Chosen, **metadata: Any) -> Request:
