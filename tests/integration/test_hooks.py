@@ -262,6 +262,7 @@ def test_the_callback_lists(logger: Logger, route: Dict[str, Any]) -> None:
     assert "callbacks" in holding, broken("litellm.callbacks", use)
 
 
+@needs_litellm("1.80", "it tells of each sync call on a thread of its own")
 def test_the_logging_threads(logger: Logger, route: Dict[str, Any]) -> None:
     use = "to start them anew in a forked process, so that its sync calls are told of"
     litellm.completion(model="openai/gpt-4o", **route)
