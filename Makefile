@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format check bench faults kills soak clean
+.PHONY: help demo test matrix lint format check bench faults kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -30,6 +30,9 @@ demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 
 test: $(VENV)/.test ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+matrix: ## the suite on every supported Python and on older LiteLLMs (ONLY="py38 py39", ARGS="tests/unit")
+	$(PYTHON) tests/matrix.py --only="$(ONLY)" --args="$(ARGS)"
 
 lint: $(VENV)/.lint ## ruff and mypy --strict, on package and tests
 	$(BIN)/python -m ruff check .

@@ -39,6 +39,9 @@ _CALLBACK_LISTS = (
     "_async_failure_callback",
 )
 
+# One pool for all; in older ones (1.53) a pool for calls and another for streams.
+_POOL_HOMES = ("litellm_core_utils.thread_pool_executor", "utils", "litellm_core_utils.streaming_handler")
+
 _lock = threading.Lock()
 _installed: Optional[HoneyHiveLogger] = None
 
@@ -73,6 +76,7 @@ class HoneyHiveLogger(CustomLogger):
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         guarded(self._runtime.recorder.begin, kwargs, self)
+        _let_go("PRE_CALL")
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         guarded(self._runtime.recorder.replied, kwargs)
@@ -80,6 +84,7 @@ class HoneyHiveLogger(CustomLogger):
         # dropped stream alive. The text that would be logged does as well.
         if isinstance(kwargs.get("original_response"), CustomStreamWrapper):
             kwargs["original_response"] = repr(kwargs["original_response"])
+        _let_go("POST_CALL")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         guarded(self._runtime.recorder.succeed, kwargs, response_obj)
@@ -147,6 +152,13 @@ def uninstall() -> None:
         _installed = None
 
 
+def _let_go(note: str) -> None:
+    """Take from LiteLLM its note of the latest call: nothing reads it, and it keeps a dropped stream alive."""
+    notes = getattr(litellm, "error_logs", None)
+    if isinstance(notes, dict):
+        notes.pop(note, None)
+
+
 def _unregister(logger: HoneyHiveLogger) -> None:
     for name in _CALLBACK_LISTS:
         callbacks = getattr(litellm, name, None)
@@ -171,19 +183,21 @@ def _forget_inherited() -> None:
 
 
 def _revive_logging_threads() -> None:
-    """Let LiteLLM's pool of logging threads start new ones.
+    """Let LiteLLM's pools of logging threads start new ones.
 
     It takes its parent's for alive and waits for them for ever, so that nobody would be told of sync calls. What
-    is in its queue is the parent's to log. The pool stays the same object, since LiteLLM's modules have it by name.
+    is in their queues is the parent's to log. A pool stays the same object, since LiteLLM's modules have it by name.
     """
-    pool = getattr(sys.modules.get("litellm.litellm_core_utils.thread_pool_executor"), "executor", None)
-    if not isinstance(pool, ThreadPoolExecutor):
-        return  # another LiteLLM, with another way of logging
-    state = vars(pool)
-    ThreadPoolExecutor.__init__(pool, state["_max_workers"], state["_thread_name_prefix"])
-    if "_max_pending_tasks" in state:  # newer ones count what is queued
-        state["_pending_slots"] = threading.Semaphore(state["_max_pending_tasks"])
-        state["_drop_lock"] = threading.Lock()
+    homes = [sys.modules.get(f"litellm.{name}") for name in _POOL_HOMES]
+    pools = {id(pool): pool for pool in (getattr(home, "executor", None) for home in homes)}
+    for pool in pools.values():
+        if not isinstance(pool, ThreadPoolExecutor):
+            continue  # another LiteLLM, with another way of logging
+        state = vars(pool)
+        ThreadPoolExecutor.__init__(pool, state["_max_workers"], state["_thread_name_prefix"])
+        if "_max_pending_tasks" in state:  # newer ones count what is queued
+            state["_pending_slots"] = threading.Semaphore(state["_max_pending_tasks"])
+            state["_drop_lock"] = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

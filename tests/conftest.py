@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Iterator
 
@@ -9,6 +11,10 @@ from hypothesis import HealthCheck, settings
 
 # Before anything imports LiteLLM: its price map comes with it and is not to be fetched.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["HF_HUB_OFFLINE"] = "1"  # nor are tokenizers of models that an older one does not know
+if sys.version_info < (3, 9):  # there it looks for the tokenizer that comes with it in another folder
+    _bundled = Path(sysconfig.get_path("purelib"), "litellm", "litellm_core_utils", "tokenizers")
+    os.environ.setdefault("CUSTOM_TIKTOKEN_CACHE_DIR", str(_bundled))
 
 import honeyhive_litellm
 from honeyhive_litellm import _log

@@ -46,6 +46,9 @@ class NoHost:
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         return None
 
+    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
+        return False
+
     def hides_content(self) -> bool:
         return False
 

@@ -16,6 +16,8 @@ from pydantic import BaseModel
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector
 
+from ..versions import SERVER_ERROR
+
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
@@ -173,7 +175,7 @@ def test_without_content_no_text_is_on_disk_or_on_the_wire(collector: Collector,
     for _ in litellm.completion(model="gpt-4o", messages=messages, mock_response=word, stream=True):
         pass
     litellm.embedding(model="text-embedding-3-small", input=[word], mock_response=[0.1])
-    with pytest.raises(litellm.InternalServerError):
+    with pytest.raises(getattr(litellm, SERVER_ERROR)):
         litellm.completion(model="gpt-4o", messages=messages, mock_response=Exception(word))
     honeyhive_litellm.flush(1)
     assert honeyhive_litellm.stats().committed == 4
@@ -185,4 +187,4 @@ def test_without_content_no_text_is_on_disk_or_on_the_wire(collector: Collector,
     assert len(collector.events) == 4
     assert word not in str(collector.events)
     errors = [event["error"] for event in collector.events if "error" in event]
-    assert errors == ["InternalServerError"]
+    assert errors == [SERVER_ERROR]

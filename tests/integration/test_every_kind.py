@@ -13,6 +13,8 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..versions import needs_litellm
+
 MESSAGES = [{"role": "user", "content": "hello"}]
 KEY = "sk-canary-Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7"
 TOOLS = [
@@ -93,6 +95,7 @@ def test_several_choices(traced: Collector, route: Dict[str, Any]) -> None:
     assert len([event["outputs"], *event["outputs"]["choices"]]) == 3
 
 
+@needs_litellm("1.80", "it drops what a model of OpenAI's reasons")
 def test_reasoning_and_cached_tokens(traced: Collector, route: Dict[str, Any]) -> None:
     litellm.completion(model="openai/reason-cached", messages=MESSAGES, **route)
     event = only_event(traced)

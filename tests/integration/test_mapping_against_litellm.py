@@ -18,6 +18,8 @@ import pytest_asyncio
 from honeyhive_litellm._mapping import Outcome, Request, map_failure, map_request, map_success
 from honeyhive_litellm.testing import ModelServer
 
+from ..versions import has_litellm
+
 # LiteLLM keeps its HTTP clients for ever, one set a loop: so one loop for all, and they are closed at its end.
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -93,10 +95,11 @@ def litellm() -> Any:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def _closed_clients(litellm: Any) -> AsyncIterator[None]:
-    from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
-
     yield
-    await close_litellm_async_clients()
+    if has_litellm("1.80"):  # older ones leave that to the garbage collector
+        from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
+
+        await close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
     gc.collect()
 

@@ -12,6 +12,9 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..versions import SERVER_ERROR
+
+KEY = {"api_key": "sk-local"}
 MESSAGES = [{"role": "user", "content": "hello"}]
 Json = Dict[str, Any]
 
@@ -93,7 +96,7 @@ def test_a_fallback_makes_two_attempts_under_one_parent(traced: Collector, model
     assert [a["metadata"]["status"] for a in attempts] == ["failure", "success"]
     assert [a["parent_id"] for a in attempts] == [chain["event_id"]] * 2
     assert [a["metadata"]["router"]["attempt"] for a in attempts] == [1, 2]
-    failed = {"attempt": 1, "model_group": "main", "deployment_id": "one", "error_class": "InternalServerError"}
+    failed = {"attempt": 1, "model_group": "main", "deployment_id": "one", "error_class": SERVER_ERROR}
     assert attempts[1]["metadata"]["router"]["fallback_info"] == [failed]
 
     assert chain["metadata"]["status"] == "success"
@@ -126,12 +129,12 @@ def test_all_fallbacks_fail(traced: Collector, models: ModelServer, way: str) ->
     with pytest.raises(openai.APIError):
         ask(router, way, "main")
     (chain,), attempts = events_of(traced)
-    assert [a["metadata"]["error_class"] for a in attempts] == ["InternalServerError", "RateLimitError"]
+    assert [a["metadata"]["error_class"] for a in attempts] == [SERVER_ERROR, "RateLimitError"]
     assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
     assert chain["metadata"]["status"] == "failure"
     assert chain["error"].startswith(chain["metadata"]["error_class"])
     hops = [(hop["model_group"], hop["error_class"]) for hop in chain["metadata"]["router"]["fallback_info"]]
-    assert hops == [("main", "InternalServerError"), ("spare", "RateLimitError")]
+    assert hops == [("main", SERVER_ERROR), ("spare", "RateLimitError")]
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
@@ -220,8 +223,8 @@ def test_a_fallback_for_a_prompt_that_is_too_long(traced: Collector) -> None:
     error = "litellm.ContextWindowExceededError"
     router = litellm.Router(
         model_list=[
-            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": error}},
-            {"model_name": "big", "litellm_params": {"model": "gpt-4o", "mock_response": "big answer"}},
+            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": error, **KEY}},
+            {"model_name": "big", "litellm_params": {"model": "gpt-4o", "mock_response": "big answer", **KEY}},
         ],
         num_retries=0,
         context_window_fallbacks=[{"main": ["big"]}],
@@ -238,8 +241,8 @@ def test_a_fallback_for_what_a_content_filter_refuses(traced: Collector, way: st
     refusal = Exception("invalid_request_error content_policy_violation: Your request was rejected")
     router = litellm.Router(
         model_list=[
-            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": refusal}},
-            {"model_name": "lax", "litellm_params": {"model": "gpt-4o", "mock_response": "lax answer"}},
+            {"model_name": "main", "litellm_params": {"model": "gpt-4o", "mock_response": refusal, **KEY}},
+            {"model_name": "lax", "litellm_params": {"model": "gpt-4o", "mock_response": "lax answer", **KEY}},
         ],
         num_retries=0,
         content_policy_fallbacks=[{"main": ["lax"]}],

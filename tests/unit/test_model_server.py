@@ -17,6 +17,8 @@ import pytest
 
 from honeyhive_litellm.testing._model_server import ModelServer
 
+from ..versions import SERVER_ERROR, needs_litellm, needs_python
+
 WEATHER = {
     "type": "function",
     "function": {
@@ -447,6 +449,7 @@ async def test_litellm_calls_tools_sync_and_async(server: ModelServer, litellm: 
         assert json.loads(call.function.arguments) == {"city": "Bern", "days": 4}
 
 
+@needs_litellm("1.80", "it drops what a model of OpenAI's reasons")
 def test_litellm_reads_reasoning_and_cached_tokens(server: ModelServer, litellm: Any) -> None:
     thoughtful = litellm.completion(messages=user("why"), **through(server, "openai/reasoner"))
     cached = litellm.completion(messages=user("hello"), **through(server, "openai/cached"))
@@ -461,7 +464,7 @@ def test_litellm_reads_reasoning_and_cached_tokens(server: ModelServer, litellm:
         ("fail-400", "BadRequestError"),
         ("fail-401", "AuthenticationError"),
         ("fail-429", "RateLimitError"),
-        ("fail-500", "InternalServerError"),
+        ("fail-500", SERVER_ERROR),
     ],
 )
 def test_litellm_raises_the_error_of_the_status(server: ModelServer, litellm: Any, model: str, error: str) -> None:
@@ -479,6 +482,8 @@ def test_litellm_reports_a_stream_that_broke(server: ModelServer, litellm: Any) 
     assert "".join(texts).startswith("answer to:")
 
 
+@needs_litellm("1.80", "it has no Responses API")
+@needs_python((3, 9), "LiteLLM's Responses API does not import")
 def test_litellm_completes_text_and_responses(server: ModelServer, litellm: Any) -> None:
     text = litellm.text_completion(prompt="tell", **through(server, "text-completion-openai/gpt-3.5-turbo-instruct"))
     answer = litellm.responses(input="hello", **through(server))

@@ -1,0 +1,277 @@
+"""What this package relies on LiteLLM to do, one test a hook: a LiteLLM that changes one fails the test of its name.
+
+Nothing of ours is under test here: a plain logger is told of calls by LiteLLM's own code, and the methods that we wrap
+are watched. Each failure says what the hook is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import importlib
+import sys
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, Iterator, List, Tuple
+
+import litellm
+import pytest
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+
+from honeyhive_litellm import _callback, _watch
+from honeyhive_litellm.testing import ModelServer
+
+from ..versions import LITELLM, needs_litellm
+
+MARK = "hook_test"
+MESSAGES = [{"role": "user", "content": "hello"}]
+SAME = "all notices of one call are known by what the first of them put into the call's details"
+Told = Tuple[str, Dict[str, Any], str]
+
+
+def broken(hook: str, use: str) -> str:
+    return f"LiteLLM {LITELLM} has changed {hook}, which honeyhive_litellm needs: {use}"
+
+
+class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]
+    """Keeps what it is told: the hook, its arguments by name, and the thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mark = str(uuid.uuid4())
+        self._told: List[Told] = []
+        self._changed = threading.Condition()
+
+    def hear(self, hook: str, **arguments: Any) -> None:
+        if arguments.get("kwargs", {}).get(MARK, self.mark) != self.mark:
+            return  # a call of an earlier test, whose loop ended before LiteLLM had told of it
+        with self._changed:
+            self._told.append((hook, arguments, threading.current_thread().name))
+            self._changed.notify_all()
+
+    def of(self, hook: str) -> List[Tuple[Dict[str, Any], str]]:
+        return [(arguments, thread) for name, arguments, thread in list(self._told) if name == hook]
+
+    def first(self, hook: str, use: str) -> Tuple[Dict[str, Any], str]:
+        """The first notice of this hook, once it has come."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: any(told[0] == hook for told in self._told), 20)
+        assert came, broken(hook, use) + f"; it was not called, only {[told[0] for told in self._told]}"
+        return self.of(hook)[0]
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        kwargs[MARK] = self.mark
+        self.hear("log_pre_api_call", kwargs=kwargs, start_time=kwargs.get("start_time"))
+
+    def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.hear("log_post_api_call", kwargs=kwargs, said=kwargs.get("original_response"))
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.hear("log_success_event", kwargs=kwargs, response=response_obj)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.hear("log_failure_event", kwargs=kwargs)
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.hear("async_log_success_event", kwargs=kwargs, response=response_obj)
+
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.hear("async_log_failure_event", kwargs=kwargs)
+
+    async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
+        self.hear("async_post_call_success_deployment_hook", request_data=request_data, response=response)
+
+
+@pytest.fixture
+def logger() -> Iterator[Logger]:
+    logger = Logger()
+    litellm.callbacks.append(logger)
+    yield logger
+    _callback._unregister(logger)  # type: ignore[arg-type, unused-ignore]
+
+
+@pytest.fixture
+def route() -> Iterator[Dict[str, Any]]:
+    with ModelServer() as models:
+        yield {"messages": MESSAGES, "api_base": models.url, "api_key": "sk-local", "max_retries": 0}
+
+
+def test_log_pre_api_call(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the record of a call's start, on disk before the provider answers"
+    litellm.completion(model="openai/gpt-4o", **route)
+    asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
+    told = logger.of("log_pre_api_call")  # inline: nothing is waited for
+    assert len(told) == 2, broken("log_pre_api_call", use)
+    for arguments, _ in told:
+        details = arguments["kwargs"]
+        said = {name: details.get(name) for name in ("litellm_call_id", "model", "messages")}
+        assert said["litellm_call_id"], broken("log_pre_api_call", use)
+        assert (said["model"], said["messages"]) == ("gpt-4o", MESSAGES), broken("log_pre_api_call", use)
+        assert isinstance(arguments["start_time"], datetime.datetime), broken("log_pre_api_call", use)
+
+
+def test_log_post_api_call(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "`flush` waits for what LiteLLM has yet to tell of a call that was answered"
+    litellm.completion(model="openai/gpt-4o", **route)
+    told = logger.of("log_post_api_call")
+    assert told, broken("log_post_api_call", use)
+    assert isinstance(told[0][0]["said"], str), broken("log_post_api_call", use)
+    assert "answer to: hello" in told[0][0]["said"], broken("log_post_api_call", use)
+
+
+@needs_litellm("1.80", "it has no async_post_call_success_deployment_hook")
+def test_async_post_call_success_deployment_hook(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the outcome of an async call is held, or on disk if strict, before its caller has it"
+    answer = asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
+    told = logger.of("async_post_call_success_deployment_hook")
+    assert len(told) == 1, broken("async_post_call_success_deployment_hook", use)
+    arguments, _ = told[0]
+    assert arguments["response"].id == answer.id, broken("async_post_call_success_deployment_hook", use)
+    details = arguments["request_data"]["litellm_logging_obj"].model_call_details
+    assert details.get(MARK) == logger.mark, broken("logging_obj.model_call_details", SAME)
+
+
+def test_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the event of a sync call, with its tokens and cost"
+    litellm.completion(model="openai/gpt-4o", **route)
+    arguments, _ = logger.first("log_success_event", use)
+    assert arguments["response"].choices[0].message.content == "answer to: hello", broken("log_success_event", use)
+    assert arguments["kwargs"].get(MARK) == logger.mark, broken("log_success_event", SAME)
+
+
+def test_async_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the event of an async call, with its tokens and cost"
+
+    async def ask() -> None:
+        await litellm.acompletion(model="openai/gpt-4o", **route)
+        await asyncio.get_running_loop().run_in_executor(None, logger.first, "async_log_success_event", use)
+
+    asyncio.run(ask())
+    arguments, _ = logger.first("async_log_success_event", use)
+    assert arguments["response"].choices[0].message.content == "answer to: hello", broken(
+        "async_log_success_event", use
+    )
+    assert arguments["kwargs"].get(MARK) == logger.mark, broken("async_log_success_event", SAME)
+
+
+def test_log_failure_event(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the event of a sync call that failed"
+    with pytest.raises(litellm.RateLimitError):
+        litellm.completion(model="openai/fail-429", **route)
+    arguments, _ = logger.first("log_failure_event", use)
+    assert isinstance(arguments["kwargs"].get("exception"), litellm.RateLimitError), broken("log_failure_event", use)
+
+
+def test_async_log_failure_event(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "the event of an async call that failed, on disk before its caller has the error if strict"
+    with pytest.raises(litellm.RateLimitError):
+        asyncio.run(litellm.acompletion(model="openai/fail-429", **route))
+    told = logger.of("async_log_failure_event")
+    assert told, broken("async_log_failure_event", use)
+    error = told[0][0]["kwargs"].get("exception")
+    assert isinstance(error, litellm.RateLimitError), broken("async_log_failure_event", use)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, owner: Any, method: str) -> List[Any]:
+    """The objects that this method is called on, from now on."""
+    seen: List[Any] = []
+    original = vars(owner)[method]
+
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, method, wrapped)
+    return seen
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_streams_init_and_chunks(
+    logger: Logger, route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    use = "a stream's text as it is read: that of one dropped, cancelled or broken is told by nothing else"
+    begun = watched(monkeypatch, CustomStreamWrapper, "__init__")
+    read = 0
+
+    async def later() -> int:
+        return len([chunk async for chunk in await litellm.acompletion(model="openai/gpt-4o", stream=True, **route)])
+
+    read = (
+        asyncio.run(later()) if is_async else len(list(litellm.completion(model="openai/gpt-4o", stream=True, **route)))
+    )
+    assert len(begun) == 1, broken("CustomStreamWrapper.__init__", use)
+    chunks = begun[0].chunks
+    assert isinstance(chunks, list) and 1 < len(chunks) <= read, broken("CustomStreamWrapper.chunks", use)
+    rebuilt = litellm.stream_chunk_builder(list(chunks))
+    assert rebuilt.choices[0].message.content == "answer to: hello", broken(
+        "stream_chunk_builder", "the answer of a stream is put together from its chunks"
+    )
+    details = begun[0].logging_obj.model_call_details
+    assert details.get(MARK) == logger.mark, broken("CustomStreamWrapper.logging_obj.model_call_details", SAME)
+
+
+def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    use = "a reader that is cancelled while it waits for a chunk, and strict streams"
+    asked = watched(monkeypatch, CustomStreamWrapper, "__anext__")
+
+    async def read() -> int:
+        return len([chunk async for chunk in await litellm.acompletion(model="openai/gpt-4o", stream=True, **route)])
+
+    count = asyncio.run(read())
+    assert len(asked) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
+    use = "the parent of a Router's attempts, and its rejections"
+    ways = dict(_watch._PLACES)["requests to a Router"]
+    seen: List[Any] = []
+    for place in (place for way in ways for place in way):
+        try:
+            owner = getattr(importlib.import_module(place.module), place.owner)
+            seen.append(watched(monkeypatch, owner, place.method))
+        except (ImportError, AttributeError, KeyError):
+            continue  # the way of another LiteLLM
+    served = {"model": "openai/gpt-4o", **{name: value for name, value in route.items() if name != "messages"}}
+    router = litellm.Router(model_list=[{"model_name": "main", "litellm_params": served}], num_retries=0)
+    if is_async:
+        answer = asyncio.run(router.acompletion(model="main", messages=MESSAGES))
+    else:
+        answer = router.completion(model="main", messages=MESSAGES)
+    assert answer.choices[0].message.content == "answer to: hello"
+    calls = [owner for owners in seen for owner in owners]
+    assert calls, broken("the Router's methods " + ", ".join(p.method for way in ways for p in way), use)
+    assert _watch._strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
+
+
+def test_completion_cost(route: Dict[str, Any]) -> None:
+    use = "what a call cost of which LiteLLM's own callback did not tell"
+    answer = litellm.completion(model="openai/gpt-4o", **route)
+    amount = litellm.completion_cost(completion_response=answer, model="openai/gpt-4o", call_type="completion")
+    assert amount > 0, broken("completion_cost", use)
+
+
+def test_the_callback_lists(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "to take our logger out again at `shutdown`"
+    litellm.completion(model="openai/gpt-4o", **route)
+    asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
+    holding = [name for name, value in vars(litellm).items() if isinstance(value, list) and logger in value]
+    assert set(holding) <= set(_callback._CALLBACK_LISTS), broken("its callback lists", use)
+    assert "callbacks" in holding, broken("litellm.callbacks", use)
+
+
+@needs_litellm("1.80", "it tells of each sync call on a thread of its own")
+def test_the_logging_threads(logger: Logger, route: Dict[str, Any]) -> None:
+    use = "to start them anew in a forked process, so that its sync calls are told of"
+    litellm.completion(model="openai/gpt-4o", **route)
+    _, thread = logger.first("log_success_event", use)
+    homes = [sys.modules.get(f"litellm.{name}") for name in _callback._POOL_HOMES]
+    pools = [pool for pool in (getattr(home, "executor", None) for home in homes) if pool is not None]
+    assert pools, broken("its pool of logging threads", use)
+    assert all(isinstance(pool, ThreadPoolExecutor) for pool in pools), broken("its pool of logging threads", use)
+    workers = {worker.name for pool in pools for worker in pool._threads}
+    assert thread in workers, broken("its pool of logging threads", use)
+    for pool in pools:
+        assert {"_max_workers", "_thread_name_prefix"} <= set(vars(pool)), broken("its pool of logging threads", use)
