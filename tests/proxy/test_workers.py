@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import List, Tuple
@@ -73,6 +74,16 @@ def test_every_worker_records_and_ends_without_a_loss(
 
         check(proxy, asked)
         assert status in (0, -signal.SIGTERM)
+
+
+def test_the_command_ends_as_litellm_does() -> None:
+    refused = subprocess.run(
+        [*COMMAND, "--no_such_option", "1"], capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert refused.returncode == 2
+    assert "--no_such_option" in refused.stderr
+    assert "Usage: litellm" in refused.stderr
 
 
 def test_the_hooks_of_others_stay() -> None:
