@@ -6,6 +6,7 @@ is negative, is no placeholder's. Equal ids get equal placeholders, so who belon
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import time
@@ -37,7 +38,11 @@ def check(name: str, events: List[Dict[str, Any]], *, write: bool = False) -> No
     if write:
         path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
     assert path.exists(), f"there is no golden event {name}: write it, and read it"
-    assert found == json.loads(path.read_text()), f"not as in {path.name}"
+    golden_text, found_text = path.read_text(), json.dumps(found, indent=2, sort_keys=True) + "\n"
+    difference = difflib.unified_diff(
+        golden_text.splitlines(), found_text.splitlines(), path.name, "found", lineterm=""
+    )
+    assert found == json.loads(golden_text), "\n".join(difference)
 
 
 def _placed(value: Any, part: str, name: str, names: Dict[str, str]) -> Any:

@@ -45,7 +45,7 @@ class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]
         self._changed = threading.Condition()
 
     def hear(self, hook: str, **arguments: Any) -> None:
-        if arguments.get("kwargs", {}).get(MARK, self.mark) != self.mark:
+        if hook != "log_pre_api_call" and arguments.get("kwargs", {MARK: self.mark}).get(MARK) != self.mark:
             return  # a call of an earlier test, whose loop ended before LiteLLM had told of it
         with self._changed:
             self._told.append((hook, arguments, threading.current_thread().name))
