@@ -110,10 +110,15 @@ class Attempt:
         if count != self.chunks_seen:
             self.chunks_seen = count
             self.ends()  # for all that is known yet
-            self.is_complete = self.is_complete or _has_finish(self.chunks)
+            self.is_complete = self.is_complete or has_finish(self.chunks)
 
 
-def _has_finish(chunks: Optional[Sequence[Any]]) -> bool:
+def is_uncounted(chunks: Optional[Sequence[Any]]) -> bool:
+    """Whether a stream has come, and nothing in it tells a number of tokens."""
+    return bool(chunks) and not any(getattr(chunk, "usage", None) for chunk in chunks or ())
+
+
+def has_finish(chunks: Optional[Sequence[Any]]) -> bool:
     """Whether one of the last chunks names a reason why the stream is finished."""
     for chunk in reversed(chunks[-3:] if chunks else ()):
         for choice in getattr(chunk, "choices", None) or ():

@@ -94,10 +94,6 @@ class Outcome:
     start_ms: Optional[float]
     end_ms: Optional[float]
 
-    def drop_zeros(self, has_price: bool) -> None:
-        """Take out the figures of 0 that nobody knows; `has_price`: LiteLLM's price list has the model."""
-        measures.drop_zeros(self.metadata, has_price)
-
 
 def map_request(kwargs: Mapping[str, Any], settings: MappingSettings) -> Request:
     """The request's part of an event.

@@ -50,22 +50,21 @@ def add_usage(metadata: Dict[str, object], usage: object) -> bool:
     return True
 
 
-def drop_zeros(metadata: Dict[str, object], has_price: bool) -> None:
-    """Take out the zeros that mean "unknown": counts of LiteLLM's own, and the price of a model that has none.
+def mark_estimate(metadata: Dict[str, object]) -> None:
+    """The provider told no token counts, so those here are LiteLLM's own, and the cost is no more than an estimate.
 
-    LiteLLM counts what it sees. Of a stream that was not read on it sees no prompt, so nobody knows the total.
+    A count of 0 is none: LiteLLM counts what it sees, and of a stream that was not read on it sees no prompt.
     """
-    if metadata.get("usage_estimated"):
-        if not metadata.get("prompt_tokens"):
-            metadata.pop("total_tokens", None)
-            metadata.pop("estimated_cost", None)
-        for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_read_tokens"):
-            if metadata.get(name) == 0:
-                del metadata[name]
-    if not has_price:
-        for name in ("cost", "estimated_cost"):
-            if metadata.get(name) == 0:
-                del metadata[name]
+    if "total_tokens" not in metadata:
+        return
+    metadata["usage_estimated"] = True
+    metadata.pop("cost", None)
+    if not metadata.get("prompt_tokens"):
+        metadata.pop("total_tokens")
+        metadata.pop("estimated_cost", None)
+    for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_read_tokens"):
+        if metadata.get(name) == 0:
+            del metadata[name]
 
 
 def _count(known: Mapping[str, Any], *names: str) -> Optional[int]:

@@ -22,11 +22,12 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
-from ._attempt import Attempt, Token
+from ._attempt import Attempt, Token, has_finish, is_uncounted
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
 from ._mapping import Outcome, map_failure, map_request, map_success
+from ._mapping_measures import mark_estimate
 from ._mapping_read import text
 from ._mapping_request import event_name
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
@@ -195,8 +196,13 @@ class Recorder:
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
-        if attempt.chunks:
-            _mark_estimate(outcome, attempt.chunks)
+        metadata, request = outcome.metadata, attempt.request
+        if is_uncounted(attempt.chunks):
+            mark_estimate(metadata)
+        is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
+        if is_free and not self._host.has_price(request.provider, request.model):
+            del metadata["estimated_cost"]
+            metadata.pop("cost", None)
         return outcome
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
@@ -423,7 +429,10 @@ class Recorder:
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
         outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
-        _mark_estimate(outcome, chunks)
+        if not has_finish(chunks):
+            outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
+        if is_uncounted(chunks):
+            mark_estimate(outcome.metadata)
         self._add_cost(attempt, outcome, response)
         return outcome
 
@@ -442,7 +451,6 @@ class Recorder:
         """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
         try:
             outcome = tell()
-            self._drop_guesses(attempt, outcome)
             route = attempt.route
             if route is not None and outcome.status == "failure" and not route.is_over:
                 route.failed(attempt.request.metadata, outcome)
@@ -457,18 +465,6 @@ class Recorder:
             self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
         finally:
             self._writing.pop(attempt.mark, None)
-
-    def _drop_guesses(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Take out what LiteLLM makes up where it knows nothing: zeros, and a stream's reason to finish."""
-        if attempt.chunks:
-            attempt.look_at_chunks()
-            if not attempt.is_complete:
-                outcome.outputs.pop("finish_reason", None)
-        request = attempt.request
-        if outcome.metadata.get("estimated_cost") == 0 and not outcome.metadata.get("cache_hit"):
-            outcome.drop_zeros(self._host.has_price(request.provider, request.model))
-        elif "usage_estimated" in outcome.metadata:
-            outcome.drop_zeros(True)
 
     def _close_start(self, attempt: Attempt) -> None:
         """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
@@ -501,13 +497,6 @@ def _outcome(status: str, error: Optional[str]) -> Outcome:
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
-
-
-def _mark_estimate(outcome: Outcome, chunks: Sequence[Any]) -> None:
-    """Token counts that no chunk of a stream carries are LiteLLM's own, which it does not say; so is their price."""
-    if "total_tokens" in outcome.metadata and not any(getattr(chunk, "usage", None) for chunk in chunks):
-        outcome.metadata["usage_estimated"] = True
-        outcome.metadata.pop("cost", None)
 
 
 def _parent(id_: str) -> bytes:
