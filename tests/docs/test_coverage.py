@@ -8,7 +8,7 @@ from tests.golden.compare import FOLDER
 
 ROWS = {cells[1].strip("` "): [cell.strip() for cell in cells[2:-1]] for cells in
         (line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| `"))}  # fmt: skip
-NOT_YET = {"metadata.otel", "metadata.router.routing_strategy"}
+NOT_YET = {"metadata.otel"}
 """Fields that no golden event holds: other tests do."""
 
 
