@@ -66,6 +66,10 @@ class ProxyLogger(HoneyHiveLogger):
                 error,
             )
 
+    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> None:
+        """Before the Router is asked, so that even the first request's attempts are known to belong together."""
+        self._is_ready()
+
     def records_in(self, runtime: Any) -> bool:
         return self._has_options and super().records_in(runtime)
 

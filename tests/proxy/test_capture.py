@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterator
 
@@ -12,6 +13,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..golden.compare import check
 from .served import HOOK, LITELLM, MESSAGES, SITE, Proxy, serving, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -63,6 +65,7 @@ def test_a_chat_says_who_asked_by_which_key(proxy: Proxy) -> None:
     assert not [name for name in told if name.startswith("_")]
 
 
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 ENDPOINTS: Dict[str, Dict[str, Any]] = {
     "/v1/chat/completions": {},
     "/v1/completions": {"prompt": "hello"},
@@ -101,6 +104,33 @@ def test_a_stream_is_one_event(proxy: Proxy, path: str) -> None:
     assert event["config"]["is_streaming"] is True
     assert event["outputs"]["content"] == "answer to: hello"
     assert event["metadata"]["time_to_first_token_ms"] >= 0
+
+
+GOLDEN: Dict[str, Dict[str, Any]] = {
+    "proxy_chat": {"user": "customer-9", "metadata": {"session_id": "chat-42", "tags": ["beta"]}, "temperature": 0.5},
+    "proxy_stream": {"stream": True},
+    "proxy_tools": {"tools": [TOOL], "tool_choice": "auto", "model": "tools"},
+    "proxy_text_completion": {"path": "/v1/completions", "prompt": "hello"},
+    "proxy_embedding": {"path": "/v1/embeddings", "model": "embed", "input": ["hello"]},
+    "proxy_responses": {"path": "/v1/responses", "input": "hello"},
+    "proxy_anthropic_messages": {"path": "/v1/messages", "max_tokens": 30},
+    "proxy_rejected": {"model": "not-in-the-list"},
+    "proxy_failure": {"model": "failing"},
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_call_through_the_proxy_gives_its_golden_event(proxy: Proxy, name: str) -> None:
+    """WRITE_GOLDEN=1 writes them anew: read the difference."""
+    response = proxy.ask(**GOLDEN[name])
+
+    def found() -> Any:
+        return [e for e in proxy.collector.events if e["config"]["model"] == "not-in-the-list"]
+
+    if name == "proxy_rejected":  # such a client is told no id
+        until(lambda: bool(found()), 20, "the event of a rejection")
+    event = found()[0] if name == "proxy_rejected" else proxy.event(response)
+    check(name, [event], write=os.environ.get("WRITE_GOLDEN") == "1")
 
 
 def test_the_other_place_for_metadata(proxy: Proxy) -> None:
