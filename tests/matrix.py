@@ -117,7 +117,7 @@ def try_cell(cell: Cell, arguments: Sequence[str]) -> Result:
         report.unlink()
     command = [str(executable), "-m", "pytest", "-q", f"--junit-xml={report}", "-p", "no:cacheprovider", *arguments]
     began = time.monotonic()
-    status = subprocess.run(command, cwd=ROOT).returncode  # noqa: PLW1510 - the report tells more
+    status = subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode  # noqa: PLW1510 - the report tells more
     result = read(cell, report, time.monotonic() - began)._replace(versions=versions.split())
     if status not in (0, 1) or not report.exists():
         return result._replace(trouble=f"pytest ended with exit status {status}")

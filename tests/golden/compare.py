@@ -59,6 +59,9 @@ def _placed(value: Any, part: str, name: str, names: Dict[str, str]) -> Any:
     if name in _MS and part != "outputs":
         assert 0 <= value < _DAY_MS
         return "<ms>"
+    if name == "duration_s":
+        assert 0 <= value < _DAY_MS / 1000
+        return "<s>"
     if isinstance(value, str):
         if _ISO.fullmatch(value):
             return "<iso 8601>"
