@@ -175,7 +175,8 @@ def test_a_rejection_is_one_failed_event(proxy: Proxy, body: Dict[str, Any], sta
     assert proxy.ask(**body).status_code == status
 
     def found() -> Any:
-        return [e for e in proxy.collector.events if e["metadata"].get("error_class") == error_class]
+        known = [e for e in proxy.collector.events if e["config"].get("model") == sent["model"]]
+        return [e for e in known if e["metadata"].get("error_class") == error_class]
 
     until(lambda: bool(found()), 20, f"the event of a {error_class}")
     (event,) = found()
