@@ -45,11 +45,7 @@ format: $(VENV)/.lint ## let ruff write what it can
 
 check: lint test ## what the gate runs
 
-$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -e '.[test,bench]'
-	@touch $@ $(VENV)/.test $(VENV)/.demo
-
-bench: $(VENV)/.bench ## the quick set of all benchmarks: some ten minutes, with the peers' installation
+bench: $(VENV)/.test ## the quick set of all benchmarks: some ten minutes, with the peers' installation
 	$(BIN)/python benchmarks/overhead.py --quick --hooks
 	$(BIN)/python benchmarks/spool.py --quick
 	$(BIN)/python benchmarks/drain.py --quick

@@ -100,8 +100,7 @@ def shutdown(timeout: Optional[float] = None) -> int:
     from ._callback import uninstall
     from ._runtime import shutdown_all
 
-    uninstall()
-    return shutdown_all(timeout)
+    return shutdown_all(timeout, deregister=uninstall)
 
 
 async def ashutdown(timeout: Optional[float] = None) -> int:

@@ -176,6 +176,8 @@ def incoming_trace(
     call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> Optional[Dict[str, str]]:
     """The W3C trace and span ids that a client sent to the proxy as `traceparent`; None where there are none."""
+    if not is_proxied(metadata):
+        return None
     for source in (mapping(params.get("proxy_server_request")), metadata, mapping(metadata.get("requester_metadata"))):
         sent = _TRACEPARENT.fullmatch(text(mapping(source.get("headers")).get("traceparent")) or "")
         if sent is not None and int(sent.group(1), 16) and int(sent.group(2), 16):

@@ -192,7 +192,7 @@ class Runtime:
         for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
         """
         deadline = time.monotonic() + timeout_s
-        self._await_callbacks(deadline)
+        self.await_callbacks(deadline)
         self.recorder.write_held()
         self._start()
         parts = self._running_parts(deadline)
@@ -206,7 +206,8 @@ class Runtime:
             parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
         return self._counters.snapshot().pending
 
-    def _await_callbacks(self, deadline: float) -> None:
+    def await_callbacks(self, deadline: float) -> None:
+        """Wait until LiteLLM has told of the calls that have just ended, briefly and until `deadline` at most."""
         if self._state is not State.RUNNING or _is_on_loop():
             return  # they come on the very loop that stands still meanwhile
         grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
@@ -233,9 +234,7 @@ class Runtime:
         afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        if end is End.CALLED:
-            self._await_callbacks(deadline - _CLOSING_S)
-        elif end is End.OF_CHILD:
+        if end is End.OF_CHILD:
             self._await_threads(deadline - _CLOSING_S)
         self.recorder.write_held()
         if end is not End.CALLED:
@@ -398,12 +397,28 @@ def flush_all(timeout_s: float) -> int:
     return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _current())
 
 
-def shutdown_all(timeout_s: Optional[float] = None, end: End = End.CALLED) -> int:
-    """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left."""
-    current = _current()
-    for runtime in _runtimes:
+def shutdown_all(
+    timeout_s: Optional[float] = None, end: End = End.CALLED, deregister: Optional[Callable[[], None]] = None
+) -> int:
+    """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left.
+
+    `deregister` takes our loggers out of LiteLLM's lists. That comes after the wait for its callbacks, since LiteLLM
+    tells nobody whom it does not know any more, of no call that has just ended.
+    """
+    began = time.monotonic()
+
+    def left_s(runtime: Runtime) -> float:
         timeout = runtime.settings.shutdown_timeout if timeout_s is None else timeout_s
-        runtime.shutdown(timeout, end)
+        return max(0.0, began + timeout - time.monotonic())
+
+    current = _current()
+    if end is End.CALLED:
+        for runtime in current:
+            runtime.await_callbacks(time.monotonic() + left_s(runtime) - _CLOSING_S)
+    if deregister is not None:
+        deregister()
+    for runtime in _runtimes:
+        runtime.shutdown(left_s(runtime), end)
     return sum(runtime.stats().pending for runtime in current)
 
 

@@ -49,7 +49,6 @@ def test_the_pictures_tell_what_was_measured(plot: Any) -> None:
     assert plot.kept_percent(RESULT["faults"]["kill"]) == {"honeyhive": 100.0, "other": 20.0}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="only the extra `bench` has matplotlib")
 def test_pictures_are_drawn(plot: Any, tmp_path: Path) -> None:
     (tmp_path / "peers.json").write_text(json.dumps(RESULT), encoding="utf-8")
     plot.main([str(tmp_path / "peers.json"), "--to", str(tmp_path)])

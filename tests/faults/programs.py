@@ -93,8 +93,12 @@ def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD,
 
 
 def drain(url: str, spool: Path) -> None:
-    """The next process that opens the spool: it makes no call of its own, and is started without LiteLLM, quicker."""
-    assert run("print(RUNTIME.flush(60))", url, spool, head=SPOOL_HEAD, timeout=90).split() == ["0"]
+    """The next process that opens the spool: it makes no call of its own, and is started without LiteLLM, quicker.
+
+    So quick that what a killed one has just sent may not be to be seen yet.
+    """
+    code, delay = "print(RUNTIME.flush(60))", {"HONEYHIVE_LOOKUP_DELAY": "1"}
+    assert run(code, url, spool, head=SPOOL_HEAD, timeout=90, **delay).split() == ["0"]
 
 
 def until_written(spool: Path, text: bytes) -> None:

@@ -215,7 +215,8 @@ exec(code)
 def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
     with Collector() as collector, ModelServer() as models:
         code, head = f"ENDINGS = {ENDINGS!r}" + ALL_ENDINGS, FIRST_EXIT_HANDLER + HEAD
-        out = run(code, collector.url, tmp_path, 100, head, MODELS=models.url)
+        # The children take over from each other, as soon as one is gone: what it sent has to be there by then.
+        out = run(code, collector.url, tmp_path, 100, head, MODELS=models.url, HONEYHIVE_LOOKUP_DELAY="1")
         drain(collector.url, tmp_path)
         assert json.loads(out.splitlines()[-1]) == {  # every ending keeps its meaning
             **dict.fromkeys(("os._exit", "notebook", "daemon thread", "exit handlers"), 0),
