@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -306,6 +307,15 @@ def table(first_column: str) -> List[List[str]]:
 
 def code_in(cell: str) -> List[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_table_of_faults_has_a_row_for_each_that_the_benchmark_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("faults").faults(3.0)
+    rows = table("fault")
+    assert [row[0] for row in rows] == [fault.name for fault in made]
+    for _, sent, delivered, duplicates, lost, _, _ in rows:
+        assert (sent, delivered, duplicates, lost) == ("1,000", "1,000", "0", "0")
 
 
 def test_the_table_of_options_is_that_of_the_code() -> None:
