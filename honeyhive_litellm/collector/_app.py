@@ -78,7 +78,10 @@ class App:
         fault = self.script.take(request.method, request.path, size=received.size)
         if fault is not None and fault.act is Act.DROP and not fault.after:
             return cut(request)
-        body = await self._read(request)
+        try:
+            body = await self._read(request)
+        except (ConnectionError, RuntimeError):  # its sender is gone, in aiohttp 3.14 by either of these
+            return cut(request)
         if body is None:
             return _answer(received, 413, Refusal(413, "the request is too large").body)
         if fault is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -387,3 +388,22 @@ def test_leaving_does_not_wait_for_open_connections_or_slow_requests() -> None:
 def test_an_unknown_event_is_a_key_error(collector: Collector) -> None:
     with pytest.raises(KeyError):
         collector.event(str(uuid.uuid4()))
+
+
+def test_a_sender_that_is_gone_before_its_body_has_come_leaves_no_trace_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Collector() as collector:
+        for reset in (True, False):
+            client = socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])))
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+            end = time.monotonic() + 10
+            while len(collector.requests) < (1 if reset else 2):
+                assert time.monotonic() < end, "the request never came"
+                time.sleep(0.005)
+            client.close()
+        httpx.post(f"{collector.url}/v1/events", json=MODEL, headers=HEADERS)  # what came before is dealt with
+        assert len(collector.events) == 1
+    assert [record for record in caplog.records if record.exc_info] == []
