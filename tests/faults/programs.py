@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Iterator
 
 HEAD = """
 import asyncio, os, sys, threading, time
@@ -66,6 +68,16 @@ def environment(url: str, spool: Path, **variables: str) -> Dict[str, str]:
         "HONEYHIVE_LOOKUP_DELAY": "0",
         **variables,
     }
+
+
+@contextmanager
+def runtime_folder() -> Iterator[str]:
+    """A value for XDG_RUNTIME_DIR, short enough for a socket in it.
+
+    All gunicorns of one user share a control socket there, and one of two at a time does not end.
+    """
+    with tempfile.TemporaryDirectory(prefix="run") as folder:
+        yield folder
 
 
 def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) -> subprocess.Popen[str]:

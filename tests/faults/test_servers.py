@@ -16,7 +16,7 @@ import pytest
 
 from honeyhive_litellm.testing import Collector
 
-from .programs import drain, environment
+from .programs import drain, environment, runtime_folder
 
 APPLICATION = """
 import asyncio, os, time
@@ -109,10 +109,11 @@ def serving(arguments: List[str], folder: Path, **variables: str) -> Iterator[An
         port = free.getsockname()[1]
     line = [argument.format(address=f"127.0.0.1:{port}", port=port) for argument in arguments]
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    with open(folder / "log", "w") as log:
+    with open(folder / "log", "w") as log, runtime_folder() as own:
+        given = {**environment(variables.pop("url"), folder / "spool", **variables), "PYTHONPATH": paths}
         master = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *line],
-            env={**environment(variables.pop("url"), folder / "spool", **variables), "PYTHONPATH": paths},
+            env={**given, "XDG_RUNTIME_DIR": own},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -17,6 +17,8 @@ import httpx
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..faults.programs import runtime_folder
+
 SITE = Path(__file__).parent / "site"
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -92,6 +94,23 @@ def serving(
     **variables: str,
 ) -> Iterator[Proxy]:
     """The proxy that `command` starts, from when it serves; ended, with all its workers, on leaving."""
+    with runtime_folder() as runtime:
+        variables = {"XDG_RUNTIME_DIR": runtime, **variables}
+        with _serving(command, config, spool, collector, models, *options, key=key, **variables) as running:
+            yield running
+
+
+@contextlib.contextmanager
+def _serving(
+    command: List[str],
+    config: Path,
+    spool: Path,
+    collector: Collector,
+    models: ModelServer,
+    *options: str,
+    key: Optional[str],
+    **variables: str,
+) -> Iterator[Proxy]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
