@@ -12,7 +12,7 @@ import contextlib
 import functools
 import importlib
 import threading
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Protocol, Tuple
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._log import warn
 from ._route import Route, call_of
@@ -20,12 +20,6 @@ from ._runtime import Runtime
 
 _watched: List[Runtime] = []
 _lock = threading.Lock()
-
-
-class Registered(Protocol):
-    """Whether a logger of this runtime is among LiteLLM's callbacks."""
-
-    def __call__(self, runtime: Runtime) -> bool: ...
 
 
 class _Place(NamedTuple):
@@ -37,8 +31,11 @@ class _Place(NamedTuple):
     wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def watch(runtime: Runtime, is_registered: Registered) -> None:
-    """From now on tell `runtime` of streams, and of requests to Routers."""
+def watch(runtime: Runtime, is_registered: Callable[[Runtime], bool]) -> None:
+    """From now on tell `runtime` of streams, and of requests to Routers.
+
+    `is_registered` says whether a logger of a runtime is among LiteLLM's callbacks.
+    """
     global _is_registered
     with _lock:
         if runtime in _watched:
@@ -73,8 +70,11 @@ def _owner(place: _Place) -> Any:
         return None
 
 
-def _is_registered(runtime: Runtime) -> bool:
+def _nobody(runtime: Runtime) -> bool:
     return False
+
+
+_is_registered: Callable[[Runtime], bool] = _nobody
 
 
 def guarded(notice: Callable[..., None], *arguments: Any) -> None:

@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import orjson
 import pytest
@@ -25,6 +25,8 @@ from honeyhive_litellm._credentials import suspects
 from honeyhive_litellm._record import EVENT, START, Record
 from honeyhive_litellm._recorder import Recorder
 
+from ..faults.emitter import NoHost
+
 MOST_CALLS = 990
 """For a chat of five messages: some 10% above what was counted when this was last looked at, which is the margin for
 Python 3.8 to 3.13. Who exceeds it has to make something cheaper, or to say in the commit why it is worth it."""
@@ -35,22 +37,6 @@ MOST_CALLS_A_MESSAGE = 18
 QUESTION = "The spool keeps what was committed until the server has accepted it; 42 calls took 3.14 s each. " * 6
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
-
-
-class NoHost:
-    """LiteLLM is not there: what it would add is not our cost."""
-
-    def assemble(self, chunks: Sequence[Any]) -> object:
-        return None
-
-    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
-        return None
-
-    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
-        return False
-
-    def hides_content(self) -> bool:
-        return False
 
 
 class Recorded:

@@ -94,23 +94,7 @@ def serving(
     **variables: str,
 ) -> Iterator[Proxy]:
     """The proxy that `command` starts, from when it serves; ended, with all its workers, on leaving."""
-    with runtime_folder() as runtime:
-        variables = {"XDG_RUNTIME_DIR": runtime, **variables}
-        with _serving(command, config, spool, collector, models, *options, key=key, **variables) as running:
-            yield running
-
-
-@contextlib.contextmanager
-def _serving(
-    command: List[str],
-    config: Path,
-    spool: Path,
-    collector: Collector,
-    models: ModelServer,
-    *options: str,
-    key: Optional[str],
-    **variables: str,
-) -> Iterator[Proxy]:
+    cleanup = contextlib.ExitStack()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -127,6 +111,7 @@ def _serving(
         "HONEYHIVE_API_URL": collector.url,
         "HONEYHIVE_SPOOL_PATH": str(spool / "spool"),
         "HONEYHIVE_LOOKUP_DELAY": "0",
+        "XDG_RUNTIME_DIR": cleanup.enter_context(runtime_folder()),
         **variables,
     }
     url = f"http://127.0.0.1:{port}"
@@ -154,6 +139,7 @@ def _serving(
         with contextlib.suppress(ProcessLookupError):  # its workers, too: the session is the test's own
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(END_S)
+        cleanup.close()
 
 
 def _serves(url: str) -> bool:
