@@ -3,7 +3,8 @@
     python benchmarks/peers.py                                 # installs each peer into a venv of its own: minutes
     python benchmarks/peers.py --quick --peers honeyhive,langsmith,opik,otel    # LiteLLM's own need no venv
 
-`acompletion(mock_response=…)`, 50 at a time, each with a word of its own in its question. The backend, on loopback in
+`acompletion(mock_response=…)`, 50 at a time, each with a word of its own in its question; before a kill the calls go to
+a provider on loopback that takes 50 ms. The backend, on loopback in
 the measuring process, answers 200 to everything and looks for those words in whatever arrives, so that no peer has to
 speak HoneyHive's language: what arrived counts as kept. Each peer is set up as its documentation says; only its address
 and key are ours, and its interval of sending is left at the default.
@@ -42,9 +43,20 @@ SETTLE_S = 7.0
 """LiteLLM's own loggers send every 5 s."""
 NEXT_S = 2.0
 ANSWER_S = 0.05
-"""What the answers take in the process that is killed: a fast provider's time."""
+"""What an answer takes in the process that is killed: a fast provider's time. LiteLLM's `mock_delay` would not do: the
+call waits before its callbacks are told that it began, and the process was dead within two milliseconds of that."""
 PROCESS_TIMEOUT_S = 120
 _MARK = re.compile(rb"question-(\d{6})")
+_COMPLETION = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "gpt-4o",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": PROSE}}],
+        "usage": {"prompt_tokens": 400, "completion_tokens": 20, "total_tokens": 420},
+    }
+).encode()
 
 
 # ---- in the measured process, perhaps in a venv without this package
@@ -143,9 +155,11 @@ async def _work(job: Json) -> Json:
                 {"role": "user", "content": f"question-{number:06d} {text}"},
                 *({"role": "user", "content": text},) * 3,
             ]
-            await acompletion(model="gpt-4o", messages=messages, mock_response=text, **as_slow)
+            await acompletion(model="gpt-4o", messages=messages, **answered)
 
-    as_slow = {"mock_delay": ANSWER_S} if job["is_killed"] else {}  # or the killed process would have lived no longer
+    answered = {"mock_response": text}
+    if job["is_killed"]:
+        answered = {"api_base": f"{job['url']}/v1", "api_key": "bench"}
     wall, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
     wall = time.perf_counter() - wall
@@ -182,7 +196,12 @@ class Backend:
                 self._answer(404)
 
             def do_POST(self) -> None:
-                self._answer(backend.take(self._body()))
+                body = self._body()
+                if self.path == "/v1/chat/completions":  # the provider's part
+                    time.sleep(ANSWER_S)
+                    self._answer(200, _COMPLETION)
+                else:
+                    self._answer(backend.take(body))
 
             do_PUT = do_PATCH = do_POST  # noqa: N815  the base class calls them so
 
@@ -190,12 +209,12 @@ class Backend:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
 
-            def _answer(self, status: int) -> None:
+            def _answer(self, status: int, body: bytes = b"{}") -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name for it
                 pass
