@@ -531,7 +531,7 @@ class Spool:
         segment = batch.segment
         made_it = Totals(0, batch.events - dead - batch.damaged, dead, {"damaged": batch.damaged})
         made_it = made_it.plus(Totals(dropped={self._ending[segment]: -batch.events}))
-        if segment not in self._sending:
+        if segment not in self._sending and segment not in self.segments():  # or `_end` is at it still, and needs it
             del self._ending[segment]
         if isinstance(segment.path, Path):
             try:

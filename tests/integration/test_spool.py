@@ -14,6 +14,7 @@ from honeyhive_litellm import _spool
 from honeyhive_litellm._capacity import Limits
 from honeyhive_litellm._dead import body_of, letters
 from honeyhive_litellm._lease import segment_path
+from honeyhive_litellm._ledger import accounts_in
 from honeyhive_litellm._record import EVENT, START, Record
 from honeyhive_litellm._segment import Batch, Segment
 from honeyhive_litellm._spool import Spool
@@ -418,3 +419,24 @@ async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and
         await heir.settle(batch)
     await heir.close()
     assert names(tmp_path) == []
+
+
+async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_delivered(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, full_segment_bytes=1000, max_bytes=60_000)
+    await spool.append([event("a", 2000)])
+    batch = await spool.next_batch()
+    assert batch is not None
+    counters.accept(2)
+    appending = asyncio.ensure_future(spool.append([event("b", 70_000)]))
+    while not spool._ending:  # the oldest segment goes, and its account is being closed
+        assert not appending.done()
+        await asyncio.sleep(0)
+    await spool.settle(batch)
+    counters.deliver(1)
+    await appending
+    assert await delivered(spool) == ["b"]
+    await spool.close()
+    accounts = accounts_in(tmp_path).values()
+    assert [sum(a.accepted for a in accounts), sum(a.delivered for a in accounts)] == [2, 2]
+    assert counters.snapshot().dropped == {}
