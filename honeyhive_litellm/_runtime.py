@@ -281,7 +281,8 @@ class Runtime:
         finally:
             self._intake.close()
             try:
-                await _cancel([writer, *others])
+                async with parts.writing:  # the writer is in no transaction, which would go on without it
+                    await _cancel([writer, *others])
                 await self._commit_rest(parts)
                 await transport.aclose()
             finally:
@@ -297,7 +298,7 @@ class Runtime:
             filled.clear()
             if self._intake.sleep_unless_filled(wake):
                 await filled.wait()
-            await uninterrupted(self._commit_some(parts))
+            await self._commit_some(parts)
 
     async def _commit_rest(self, parts: _Parts) -> None:
         while await self._commit_some(parts):

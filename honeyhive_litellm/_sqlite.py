@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Optional, Type, TypeVar
+from typing import Any, Awaitable, Callable, Optional, Sequence, Type, TypeVar
 
 import aiosqlite
 
@@ -108,6 +108,7 @@ class Connection(aiosqlite.Connection):
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(lambda: _in_gate(connect), iter_chunk_size=64)
+        self._turn = threading.Lock()
         thread = getattr(self, "_thread", self)
         if isinstance(thread, threading.Thread):
             thread.daemon = True
@@ -115,8 +116,19 @@ class Connection(aiosqlite.Connection):
 
     async def _execute(self, fn: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         # Every method of aiosqlite's sends its work to the thread through this one.
-        result: _T = await super()._execute(_in_gate, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        result: _T = await super()._execute(self._in_turn, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
+
+    def executemany_here(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """`executemany` on the calling thread: for what takes less time than the way to the other thread and back.
+
+        The connection must have been made for more than one thread. Raises what sqlite3 raises.
+        """
+        self._in_turn(self._conn.executemany, sql, rows)
+
+    def _in_turn(self, work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        with self._turn:  # nobody's statement may fall into the other thread's transaction
+            return _in_gate(work, *args, **kwargs)
 
 
 def _in_gate(work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
