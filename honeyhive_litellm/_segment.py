@@ -32,8 +32,8 @@ _EVACUATED_BYTES = 8 * 1024 * 1024
 
 _HERE_BYTES = 128 * 1024
 _HERE_ROWS = 32
-"""A group up to this size is copied into the page cache in a fraction of a millisecond. A hop to another thread and back
-waits for Python's lock several times, 5 ms each while the application computes; so long a new record is not on disk."""
+"""A group up to this size is copied into the page cache in a fraction of a millisecond. A hop to another thread and
+back waits for Python's lock several times, 5 ms each while the application computes; so long it is not on disk."""
 
 _ROWS_AT_ONCE = 100
 """Rows in one statement; SQLite before 3.32 takes 999 values."""
