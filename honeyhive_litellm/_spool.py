@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Awaitable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from . import _dead
+from ._accounts import Accounts
+from ._adoption import report_interrupted
 from ._capacity import MEMORY_BYTES, Ceiling, Limits
 from ._errors import LockedError, NewerFormatError, SpoolError
-from ._interrupted import interrupted
-from ._lease import Lease, is_newborn, lease_path, new_owner, owners_in, segment_path, state_path
-from ._ledger import Ledger
+from ._lease import Lease, is_newborn, lease_path, new_owner, owners_in, segment_path
 from ._log import recovered, warn
-from ._published import LOST, last_seen, published_by, withdraw
+from ._published import last_seen
 from ._record import EVENT, START, Record
 from ._salvage import events_of, lost_commits, salvage
 from ._segment import MEMORY, Batch, Segment
@@ -66,8 +66,7 @@ class Spool:
         self._left_alone: Set[str] = set()
         self._active: Optional[Segment] = None
         self._sending: Dict[Segment, int] = {}
-        self._ledger = Ledger(folder)
-        self._unspooled = Totals()
+        self._accounts = Accounts(folder)
         self._ending: Dict[Segment, str] = {}
         self._reading: Optional[Segment] = None
         self._retry_disk_at = 0.0
@@ -446,8 +445,8 @@ class Spool:
                     await self._quarantine(segment, is_counted=False)
             else:
                 await self._count_lost_end(segment)
-        await self._report_interrupted(orphan, seen)
-        await self._inherit_unspooled(owner)
+        await report_interrupted(orphan.segments, seen)
+        await self._accounts.inherit(owner)
         events = sum(segment.pending for segment in orphan.segments)
         self._counters.adopt(events)
         for index, segment in enumerate(list(orphan.segments)):
@@ -465,35 +464,11 @@ class Spool:
             self._counters.accept(lost)
             self._counters.lose("damaged", lost)
 
-    async def _report_interrupted(self, orphan: _Owned, seen: Optional[float]) -> None:
-        """Give every call that its process took along into death its event, in the newest segment with its start.
-
-        `seen` is the Unix time in seconds at which the process was known to live. Then seal, so that nobody does it
-        again: the events may be delivered and gone before the start is.
-        """
-        ended = {id_ for segment in orphan.segments for id_ in segment.ended}
-        try:
-            for segment in reversed(orphan.segments):
-                # Newest first: its owner may have died after carrying a start along, before sealing where it came from.
-                seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in ended]
-                ended.update(segment.open_starts)
-                starts = [await segment.start_of(seq) for seq in seqs]
-                events = [interrupted(start, seen) for start in starts if start is not None]
-                if events:
-                    await segment.append(events)
-            for segment in orphan.segments:
-                if not segment.sealed:
-                    await segment.seal()
-                segment.open_starts.clear()
-                segment.ended.clear()
-        except SpoolError as error:
-            warn("interrupted", "honeyhive: unfinished calls of a dead process stay for the next one: %s", error)
-
     # ---- the numbers
 
     def standing(self) -> Tuple[Totals, Dict[str, Totals]]:
         """What became of the events that are in no file, and of those of each segment file in hand."""
-        unspooled = self._unspooled.plus(self._counters.lost())
+        unspooled = self._accounts.unspooled.plus(self._counters.lost())
         files = {}
         for segment in self.segments():
             if segment in self._ending:
@@ -514,18 +489,6 @@ class Spool:
             pass  # writing will tell
         return False
 
-    async def _close_account(self, segment: Segment, reason: str) -> None:
-        """Write down what became of the events of a segment that is about to go; what is pending, as dropped."""
-        totals = segment.totals().giving_up(reason)
-        if totals.accepted and isinstance(segment.path, Path):
-            try:
-                await self._ledger.close_account(segment.path.name, totals)
-            except SpoolError as error:
-                warn("ledger", "honeyhive: the totals of a spool segment cannot be written down: %s", error)
-            else:
-                return
-        self._unspooled = self._unspooled.plus(totals)
-
     async def _correct(self, batch: Batch, dead: int) -> None:
         """`batch` was on its way when its segment was given up, and made it after all."""
         segment = batch.segment
@@ -533,30 +496,7 @@ class Spool:
         made_it = made_it.plus(Totals(dropped={self._ending[segment]: -batch.events}))
         if segment not in self._sending and segment not in self.segments():  # or `_end` is at it still, and needs it
             del self._ending[segment]
-        if isinstance(segment.path, Path):
-            try:
-                await self._ledger.correct(made_it)
-            except SpoolError:
-                pass  # the folder is in trouble, which has been told
-            else:
-                return
-        self._unspooled = self._unspooled.plus(made_it)
-
-    async def _inherit_unspooled(self, owner: str) -> None:
-        """What a dead owner had in memory alone is lost, and counted as such."""
-        published = published_by(self.folder, owner)
-        await self._withdraw(owner, Totals() if published is None else published.unspooled)
-
-    async def _withdraw(self, owner: str, unspooled: Totals) -> None:
-        """Remove what `owner` published; of the events that are in no file those are lost that are pending."""
-        try:
-            if unspooled.accepted:
-                name = state_path(self.folder, owner).name
-                await self._ledger.close_account(name, unspooled.giving_up(LOST))
-        except SpoolError:
-            pass  # it stays for the next process that looks
-        else:
-            withdraw(self.folder, owner)
+        await self._accounts.correct(segment, made_it)
 
     # ---- the end of a segment
 
@@ -582,7 +522,7 @@ class Spool:
             self._active = None
         self._ending[segment] = reason
         # It stays in hand meanwhile, so that nobody lets its lease go.
-        await self._close_account(segment, reason)
+        await self._accounts.close(segment, reason)
         self._forget(segment)
         if segment not in self._sending:
             del self._ending[segment]
@@ -635,7 +575,7 @@ class Spool:
         for segment in list(self.segments()):
             if not await self._discard_if_done(segment):
                 await segment.close()
-        await self._withdraw(self.owner, self.standing()[0])
+        await self._accounts.withdraw(self.owner, self.standing()[0])
         for owned in (self._own, *self._orphans.values()):
             if owned.lease is not None:
                 owned.lease.release(remove=not any(s.path != MEMORY for s in owned.segments))

@@ -41,6 +41,8 @@ FLOORS: List[List[str]] = [
         "_segment",
         "_ledger",
         "_published",
+        "_accounts",
+        "_adoption",
         "_dead",
         "_spool",
         "_publisher",
