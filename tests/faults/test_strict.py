@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -11,6 +12,11 @@ from honeyhive_litellm.testing import Collector, ModelServer
 from .programs import drain, start
 
 KILL = "os.kill(os.getpid(), 9)"
+
+
+def but_outage(said: str) -> List[str]:
+    """What a program complained of, but for the collector, which is down: a slow machine gives it time to notice."""
+    return [line for line in said.splitlines() if "takes no events now" not in line]
 
 
 @pytest.mark.parametrize("number", [1, 100])
@@ -24,7 +30,7 @@ asyncio.run(main())
     with Collector() as collector:
         collector.down()
         with start(code, collector.url, tmp_path, HONEYHIVE_STRICT="1") as process:
-            assert process.communicate(timeout=60)[1] == ""
+            assert but_outage(process.communicate(timeout=60)[1]) == []
             assert process.returncode == -9
         collector.up()
         drain(collector.url, tmp_path)
@@ -88,7 +94,7 @@ asyncio.run(main())
     with Collector() as collector:
         collector.down()
         with start(code, collector.url, tmp_path, HONEYHIVE_STRICT="1") as process:
-            assert process.communicate(timeout=60)[1] == ""
+            assert but_outage(process.communicate(timeout=60)[1]) == []
             assert process.returncode == -9
         collector.up()
         drain(collector.url, tmp_path)
