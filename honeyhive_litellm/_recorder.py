@@ -23,14 +23,15 @@ from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
 from ._around import Around, around
-from ._attempt import Attempt, Token, has_finish, is_uncounted
+from ._attempt import Attempt, Token, has_finish
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
 from ._mapping import Outcome, Request, map_failure, map_request, map_success
-from ._mapping_measures import mark_estimate
+from ._mapping_measures import mark_estimate, usage_of
 from ._mapping_read import mapping, text
 from ._mapping_request import event_name
+from ._mapping_stream import assembled, estimate
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
 from ._redactor import Redactor
@@ -47,6 +48,9 @@ class Host(Protocol):
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         """A response, made of a stream's chunks."""
+
+    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
+        """How many tokens these messages, or this text, are by LiteLLM's count; None where it cannot tell."""
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
@@ -166,6 +170,12 @@ class Recorder:
         if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
             attempt.chunks = chunks
 
+    def heard(self, details: Mapping[str, Any], chunk: object) -> None:
+        """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.hears(chunk)
+
     def finished(self, details: Mapping[str, Any]) -> None:
         """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `answered`."""
         attempt = self._open.get(details.get(self._key, ""))
@@ -173,6 +183,18 @@ class Recorder:
             attempt.is_complete = True
             attempt.loop = asyncio.get_running_loop()
             attempt.ends()
+
+    def ended(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
+        """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
+        attempt = self._take(details.get(self._key, ""))
+        if attempt is None:
+            return
+        attempt.is_complete = error is None
+        attempt.ends()
+        if error is None:
+            self._write(attempt, lambda: self._held(attempt))
+        else:
+            self._write(attempt, lambda: self._failure(attempt, details, error))
 
     def cancelled(self, details: Mapping[str, Any]) -> None:
         """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
@@ -190,7 +212,7 @@ class Recorder:
         with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
             attempt = self._open.get(id_)
             if attempt is not None and (error is not None or attempt.has_outcome):
-                outcome = self._held(attempt) if error is None else self._failure(attempt, details, error)
+                outcome = self._held(attempt, counts=False) if error is None else self._failure(attempt, details, error)
                 if attempt.is_sampled_out and outcome.status == "success":
                     self._close_start(attempt)
                     return
@@ -206,7 +228,7 @@ class Recorder:
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
         metadata, request = outcome.metadata, attempt.request
-        if is_uncounted(attempt.chunks):
+        if attempt.is_uncounted:
             mark_estimate(metadata)
         is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
         if is_free and not self._host.has_price(request.provider, request.model):
@@ -223,7 +245,7 @@ class Recorder:
     def _failure(self, attempt: Attempt, details: Mapping[str, Any], error: object) -> Outcome:
         outcome = map_failure(details, error, self._settings, attempt.request.capture_content)
         if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
-            outcome.outputs = self._assembled(attempt).outputs
+            outcome.outputs = self._assembled(attempt, counts=False).outputs
         return outcome
 
     # ---- attempts
@@ -240,6 +262,8 @@ class Recorder:
         if request.skip:
             return None
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        shown = request.inputs.get("chat_history") if request.capture_content else None
+        attempt.asked = shown or details.get("messages") or details.get("input")
         route = self._route.get()
         if route is not None and not route.is_over:
             route.join(request)
@@ -414,15 +438,18 @@ class Recorder:
         if self._take(attempt.event_id) is not None:
             self._write(attempt, lambda: self._held(attempt))
 
-    def _held(self, attempt: Attempt) -> Outcome:
-        """What was seen inline, and what LiteLLM's callback would have told of it."""
+    def _held(self, attempt: Attempt, counts: bool = True) -> Outcome:
+        """What was seen inline, and what LiteLLM's callback would have told of it.
+
+        `counts`: tokens that nobody told are counted, which takes its time for a long prompt.
+        """
         if attempt.chunks is not None:
             attempt.look_at_chunks()
-        outcome = self._seen(attempt)
+        outcome = self._seen(attempt, counts)
         outcome.end_ms = attempt.ended_ms
         return outcome
 
-    def _seen(self, attempt: Attempt) -> Outcome:
+    def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
         response = attempt.response
         if response is None and attempt.answer is not None:
             response = _read(attempt.answer)
@@ -434,7 +461,7 @@ class Recorder:
             self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
-            outcome = self._assembled(attempt) if attempt.chunks else _outcome("success", None)
+            outcome = self._assembled(attempt, counts) if attempt.chunks else _outcome("success", None)
             if not attempt.is_complete:
                 outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
             return outcome
@@ -442,18 +469,24 @@ class Recorder:
             return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
         return _outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _assembled(self, attempt: Attempt) -> Outcome:
+    def _assembled(self, attempt: Attempt, counts: bool) -> Outcome:
         """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
-        chunks = attempt.chunks or ()
+        chunks, request = attempt.chunks or (), attempt.request
         try:
-            response = self._host.assemble(chunks)
+            response = assembled(chunks) if attempt.heard is not None else self._host.assemble(chunks)
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
-        outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
+        is_estimate = attempt.is_uncounted if attempt.heard is None else not usage_of(response, {})
+        if is_estimate and counts:
+            estimate(response, attempt.asked, lambda asked: self._host.tokens(request.model, asked))
+        call = {"stream": True, "call_type": request.call_type}
+        outcome = map_success(call, response, self._settings, request.capture_content)
         if not has_finish(chunks):
             outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
-        if is_uncounted(chunks):
+        if is_estimate:
             mark_estimate(outcome.metadata)
+        if attempt.heard_ms is not None:
+            outcome.metadata["time_to_first_token_ms"] = round(attempt.heard_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
         return outcome
 

@@ -48,8 +48,9 @@ metadata.proxy.spend metadata.proxy.max_budget
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
 KINDS = """
-completion text_completion embedding responses anthropic_messages generate_content image_generation image_edit
-image_variation transcription speech moderation rerank ocr create_file file_content create_batch retrieve_batch search
+completion text_completion embedding responses anthropic_messages generate_content generate_content_stream
+image_generation image_edit image_variation transcription speech moderation rerank ocr
+create_file file_content create_batch retrieve_batch search
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
 HEAD = """# What is tested where

@@ -354,6 +354,16 @@ async def responses_stream(stage: Stage) -> None:
     await read(await litellm.aresponses(model="openai/gpt-4o", input="hello", stream=True, **stage.route))
 
 
+@call(STREAM)
+def responses_stream_abandoned(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "stall-4")
+    stream: Any = litellm.responses(model="openai/gpt-4o", input="hello", stream=True, **stage.route)
+    for _ in range(3):
+        next(stream)
+    del stream
+    gc.collect()
+
+
 @call(ASYNC)
 async def anthropic_messages(stage: Stage) -> None:
     stage.models.behave("claude-sonnet-4-5", "reason cached")
@@ -479,6 +489,35 @@ def generate_content_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def generate_content_async(stage: Stage) -> None:
     await litellm.google_genai.agenerate_content(model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain)
+
+
+def contents_stream(stage: Stage) -> Any:
+    return litellm.google_genai.generate_content_stream(
+        model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain
+    )
+
+
+@call(STREAM)
+def generate_content_stream(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "reason cached")
+    read_now(contents_stream(stage))
+
+
+@call(STREAM)
+async def generate_content_stream_async(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "reason cached")
+    await read(
+        await litellm.google_genai.agenerate_content_stream(
+            model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain
+        )
+    )
+
+
+@call(STREAM)
+def generate_content_stream_abandoned(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "stall-2")
+    next(contents_stream(stage))
+    gc.collect()
 
 
 # ---- the Router

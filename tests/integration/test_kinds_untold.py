@@ -86,19 +86,6 @@ async def test_anthropics_own_stream_is_one_event_whether_or_not_litellm_can_rea
     assert event["inputs"]["chat_history"] == MESSAGES
 
 
-def test_of_a_sync_stream_of_contents_litellm_tells_no_end(traced: Collector, models: ModelServer) -> None:
-    contents = [{"role": "user", "parts": [{"text": "hello"}]}]
-    asked: Dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": contents}
-    route = {"api_base": models.url, "api_key": "sk-local"}
-    assert b"".join(litellm.google_genai.generate_content_stream(**asked, **route)).startswith(b"data:")
-    gc.collect()
-    honeyhive_litellm.flush(10)
-    (event,) = traced.wait_for(1, timeout=30)
-    assert event["event_name"] == "generate_content_stream"
-    assert event["metadata"]["status"] == "cancelled"
-    assert "`generate_content_stream`" in README.read_text()
-
-
 def test_mcp_tools_that_a_client_calls_by_itself_have_no_event() -> None:
     """LiteLLM's client passes the call on to the session; only its proxy logs it, as `call_mcp_tool`."""
     tools = pytest.importorskip("litellm.experimental_mcp_client.tools")

@@ -23,6 +23,7 @@ FLOORS: List[List[str]] = [
         "_mapping_request",
         "_mapping_outputs",
         "_mapping_measures",
+        "_mapping_stream",
         "_mapping_passthrough",
         "_mapping",
         "_capacity",
@@ -50,7 +51,7 @@ FLOORS: List[List[str]] = [
     ],
     ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
     ["_runtime", "_drain"],
-    ["_watch", "_callback", "_proxy_logger"],
+    ["_watched", "_watch_streams", "_watch", "_callback", "_proxy_logger"],
     [
         "proxy",
         "collector",
