@@ -27,9 +27,10 @@ from ._attempt import Attempt, Token, has_finish
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
-from ._mapping import Outcome, Request, map_failure, map_request, map_success
+from ._mapping import Outcome, Request, late_inputs, map_failure, map_request, map_success
 from ._mapping_measures import mark_estimate, usage_of
 from ._mapping_read import mapping, text
+from ._mapping_realtime import CALL_TYPE as REALTIME
 from ._mapping_request import event_name
 from ._mapping_stream import assembled, estimate
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
@@ -122,6 +123,8 @@ class Recorder:
                 return
             if attempt is not None and details.get("litellm_no_upstream_llm_call"):
                 return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
+            if attempt is not None and details.get("call_type") == REALTIME:
+                return  # LiteLLM says so before each message of the session
             self._supersede(previous)
         started_ms = _unix_ms(details.get("start_time")) if previous is None else None
         attempt = self._attempt(details, started_ms)
@@ -226,6 +229,11 @@ class Recorder:
             self._write(attempt, lambda: self._success(attempt, details, response))
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
+        late = late_inputs(details, response, attempt.request.capture_content)
+        if late:
+            attempt.request.inputs, parent = late, attempt.parent
+            self._fill_head(attempt)
+            attempt.parent = parent
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
         metadata, request = outcome.metadata, attempt.request
         if attempt.is_uncounted:

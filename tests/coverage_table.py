@@ -50,7 +50,7 @@ metadata.proxy.spend metadata.proxy.max_budget
 KINDS = """
 completion text_completion embedding responses anthropic_messages generate_content generate_content_stream
 image_generation image_edit image_variation transcription speech moderation rerank ocr
-create_file file_content create_batch retrieve_batch search
+create_file file_content create_batch retrieve_batch search realtime
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
 HEAD = """# What is tested where

@@ -21,6 +21,7 @@ import litellm
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 from honeyhive_litellm.testing._model_media import png, wav
+from tests.realtime import SPOKEN, converse, typed
 
 KEY = "sk-local"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -518,6 +519,11 @@ def generate_content_stream_abandoned(stage: Stage) -> None:
     stage.models.behave("gemini-2.5-flash", "stall-2")
     next(contents_stream(stage))
     gc.collect()
+
+
+@call(ASYNC)
+async def realtime(stage: Stage) -> None:
+    await converse([SPOKEN, typed("why?")], stage.models.url, model="openai/gpt-realtime")
 
 
 # ---- the Router

@@ -25,6 +25,7 @@ FLOORS: List[List[str]] = [
         "_mapping_measures",
         "_mapping_stream",
         "_mapping_passthrough",
+        "_mapping_realtime",
         "_mapping",
         "_capacity",
         "_losses",
