@@ -283,10 +283,10 @@ def _add_answer(
         metadata["response_headers"] = without_credentials(headers)
 
     usage = measures.usage_of(response, payload)
-    # LiteLLM counts by itself what a broken stream had used.
+    # LiteLLM counts by itself what a broken stream had used; of an answer that a guardrail keeps back it knows it.
     counted = call.get("combined_usage_object") if has_failed else None
-    is_estimate = counted is not None
-    if measures.add_usage(metadata, counted if is_estimate else usage) and is_estimate:
+    is_estimate = counted is not None and call.get("stream") is True
+    if measures.add_usage(metadata, usage if counted is None else counted) and is_estimate:
         metadata["usage_estimated"] = True
     measures.add_cost(metadata, call, hidden, payload, is_estimate)
 

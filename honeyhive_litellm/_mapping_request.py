@@ -67,6 +67,11 @@ def event_name(call_type: str) -> str:
     return name[1:].lstrip("_") or name
 
 
+def event_type(call_type: str) -> str:
+    """HoneyHive's kind of event: a call of an MCP server's tool, or of its list of tools, is no model's."""
+    return "tool" if call_type in ("call_mcp_tool", "list_mcp_tools") else "model"
+
+
 def provider_and_model(call: Mapping[str, Any], params: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
     """Who was asked, and which model, both as LiteLLM resolved them.
 

@@ -31,7 +31,7 @@ from ._mapping import Outcome, Request, late_inputs, map_failure, map_request, m
 from ._mapping_measures import mark_estimate, usage_of
 from ._mapping_read import mapping, text
 from ._mapping_realtime import CALL_TYPE as REALTIME
-from ._mapping_request import event_name
+from ._mapping_request import event_name, event_type
 from ._mapping_stream import assembled, estimate
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
@@ -79,7 +79,7 @@ class Recorder:
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._redactor = Redactor(settings.redact, settings.max_field_bytes)
         self._key = key
-        self._created_ms = time.time() * 1000
+        self.since_ms = time.time() * 1000
         self._open: Dict[str, Attempt] = {}
         self._writing: Dict[object, None] = {}
         self._ended: Deque[str] = deque()
@@ -270,6 +270,7 @@ class Recorder:
         if request.skip:
             return None
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        attempt.kind = event_type(request.call_type)
         shown = request.inputs.get("chat_history") if request.capture_content else None
         attempt.asked = shown or details.get("messages") or details.get("input")
         route = self._route.get()
@@ -332,7 +333,7 @@ class Recorder:
             return self._take(token)
         # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
         started_ms = _unix_ms(details.get("start_time"))
-        if started_ms is not None and started_ms < self._created_ms:
+        if started_ms is not None and started_ms < self.since_ms:
             return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
         said = f"{details.get('litellm_call_id')} {outcome}"
         if said in self._attempts:

@@ -48,7 +48,8 @@ def check(name: str, events: List[Dict[str, Any]], *, write: bool = False) -> No
 def _placed(value: Any, part: str, name: str, names: Dict[str, str]) -> Any:
     """`part` is the top-level field that the value is in, `name` its own."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in _OWN_HEADERS}
+        is_headers = name == "response_headers"
+        kept = {key: item for key, item in value.items() if not (is_headers and key in _OWN_HEADERS)}
         return {key: _placed(item, part or key, key, names) for key, item in kept.items()}
     if isinstance(value, list):
         return [_placed(item, part, name, names) for item in value]
