@@ -18,6 +18,7 @@ from ._log import warn
 from ._route import Route, call_of
 from ._runtime import Runtime
 from ._watch_streams import watch_streams
+from ._watch_untold import watch_untold
 from ._watched import details_of, guarded, kept, watched
 
 _lock = threading.Lock()
@@ -45,6 +46,7 @@ def watch(runtime: Runtime, is_registered: Callable[[Runtime], bool]) -> None:
             _is_registered = is_registered
             _wrap_all()
             watch_streams()
+            watch_untold(is_registered)
         watched.append(runtime)
 
 

@@ -383,22 +383,6 @@ async def image_generation_async(stage: Stage) -> None:
     await litellm.aimage_generation(model="openai/dall-e-3", prompt="a cat", **stage.route)
 
 
-@call(ASYNC)
-async def image_edit(stage: Stage) -> None:
-    await litellm.aimage_edit(model="openai/gpt-image-1", prompt="a cat", image=picture(), **stage.plain)
-
-
-def picture() -> io.BytesIO:
-    file = io.BytesIO(png(16))
-    file.name = "cat.png"
-    return file
-
-
-@call(SYNC)
-def image_variation(stage: Stage) -> None:
-    litellm.image_variation(model="openai/dall-e-2", image=picture(), **stage.route)
-
-
 @call(SYNC)
 def transcription_sync(stage: Stage) -> None:
     litellm.transcription(model="openai/whisper-1", file=("hello.wav", wav(0.2)), **stage.route)
@@ -417,11 +401,6 @@ def speech_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def speech_async(stage: Stage) -> None:
     await litellm.aspeech(model="openai/tts-1", input="hello", voice="alloy", **stage.route)
-
-
-@call(ASYNC)
-async def moderation_async(stage: Stage) -> None:
-    await litellm.amoderation(model="openai/omni-moderation-latest", input="a violent text", **stage.plain)
 
 
 @call(SYNC)
@@ -447,28 +426,6 @@ def ocr_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def ocr_async(stage: Stage) -> None:
     await litellm.aocr(model="mistral/mistral-ocr-latest", document=DOCUMENT, **stage.plain)
-
-
-@call(SYNC)
-def create_file_sync(stage: Stage) -> None:
-    file = ("batch.jsonl", b'{"custom_id": "1"}\n')
-    litellm.create_file(file=file, purpose="batch", custom_llm_provider="openai", **stage.plain)
-
-
-@call(ASYNC)
-async def file_content_async(stage: Stage) -> None:
-    await litellm.afile_content(file_id="file-1", custom_llm_provider="openai", **stage.plain)
-
-
-@call(SYNC)
-def create_batch_sync(stage: Stage) -> None:
-    asked: Dict[str, Any] = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
-    litellm.create_batch(custom_llm_provider="openai", **asked, **stage.plain)
-
-
-@call(ASYNC)
-async def retrieve_batch_async(stage: Stage) -> None:
-    await litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **stage.plain)
 
 
 @call(SYNC)
@@ -524,6 +481,49 @@ def generate_content_stream_abandoned(stage: Stage) -> None:
 @call(ASYNC)
 async def realtime(stage: Stage) -> None:
     await converse([SPOKEN, typed("why?")], stage.models.url, model="openai/gpt-realtime")
+
+
+# ---- calls that look alike in both ways
+
+
+def picture() -> io.BytesIO:
+    file = io.BytesIO(png(16))
+    file.name = "cat.png"
+    return file
+
+
+PROVIDER = {"custom_llm_provider": "openai"}
+BATCH = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
+PAIRS: Dict[str, Callable[[], Dict[str, Any]]] = {
+    "image_edit": lambda: {"model": "openai/gpt-image-1", "prompt": "a cat", "image": picture()},
+    "image_variation": lambda: {"model": "openai/dall-e-2", "image": picture()},
+    "create_file": lambda: {"file": ("batch.jsonl", b'{"custom_id": "1"}\n'), "purpose": "batch", **PROVIDER},
+    "file_retrieve": lambda: {"file_id": "file-1", **PROVIDER},
+    "file_list": lambda: PROVIDER,
+    "file_delete": lambda: {"file_id": "file-1", **PROVIDER},
+    "file_content": lambda: {"file_id": "file-1", **PROVIDER},
+    "create_batch": lambda: {**BATCH, **PROVIDER},
+    "retrieve_batch": lambda: {"batch_id": "batch-1", **PROVIDER},
+    "list_batches": lambda: PROVIDER,
+    "cancel_batch": lambda: {"batch_id": "batch-1", **PROVIDER},
+    "moderation": lambda: {"model": "openai/omni-moderation-latest", "input": "a violent text"},
+}
+"""What each of these is asked, in both ways."""
+
+
+def add_pair(name: str, asked: Callable[[], Dict[str, Any]]) -> None:
+    def now(stage: Stage) -> None:
+        getattr(litellm, name)(**asked(), **stage.plain)
+
+    async def later(stage: Stage) -> None:
+        await getattr(litellm, f"a{name}")(**asked(), **stage.plain)
+
+    CALLS[f"{name}_sync"] = Call(SYNC, now)
+    CALLS[f"{name}_async"] = Call(ASYNC, later)
+
+
+for _name, _asked in PAIRS.items():
+    add_pair(_name, _asked)
 
 
 # ---- the Router

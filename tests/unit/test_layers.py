@@ -20,6 +20,7 @@ FLOORS: List[List[str]] = [
         "_mapping_read",
         "_around",
         "_mapping_caller",
+        "_mapping_asked",
         "_mapping_request",
         "_mapping_outputs",
         "_mapping_measures",
@@ -52,7 +53,7 @@ FLOORS: List[List[str]] = [
     ],
     ["_ingestion", "_road", "_courier", "_flusher", "_retry", "_status"],
     ["_runtime", "_drain"],
-    ["_watched", "_watch_streams", "_watch", "_callback", "_proxy_logger"],
+    ["_watched", "_watch_streams", "_watch_untold", "_watch", "_callback", "_proxy_logger"],
     [
         "proxy",
         "collector",
