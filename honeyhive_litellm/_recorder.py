@@ -42,6 +42,7 @@ HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
 
 _REMEMBERED_CALLS = 4096
+_FROM_CACHE: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
 
 
 class Host(Protocol):
@@ -166,6 +167,20 @@ class Recorder:
             if attempt is not None:
                 attempt.is_cached = True
                 attempt.holds(response, asyncio.get_running_loop())
+
+    def cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+        """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
+
+        `chunks` is the list that it fills, None if it fills none: then `heard` is told of each.
+        """
+        if details.get(self._key) is not None:
+            return
+        attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+        if attempt is not None:
+            attempt.is_cached = True
+            attempt.chunks = chunks
+            if self._settings.capture_in_flight:
+                self._emit_start(attempt)
 
     def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
         """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
@@ -463,14 +478,14 @@ class Recorder:
         if response is None and attempt.answer is not None:
             response = _read(attempt.answer)
         if response is not None:
-            call: Dict[str, object] = {"call_type": attempt.request.call_type}
-            if attempt.is_cached:
-                call.update(cache_hit=True, response_cost=0.0)
+            call = {"call_type": attempt.request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
             outcome = map_success(call, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
             outcome = self._assembled(attempt, counts) if attempt.chunks else _outcome("success", None)
+            if attempt.is_cached:
+                outcome.metadata["cache_hit"] = True
             if not attempt.is_complete:
                 outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
             return outcome
@@ -488,7 +503,7 @@ class Recorder:
         is_estimate = attempt.is_uncounted if attempt.heard is None else not usage_of(response, {})
         if is_estimate and counts:
             estimate(response, attempt.asked, lambda asked: self._host.tokens(request.model, asked))
-        call = {"stream": True, "call_type": request.call_type}
+        call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
         outcome = map_success(call, response, self._settings, request.capture_content)
         if not has_finish(chunks):
             outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up

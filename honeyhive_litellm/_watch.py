@@ -17,7 +17,7 @@ from typing import Any, Awaitable, Callable, Dict, Iterator, Mapping, NamedTuple
 from ._log import warn
 from ._route import Route, call_of
 from ._runtime import Runtime
-from ._watch_streams import watch_streams
+from ._watch_streams import watch_readers, watch_streams
 from ._watch_untold import watch_untold
 from ._watched import details_of, guarded, kept, watched
 
@@ -147,6 +147,7 @@ def _cache_is_asked(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
     async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         answer = await ask(self, *args, **kwargs)
         logging_object = kwargs.get("logging_obj")
+        _stream_of_cache(answer)
         is_hit = any(getattr(answer, name, None) for name in ("cached_result", "embedding_all_elements_cache_hit"))
         if is_hit and logging_object is not None:
             for runtime in watched:
@@ -155,6 +156,29 @@ def _cache_is_asked(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
         return answer
 
     return wrapped
+
+
+def _cache_is_asked_now(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = ask(self, *args, **kwargs)
+        _stream_of_cache(answer)
+        return answer
+
+    return wrapped
+
+
+def _stream_of_cache(answer: Any) -> None:
+    """Tell of the stream that the cache answers with, if it does: LiteLLM tells of none that is not read to its end."""
+    stream = getattr(answer, "cached_result", None)
+    if stream is None or not (hasattr(stream, "__anext__") or hasattr(stream, "__next__")):
+        return
+    chunks = getattr(stream, "chunks", None)
+    if chunks is None:
+        watch_readers(stream)
+    for runtime in watched:
+        if not runtime.is_closed and _is_registered(runtime):
+            guarded(runtime.recorder.cached_stream, details_of(stream), chunks)
 
 
 # ---- requests to a Router
@@ -233,9 +257,10 @@ _PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
         tuple(
             (
                 _Place(*_CACHE, "_async_log_cache_hit_on_callbacks", _cache_answers),
-                _Place(*_CACHE, name, _cache_is_asked),
+                _Place(*_CACHE, f"{prefix}async_get_cache", _cache_is_asked),
+                _Place(*_CACHE, f"{prefix}sync_get_cache", _cache_is_asked_now),
             )
-            for name in ("async_get_cache", "_async_get_cache")  # LiteLLM 1.110, and before
+            for prefix in ("", "_")  # LiteLLM 1.110, and before
         ),
     ),
     (

@@ -80,17 +80,8 @@ def _contents_begin_later(ask: Callable[..., Awaitable[Any]]) -> Callable[..., A
 
 
 def _watch_contents(stream: Any) -> None:
-    """From now on see what is read from streams of this one's class, if it is a stream."""
-    if not hasattr(stream, "collected_chunks"):
-        return
-    for owner in type(stream).__mro__:
-        with _lock:
-            if owner in _seen:
-                continue
-            _seen.add(owner)
-            for method, wrapper in (("__next__", _contents_come), ("__anext__", _contents_come_later)):
-                if method in vars(owner):
-                    setattr(owner, method, wrapper(vars(owner)[method]))
+    if hasattr(stream, "collected_chunks"):
+        _watch_class(stream, _contents_come, _contents_come_later)
 
 
 def _contents_come(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -114,7 +105,23 @@ def _contents_come_later(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any
     return _read_later(read, is_told=False)
 
 
-# ---- both
+# ---- all of them
+
+
+def watch_readers(stream: Any) -> None:
+    """From now on see what is read from streams of this one's class, of whose end LiteLLM tells."""
+    _watch_class(stream, _event_comes, _event_comes_later)
+
+
+def _watch_class(stream: Any, now: Callable[..., Any], later: Callable[..., Any]) -> None:
+    for owner in type(stream).__mro__:
+        with _lock:
+            if owner in _seen:
+                continue
+            _seen.add(owner)
+            for method, wrapper in (("__next__", now), ("__anext__", later)):
+                if method in vars(owner):
+                    setattr(owner, method, wrapper(vars(owner)[method]))
 
 
 def _read_later(read: Callable[[Any], Awaitable[Any]], is_told: bool) -> Callable[[Any], Awaitable[Any]]:

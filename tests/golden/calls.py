@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import litellm
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
@@ -206,6 +208,44 @@ def chat_cache_hit(stage: Stage) -> None:
             honeyhive_litellm.flush(10)
     finally:
         litellm.cache = None
+
+
+@call(STREAM, events=2)
+def chat_cache_hit_stream(stage: Stage) -> None:
+    """Read once, and so cached; then dropped."""
+    asked: Dict[str, Any] = {"model": "openai/gpt-4o", "messages": MESSAGES, "stream": True, "caching": True}
+    litellm.cache = litellm.Cache()
+    try:
+        read_now(litellm.completion(**asked, **stage.route))
+        honeyhive_litellm.flush(10)
+        next(litellm.completion(**asked, **stage.route))
+        gc.collect()
+    finally:
+        litellm.cache = None
+
+
+class SameIds(IdGenerator):
+    """OpenTelemetry's ids, the same in every run."""
+
+    def generate_trace_id(self) -> int:
+        return 0x4BF92F3577B34DA6A3CE929D0E0E4736
+
+    def generate_span_id(self) -> int:
+        return 0x00F067AA0BA902B7
+
+
+@call(SYNC)
+def chat_in_a_span(stage: Stage) -> None:
+    tracer = TracerProvider(id_generator=SameIds()).get_tracer("tests")
+    with tracer.start_as_current_span("work"):
+        litellm.completion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
+
+
+@call(ASYNC)
+async def chat_in_a_span_async(stage: Stage) -> None:
+    tracer = TracerProvider(id_generator=SameIds()).get_tracer("tests")
+    with tracer.start_as_current_span("work"):
+        await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
 
 
 # ---- how calls end
