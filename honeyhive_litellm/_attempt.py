@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ._mapping import Request
+from ._mapping_stream import is_last
 
 
 class Token(str):
@@ -27,6 +28,7 @@ class Attempt:
     __slots__ = (
         "answer",
         "answered_at",
+        "asked",
         "cancelled_at",
         "cancelled_chunks",
         "chunks",
@@ -35,6 +37,8 @@ class Attempt:
         "event_id",
         "has_start",
         "head",
+        "heard",
+        "heard_ms",
         "held_since",
         "is_cached",
         "is_complete",
@@ -79,7 +83,10 @@ class Attempt:
         self.response: object = None
         self.answer: Optional[str] = None
         self.answered_at: Optional[float] = None
+        self.asked: object = None
         self.chunks: Optional[Sequence[Any]] = None
+        self.heard: Optional[List[Any]] = None
+        self.heard_ms: Optional[float] = None
         self.is_complete = False
         self.chunks_seen = 0
         self.cancelled_at: Optional[float] = None
@@ -110,6 +117,21 @@ class Attempt:
         """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
         self.ended_ms = time.time() * 1000
 
+    def hears(self, chunk: object) -> None:
+        """Keep what the reader of a stream gets that is no chat's: of such ones LiteLLM keeps no list of chunks."""
+        if self.chunks is None:
+            self.chunks = self.heard = []
+            self.heard_ms = time.time() * 1000
+        if self.heard is not None:
+            self.heard.append(chunk)
+
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether a chat's stream has come, and nothing in it tells a number of tokens."""
+        if not self.chunks or self.heard is not None:
+            return False
+        return not any(getattr(chunk, "usage", None) for chunk in self.chunks)
+
     @property
     def is_cancelled(self) -> bool:
         """Whether the stream's reader was cancelled and has read nothing since."""
@@ -124,14 +146,11 @@ class Attempt:
             self.is_complete = self.is_complete or has_finish(self.chunks)
 
 
-def is_uncounted(chunks: Optional[Sequence[Any]]) -> bool:
-    """Whether a stream has come, and nothing in it tells a number of tokens."""
-    return bool(chunks) and not any(getattr(chunk, "usage", None) for chunk in chunks or ())
-
-
 def has_finish(chunks: Optional[Sequence[Any]]) -> bool:
     """Whether one of the last chunks names a reason why the stream is finished."""
     for chunk in reversed(chunks[-3:] if chunks else ()):
+        if is_last(chunk):
+            return True
         for choice in getattr(chunk, "choices", None) or ():
             if getattr(choice, "finish_reason", None):
                 return True

@@ -28,7 +28,8 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from ._config import Settings
 from ._log import warn
 from ._runtime import Runtime, runtime_for
-from ._watch import guarded, kept, watch
+from ._watch import watch
+from ._watched import guarded, kept
 
 _CALLBACK_LISTS = (
     "callbacks",
@@ -114,6 +115,13 @@ class _LiteLLM:
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         return litellm.stream_chunk_builder(list(chunks))
+
+    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
+        given = {"text": asked} if isinstance(asked, str) else {"messages": asked}
+        try:  # a picture counts as one of usual size: LiteLLM would fetch it otherwise
+            return int(litellm.token_counter(model=model or "", use_default_image_token_count=True, **given))
+        except Exception:
+            return None  # no messages of a chat
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         try:

@@ -20,6 +20,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol
 from . import _mapping_caller as caller
 from . import _mapping_measures as measures
 from . import _mapping_passthrough as passthrough
+from . import _mapping_realtime as realtime
 from ._around import NOWHERE, Around
 from ._mapping_outputs import outputs
 from ._mapping_read import attempt, fields, mapping, number, text, without_credentials
@@ -177,6 +178,7 @@ def map_success(
     if response is None:
         response = _assembled(call)
     response = attempt(response, passthrough.answer, call, response)
+    response = attempt(response, realtime.answer, call, response)
     metadata: Dict[str, object] = {}
     outcome = _outcome("success", call, payload, metadata)
     if payload or "cache_hit" in call:
@@ -193,6 +195,17 @@ def map_success(
     _add_proxy(metadata, call, capture_content)
     outcome.outputs = _outputs(call, response, capture_content)
     return outcome
+
+
+def late_inputs(kwargs: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
+    """The inputs of a call that tells them only when it is over, a realtime session; empty for any other."""
+    call = mapping(kwargs)
+    messages = attempt(None, realtime.history, call, response)
+    if messages is None:
+        return {}
+    told = {"messages": messages} if messages else {}
+    tools = {"tools": call.get("realtime_tools")}
+    return attempt({}, inputs, "realtime", told, tools, _keeps(call, capture_content))
 
 
 def map_failure(
@@ -270,10 +283,10 @@ def _add_answer(
         metadata["response_headers"] = without_credentials(headers)
 
     usage = measures.usage_of(response, payload)
-    # LiteLLM counts by itself what a broken stream had used.
+    # LiteLLM counts by itself what a broken stream had used; of an answer that a guardrail keeps back it knows it.
     counted = call.get("combined_usage_object") if has_failed else None
-    is_estimate = counted is not None
-    if measures.add_usage(metadata, counted if is_estimate else usage) and is_estimate:
+    is_estimate = counted is not None and call.get("stream") is True
+    if measures.add_usage(metadata, usage if counted is None else counted) and is_estimate:
         metadata["usage_estimated"] = True
     measures.add_cost(metadata, call, hidden, payload, is_estimate)
 

@@ -260,8 +260,9 @@ def proxy_outcome(metadata: Mapping[str, Any], keep: bool) -> Dict[str, object]:
 
 def _guardrail(result: Mapping[str, Any], keep: bool) -> Dict[str, object]:
     told = {name: result[key] for name, key in _GUARDRAIL if result.get(key) is not None}
-    if keep and result.get("guardrail_response") is not None:
-        told["response"] = result["guardrail_response"]
+    said = result.get("guardrail_response")
+    if keep and said is not None and not {"choices", "output"} & set(fields(said)):  # the answer that it let through
+        told["response"] = said
     return told
 
 

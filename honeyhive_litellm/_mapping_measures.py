@@ -53,15 +53,19 @@ def add_usage(metadata: Dict[str, object], usage: object) -> bool:
 def mark_estimate(metadata: Dict[str, object]) -> None:
     """The provider told no token counts, so those here are LiteLLM's own, and the cost is no more than an estimate.
 
+    An answer from the cache costs nothing all the same.
     A count of 0 is none: LiteLLM counts what it sees, and of a stream that was not read on it sees no prompt.
     """
     if "total_tokens" not in metadata:
         return
     metadata["usage_estimated"] = True
-    metadata.pop("cost", None)
+    is_free = metadata.get("cache_hit") is True
+    if not is_free:
+        metadata.pop("cost", None)
     if not metadata.get("prompt_tokens"):
         metadata.pop("total_tokens")
-        metadata.pop("estimated_cost", None)
+        if not is_free:
+            metadata.pop("estimated_cost", None)
     for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_read_tokens"):
         if metadata.get(name) == 0:
             del metadata[name]

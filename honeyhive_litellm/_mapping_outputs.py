@@ -19,6 +19,10 @@ def outputs(response: object, name: str, keep: bool) -> Dict[str, object]:
     if response is None:
         return {}
     answer = fields(response)
+    if name == "call_mcp_tool":
+        return _tool_result(answer, keep)
+    if name == "list_mcp_tools":
+        return _tools(response if isinstance(response, list) else items(answer.get("tools")), keep)
     if items(answer.get("choices")):
         return _choices(answer["choices"], name == "text_completion", keep)
     if isinstance(answer.get("output"), list):
@@ -245,6 +249,32 @@ def _pages(pages: List[Any], keep: bool) -> Dict[str, object]:
     if not keep:
         return {"num_pages": len(pages)}
     return {"num_pages": len(pages), "pages": stated(pages)}
+
+
+def _tool_result(result: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """What an MCP server's tool gave: its text, and what else there is."""
+    blocks = [fields(block) for block in items(result.get("content"))]
+    told: Dict[str, object] = {}
+    if result.get("is_error") is True or result.get("isError") is True:
+        told["is_error"] = True
+    if not keep:
+        return {**told, "num_items": len(blocks)}
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    told["content"] = "\n".join(texts) if texts else None
+    others = [stated(block) for block in blocks if not isinstance(block.get("text"), str)]
+    if others:
+        told["items"] = others
+    structured = result.get("structured_content") or result.get("structuredContent")
+    if structured and structured != {"result": told["content"]}:
+        told["structured_content"] = structured
+    return told
+
+
+def _tools(listed: List[Any], keep: bool) -> Dict[str, object]:
+    told: Dict[str, object] = {"num_tools": len(listed)}
+    known = [fields(tool) for tool in listed]
+    names = ("name", "description") if keep else ("name",)
+    return {**told, "tools": [{name: tool[name] for name in names if tool.get(name)} for tool in known]}
 
 
 def _job(answer: Mapping[str, Any], keep: bool) -> Dict[str, object]:

@@ -7,10 +7,11 @@ came, or for a stream the `repr` of its lines. Here both are brought into the sh
 from __future__ import annotations
 
 import ast
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping
 
 from ._event import decode
-from ._mapping_read import items, mapping, text
+from ._mapping_read import items, mapping
+from ._mapping_stream import assembled
 
 CALL_TYPE = "pass_through_endpoint"
 
@@ -41,7 +42,7 @@ def answer(call: Mapping[str, Any], response: object) -> object:
         return response
     head, marker, lines = told.partition(_LINES)
     if marker and "{" not in head:
-        return _assembled(_events(_literal(lines))) or response
+        return assembled(map(str, _literal(lines))) or response
     return _json(told) or response
 
 
@@ -57,40 +58,3 @@ def _json(line: str) -> Mapping[str, Any]:
         return mapping(decode(line.encode("utf-8", "replace")))
     except ValueError:
         return {}
-
-
-def _events(lines: List[Any]) -> List[Mapping[str, Any]]:
-    """The JSON objects of a server-sent stream."""
-    found = []
-    for line in lines:
-        for part in str(line).split("\n"):
-            event = _json(part[len("data:") :].strip()) if part.startswith("data:") else {}
-            if event:
-                found.append(event)
-    return found
-
-
-def _assembled(events: List[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
-    """One answer made of a stream: of chats, text completions, Anthropic's messages and the Responses API."""
-    if not events:
-        return None
-    said: List[str] = []
-    known: Dict[str, Any] = {}
-    reason: Optional[str] = None
-    for event in events:
-        whole = mapping(event.get("response")) or mapping(event.get("message")) or event
-        if isinstance(whole.get("output"), list) and whole.get("status") == "completed":
-            return whole
-        for name in ("id", "model", "usage"):
-            if whole.get(name):
-                known[name] = whole[name]
-        choice = mapping(next(iter(items(event.get("choices"))), None))
-        delta = mapping(choice.get("delta")) or mapping(event.get("delta"))
-        if event.get("type") == "response.output_text.delta":
-            delta = {"text": event.get("delta")}
-        piece = text(delta.get("content")) or text(delta.get("text")) or text(choice.get("text"))
-        if piece is not None:
-            said.append(piece)
-        reason = text(choice.get("finish_reason")) or text(delta.get("stop_reason")) or reason
-    message = {"role": "assistant", "content": "".join(said)}
-    return {**known, "choices": [{"message": message, "finish_reason": reason}]}

@@ -64,6 +64,13 @@ def text(value: object) -> Optional[str]:
     return None
 
 
+def file_name(file: object) -> Optional[str]:
+    """The name of a file as callers give it: a path, an open file, or a tuple that begins with its name."""
+    if isinstance(file, (tuple, list)) and file:
+        return text(file[0])
+    return text(file) or text(getattr(file, "name", None))
+
+
 def number(value: object) -> Optional[Union[int, float]]:
     """A finite number, no boolean."""
     if isinstance(value, float):

@@ -10,7 +10,8 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from ._mapping_read import fields, items, mapping, text, without_credentials, without_none
+from ._mapping_asked import ARGUMENTS, ASKED, JOBS
+from ._mapping_read import fields, file_name, items, mapping, text, without_credentials, without_none
 
 _UNKNOWN = "unknown"
 _PLACEHOLDER = "default-message-value"
@@ -65,6 +66,11 @@ def event_name(call_type: str) -> str:
     if not name.startswith("a") or name in _SYNC_NAMES_WITH_A:
         return name or _UNKNOWN
     return name[1:].lstrip("_") or name
+
+
+def event_type(call_type: str) -> str:
+    """HoneyHive's kind of event: a call of an MCP server's tool, or of its list of tools, is no model's."""
+    return "tool" if call_type in ("call_mcp_tool", "list_mcp_tools") else "model"
 
 
 def provider_and_model(call: Mapping[str, Any], params: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
@@ -215,20 +221,14 @@ def _file(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> D
     checksum = mapping(mapping(call.get("litellm_params")).get("metadata")).get("file_checksum")
     if not keep:
         return without_none(sha256=checksum)
-    name = _file_name(complete_input(call).get("file"))
+    name = file_name(complete_input(call).get("file"))
     return without_none(file=name, sha256=checksum, prompt=optional.get("prompt"))
-
-
-def _file_name(file: object) -> Optional[str]:
-    if isinstance(file, (tuple, list)) and file:
-        return text(file[0])
-    return text(file) or text(getattr(file, "name", None))
 
 
 def _image(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
     """The prompt, and the name of the picture where LiteLLM tells it."""
     found = _prompt(call, optional, keep)
-    image = _file_name(mapping(complete_input(call).get("data")).get("image"))
+    image = file_name(mapping(complete_input(call).get("data")).get("image")) or mapping(call.get(ASKED)).get("image")
     return {**found, "image": image} if keep and image else found
 
 
@@ -237,6 +237,12 @@ def _document(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) 
         return {}
     document = complete_input(call).get("document")
     return without_none(document=_given(call) if document is None else document)
+
+
+def _job(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
+    """What was asked about a file or a batch."""
+    asked = mapping(call.get(ASKED))
+    return {name: value for name, value in asked.items() if keep or name in ARGUMENTS}
 
 
 def _tool(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
@@ -264,6 +270,7 @@ _INPUTS: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[s
     "transcription": _file,
     "ocr": _document,
     "call_mcp_tool": _tool,
+    **{name: _job for name in JOBS if name != "image_edit"},
 }
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from typing import Any, Dict, Optional
 
 import litellm
@@ -42,6 +43,7 @@ class ProxyLogger(HoneyHiveLogger):
 
     def __init__(self) -> None:
         CustomLogger.__init__(self)
+        self._made_ms = time.time() * 1000
         self._has_options = False
         self._is_useless = False
 
@@ -56,6 +58,8 @@ class ProxyLogger(HoneyHiveLogger):
     def _resolve(self) -> None:
         try:
             super().__init__(**options_of(vars(litellm)))
+            # A call of an MCP tool is first told of when it is over: the first one begins before the options are known.
+            self._runtime.recorder.since_ms = self._made_ms
             self._has_options = True
         except HoneyHiveError as error:
             self._is_useless = True

@@ -23,14 +23,16 @@ from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
 
 from ._around import Around, around
-from ._attempt import Attempt, Token, has_finish, is_uncounted
+from ._attempt import Attempt, Token, has_finish
 from ._bounds import fit
 from ._config import Settings
 from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
-from ._mapping import Outcome, Request, map_failure, map_request, map_success
-from ._mapping_measures import mark_estimate
+from ._mapping import Outcome, Request, late_inputs, map_failure, map_request, map_success
+from ._mapping_measures import mark_estimate, usage_of
 from ._mapping_read import mapping, text
-from ._mapping_request import event_name
+from ._mapping_realtime import CALL_TYPE as REALTIME
+from ._mapping_request import event_name, event_type
+from ._mapping_stream import assembled, estimate
 from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
 from ._redaction import clean_text
 from ._redactor import Redactor
@@ -40,6 +42,7 @@ HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
 
 _REMEMBERED_CALLS = 4096
+_FROM_CACHE: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
 
 
 class Host(Protocol):
@@ -47,6 +50,9 @@ class Host(Protocol):
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         """A response, made of a stream's chunks."""
+
+    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
+        """How many tokens these messages, or this text, are by LiteLLM's count; None where it cannot tell."""
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
@@ -74,7 +80,7 @@ class Recorder:
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._redactor = Redactor(settings.redact, settings.max_field_bytes)
         self._key = key
-        self._created_ms = time.time() * 1000
+        self.since_ms = time.time() * 1000
         self._open: Dict[str, Attempt] = {}
         self._writing: Dict[object, None] = {}
         self._ended: Deque[str] = deque()
@@ -118,6 +124,8 @@ class Recorder:
                 return
             if attempt is not None and details.get("litellm_no_upstream_llm_call"):
                 return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
+            if attempt is not None and details.get("call_type") == REALTIME:
+                return  # LiteLLM says so before each message of the session
             self._supersede(previous)
         started_ms = _unix_ms(details.get("start_time")) if previous is None else None
         attempt = self._attempt(details, started_ms)
@@ -160,11 +168,31 @@ class Recorder:
                 attempt.is_cached = True
                 attempt.holds(response, asyncio.get_running_loop())
 
+    def cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+        """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
+
+        `chunks` is the list that it fills, None if it fills none: then `heard` is told of each.
+        """
+        if details.get(self._key) is not None:
+            return
+        attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+        if attempt is not None:
+            attempt.is_cached = True
+            attempt.chunks = chunks
+            if self._settings.capture_in_flight:
+                self._emit_start(attempt)
+
     def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
         """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
             attempt.chunks = chunks
+
+    def heard(self, details: Mapping[str, Any], chunk: object) -> None:
+        """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.hears(chunk)
 
     def finished(self, details: Mapping[str, Any]) -> None:
         """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `answered`."""
@@ -173,6 +201,18 @@ class Recorder:
             attempt.is_complete = True
             attempt.loop = asyncio.get_running_loop()
             attempt.ends()
+
+    def ended(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
+        """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
+        attempt = self._take(details.get(self._key, ""))
+        if attempt is None:
+            return
+        attempt.is_complete = error is None
+        attempt.ends()
+        if error is None:
+            self._write(attempt, lambda: self._held(attempt))
+        else:
+            self._write(attempt, lambda: self._failure(attempt, details, error))
 
     def cancelled(self, details: Mapping[str, Any]) -> None:
         """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
@@ -190,7 +230,7 @@ class Recorder:
         with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
             attempt = self._open.get(id_)
             if attempt is not None and (error is not None or attempt.has_outcome):
-                outcome = self._held(attempt) if error is None else self._failure(attempt, details, error)
+                outcome = self._held(attempt, counts=False) if error is None else self._failure(attempt, details, error)
                 if attempt.is_sampled_out and outcome.status == "success":
                     self._close_start(attempt)
                     return
@@ -204,9 +244,14 @@ class Recorder:
             self._write(attempt, lambda: self._success(attempt, details, response))
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
+        late = late_inputs(details, response, attempt.request.capture_content)
+        if late:
+            attempt.request.inputs, parent = late, attempt.parent
+            self._fill_head(attempt)
+            attempt.parent = parent
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
         metadata, request = outcome.metadata, attempt.request
-        if is_uncounted(attempt.chunks):
+        if attempt.is_uncounted:
             mark_estimate(metadata)
         is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
         if is_free and not self._host.has_price(request.provider, request.model):
@@ -223,7 +268,7 @@ class Recorder:
     def _failure(self, attempt: Attempt, details: Mapping[str, Any], error: object) -> Outcome:
         outcome = map_failure(details, error, self._settings, attempt.request.capture_content)
         if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
-            outcome.outputs = self._assembled(attempt).outputs
+            outcome.outputs = self._assembled(attempt, counts=False).outputs
         return outcome
 
     # ---- attempts
@@ -240,6 +285,9 @@ class Recorder:
         if request.skip:
             return None
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        attempt.kind = event_type(request.call_type)
+        shown = request.inputs.get("chat_history") if request.capture_content else None
+        attempt.asked = shown or details.get("messages") or details.get("input")
         route = self._route.get()
         if route is not None and not route.is_over:
             route.join(request)
@@ -300,7 +348,7 @@ class Recorder:
             return self._take(token)
         # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
         started_ms = _unix_ms(details.get("start_time"))
-        if started_ms is not None and started_ms < self._created_ms:
+        if started_ms is not None and started_ms < self.since_ms:
             return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
         said = f"{details.get('litellm_call_id')} {outcome}"
         if said in self._attempts:
@@ -414,27 +462,30 @@ class Recorder:
         if self._take(attempt.event_id) is not None:
             self._write(attempt, lambda: self._held(attempt))
 
-    def _held(self, attempt: Attempt) -> Outcome:
-        """What was seen inline, and what LiteLLM's callback would have told of it."""
+    def _held(self, attempt: Attempt, counts: bool = True) -> Outcome:
+        """What was seen inline, and what LiteLLM's callback would have told of it.
+
+        `counts`: tokens that nobody told are counted, which takes its time for a long prompt.
+        """
         if attempt.chunks is not None:
             attempt.look_at_chunks()
-        outcome = self._seen(attempt)
+        outcome = self._seen(attempt, counts)
         outcome.end_ms = attempt.ended_ms
         return outcome
 
-    def _seen(self, attempt: Attempt) -> Outcome:
+    def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
         response = attempt.response
         if response is None and attempt.answer is not None:
             response = _read(attempt.answer)
         if response is not None:
-            call: Dict[str, object] = {"call_type": attempt.request.call_type}
-            if attempt.is_cached:
-                call.update(cache_hit=True, response_cost=0.0)
+            call = {"call_type": attempt.request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
             outcome = map_success(call, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
-            outcome = self._assembled(attempt) if attempt.chunks else _outcome("success", None)
+            outcome = self._assembled(attempt, counts) if attempt.chunks else _outcome("success", None)
+            if attempt.is_cached:
+                outcome.metadata["cache_hit"] = True
             if not attempt.is_complete:
                 outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
             return outcome
@@ -442,18 +493,24 @@ class Recorder:
             return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
         return _outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _assembled(self, attempt: Attempt) -> Outcome:
+    def _assembled(self, attempt: Attempt, counts: bool) -> Outcome:
         """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
-        chunks = attempt.chunks or ()
+        chunks, request = attempt.chunks or (), attempt.request
         try:
-            response = self._host.assemble(chunks)
+            response = assembled(chunks) if attempt.heard is not None else self._host.assemble(chunks)
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
-        outcome = map_success({"stream": True}, response, self._settings, attempt.request.capture_content)
+        is_estimate = attempt.is_uncounted if attempt.heard is None else not usage_of(response, {})
+        if is_estimate and counts:
+            estimate(response, attempt.asked, lambda asked: self._host.tokens(request.model, asked))
+        call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
+        outcome = map_success(call, response, self._settings, request.capture_content)
         if not has_finish(chunks):
             outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
-        if is_uncounted(chunks):
+        if is_estimate:
             mark_estimate(outcome.metadata)
+        if attempt.heard_ms is not None:
+            outcome.metadata["time_to_first_token_ms"] = round(attempt.heard_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
         return outcome
 

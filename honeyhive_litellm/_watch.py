@@ -12,13 +12,15 @@ import contextlib
 import functools
 import importlib
 import threading
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ._log import warn
 from ._route import Route, call_of
 from ._runtime import Runtime
+from ._watch_streams import watch_readers, watch_streams
+from ._watch_untold import watch_untold
+from ._watched import details_of, guarded, kept, watched
 
-_watched: List[Runtime] = []
 _lock = threading.Lock()
 
 
@@ -38,12 +40,14 @@ def watch(runtime: Runtime, is_registered: Callable[[Runtime], bool]) -> None:
     """
     global _is_registered
     with _lock:
-        if runtime in _watched:
+        if runtime in watched:
             return
-        if not _watched:
+        if not watched:
             _is_registered = is_registered
             _wrap_all()
-        _watched.append(runtime)
+            watch_streams()
+            watch_untold(is_registered)
+        watched.append(runtime)
 
 
 def _wrap_all() -> None:
@@ -77,20 +81,6 @@ def _nobody(runtime: Runtime) -> bool:
 _is_registered: Callable[[Runtime], bool] = _nobody
 
 
-def guarded(notice: Callable[..., None], *arguments: Any) -> None:
-    """Pass a notice on. A fault of ours is told in the log, without the call's content, and never to the caller."""
-    try:
-        notice(*arguments)
-    except Exception as error:
-        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
-
-
-async def kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
-    """Return when the outcome, as far as it was seen, is on disk."""
-    guarded(runtime.recorder.keep, details, error)
-    await runtime.committed()
-
-
 # ---- streams
 
 
@@ -98,8 +88,8 @@ def _stream_begins(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        for runtime in _watched:
-            guarded(runtime.recorder.streaming, _details_of(self), self.chunks)
+        for runtime in watched:
+            guarded(runtime.recorder.streaming, details_of(self), self.chunks)
 
     return wrapped
 
@@ -110,31 +100,27 @@ def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Aw
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
-            for runtime in _watched:
-                guarded(runtime.recorder.cancelled, _details_of(self))
+            for runtime in watched:
+                guarded(runtime.recorder.cancelled, details_of(self))
             raise
         except StopAsyncIteration:
             raise
         except Exception as error:
-            for runtime in _watched:
+            for runtime in watched:
                 if runtime.settings.strict:
-                    await kept(runtime, _details_of(self), error)
+                    await kept(runtime, details_of(self), error)
             raise
         choices = getattr(chunk, "choices", None)
         ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
         if ends or not choices:
-            for runtime in _watched:
+            for runtime in watched:
                 if ends:
-                    guarded(runtime.recorder.finished, _details_of(self))
+                    guarded(runtime.recorder.finished, details_of(self))
                 if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
-                    await kept(runtime, _details_of(self))
+                    await kept(runtime, details_of(self))
         return chunk
 
     return wrapped
-
-
-def _details_of(stream: Any) -> Any:
-    return getattr(stream.logging_obj, "model_call_details", None) or {}
 
 
 # ---- answers from LiteLLM's cache
@@ -146,7 +132,7 @@ def _cache_answers(tell: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(tell)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         told = dict(zip(("logging_obj", "cached_result"), args), **kwargs)
-        for runtime in _watched:
+        for runtime in watched:
             if not runtime.is_closed and _is_registered(runtime):
                 guarded(runtime.recorder.cached, told["logging_obj"].model_call_details, told["cached_result"])
         tell(self, *args, **kwargs)
@@ -161,14 +147,38 @@ def _cache_is_asked(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
     async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         answer = await ask(self, *args, **kwargs)
         logging_object = kwargs.get("logging_obj")
+        _stream_of_cache(answer)
         is_hit = any(getattr(answer, name, None) for name in ("cached_result", "embedding_all_elements_cache_hit"))
         if is_hit and logging_object is not None:
-            for runtime in _watched:
+            for runtime in watched:
                 if runtime.settings.strict:
                     await kept(runtime, logging_object.model_call_details)
         return answer
 
     return wrapped
+
+
+def _cache_is_asked_now(ask: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ask)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = ask(self, *args, **kwargs)
+        _stream_of_cache(answer)
+        return answer
+
+    return wrapped
+
+
+def _stream_of_cache(answer: Any) -> None:
+    """Tell of the stream that the cache answers with, if it does: LiteLLM tells of none that is not read to its end."""
+    stream = getattr(answer, "cached_result", None)
+    if stream is None or not (hasattr(stream, "__anext__") or hasattr(stream, "__next__")):
+        return
+    chunks = getattr(stream, "chunks", None)
+    if chunks is None:
+        watch_readers(stream)
+    for runtime in watched:
+        if not runtime.is_closed and _is_registered(runtime):
+            guarded(runtime.recorder.cached_stream, details_of(stream), chunks)
 
 
 # ---- requests to a Router
@@ -210,7 +220,7 @@ def _routed(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Itera
     if "fallback_depth" in kwargs:
         yield
         return
-    routes = [(runtime, _begin_route(runtime, router, args, kwargs)) for runtime in _watched if not runtime.is_closed]
+    routes = [(runtime, _begin_route(runtime, router, args, kwargs)) for runtime in watched if not runtime.is_closed]
     error: Optional[BaseException] = None
     try:
         yield
@@ -247,9 +257,10 @@ _PLACES: Tuple[Tuple[str, Tuple[Tuple[_Place, ...], ...]], ...] = (
         tuple(
             (
                 _Place(*_CACHE, "_async_log_cache_hit_on_callbacks", _cache_answers),
-                _Place(*_CACHE, name, _cache_is_asked),
+                _Place(*_CACHE, f"{prefix}async_get_cache", _cache_is_asked),
+                _Place(*_CACHE, f"{prefix}sync_get_cache", _cache_is_asked_now),
             )
-            for name in ("async_get_cache", "_async_get_cache")  # LiteLLM 1.110, and before
+            for prefix in ("", "_")  # LiteLLM 1.110, and before
         ),
     ),
     (

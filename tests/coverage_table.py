@@ -24,7 +24,8 @@ FIELDS = """
 event_id session_id parent_id event_type event_name source start_time end_time duration error
 config.provider config.model config.is_streaming config.temperature config.max_tokens config.n config.tool_choice
 inputs.chat_history inputs.functions inputs.chunks inputs.prompt inputs.query inputs.documents inputs.document
-inputs.input inputs.file
+inputs.input inputs.file inputs.image inputs.file_id inputs.batch_id inputs.tool inputs.server
+inputs.arguments
 outputs.role outputs.content outputs.tool_calls outputs.finish_reason outputs.reasoning_content outputs.choices
 outputs.text outputs.num_embeddings outputs.dimensions outputs.images outputs.results outputs.pages outputs.items
 outputs.served_by
@@ -48,8 +49,10 @@ metadata.proxy.spend metadata.proxy.max_budget
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
 KINDS = """
-completion text_completion embedding responses anthropic_messages generate_content image_generation image_edit
-image_variation transcription speech moderation rerank ocr create_file file_content create_batch retrieve_batch search
+completion text_completion embedding responses anthropic_messages generate_content generate_content_stream
+image_generation image_edit image_variation transcription speech moderation rerank ocr
+create_file file_retrieve file_list file_delete file_content create_batch retrieve_batch list_batches cancel_batch
+search realtime call_mcp_tool
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
 HEAD = """# What is tested where

@@ -51,6 +51,12 @@ def retrieve_batch(body: Json, number: int, shape: Shape) -> Answer:
     return Answer(_batch(body["batch_id"], "in_progress", "file-000001"))
 
 
+def list_batches(body: Json, number: int, shape: Shape) -> Answer:
+    """Answer `GET /batches` with two of them."""
+    data = [_batch(f"batch-{n}", "completed", "file-000001") for n in (1, 2)]
+    return Answer({"object": "list", "data": data, "first_id": "batch-1", "last_id": "batch-2", "has_more": False})
+
+
 def cancel_batch(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `POST /batches/{batch_id}/cancel`."""
     return Answer(_batch(body["batch_id"], "cancelling", "file-000001"))

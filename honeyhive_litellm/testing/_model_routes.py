@@ -33,6 +33,7 @@ ROUTES: Dict[Tuple[str, str], Answerer] = {
     ("DELETE", "/files/{file_id}"): files.delete_file,
     ("GET", "/files/{file_id}/content"): files.file_content,
     ("POST", "/batches"): files.create_batch,
+    ("GET", "/batches"): files.list_batches,
     ("GET", "/batches/{batch_id}"): files.retrieve_batch,
     ("POST", "/batches/{batch_id}/cancel"): files.cancel_batch,
     ("POST", "/vector_stores/{vector_store_id}/search"): files.search,

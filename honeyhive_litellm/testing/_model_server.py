@@ -32,6 +32,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Type
 from aiohttp import web
 
 from honeyhive_litellm.testing import _model_answers as answers
+from honeyhive_litellm.testing._model_realtime import converse
 from honeyhive_litellm.testing._model_routes import ROUTES, Answerer
 
 _NUMBERED = re.compile(r"(?<![a-z0-9])(fail|flaky|slow|break|stall|long)-(\d+)")
@@ -176,6 +177,7 @@ class ModelServer:
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         for (method, path), answerer in ROUTES.items():
             application.router.add_route(method, "/v1" + path, functools.partial(self._handle, answerer))
+        application.router.add_get("/v1/realtime", self._realtime)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -210,6 +212,10 @@ class ModelServer:
         if answer.data is not None:
             return web.Response(body=answer.data, content_type=answer.content_type, headers=headers)
         return web.json_response(answer.body, headers=headers)
+
+    async def _realtime(self, request: web.Request) -> web.StreamResponse:
+        self._note("/realtime", request.query.get("model", ""), True)
+        return await converse(request)
 
     async def _stream(
         self,

@@ -21,6 +21,9 @@ class NoHost:
     def assemble(self, chunks: Sequence[Any]) -> object:
         return None
 
+    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
+        return None
+
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
         return None
 

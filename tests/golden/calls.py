@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import litellm
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 from honeyhive_litellm.testing._model_media import png, wav
+from tests.realtime import SPOKEN, converse, typed
 
 KEY = "sk-local"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -207,6 +210,44 @@ def chat_cache_hit(stage: Stage) -> None:
         litellm.cache = None
 
 
+@call(STREAM, events=2)
+def chat_cache_hit_stream(stage: Stage) -> None:
+    """Read once, and so cached; then dropped."""
+    asked: Dict[str, Any] = {"model": "openai/gpt-4o", "messages": MESSAGES, "stream": True, "caching": True}
+    litellm.cache = litellm.Cache()
+    try:
+        read_now(litellm.completion(**asked, **stage.route))
+        honeyhive_litellm.flush(10)
+        next(litellm.completion(**asked, **stage.route))
+        gc.collect()
+    finally:
+        litellm.cache = None
+
+
+class SameIds(IdGenerator):
+    """OpenTelemetry's ids, the same in every run."""
+
+    def generate_trace_id(self) -> int:
+        return 0x4BF92F3577B34DA6A3CE929D0E0E4736
+
+    def generate_span_id(self) -> int:
+        return 0x00F067AA0BA902B7
+
+
+@call(SYNC)
+def chat_in_a_span(stage: Stage) -> None:
+    tracer = TracerProvider(id_generator=SameIds()).get_tracer("tests")
+    with tracer.start_as_current_span("work"):
+        litellm.completion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
+
+
+@call(ASYNC)
+async def chat_in_a_span_async(stage: Stage) -> None:
+    tracer = TracerProvider(id_generator=SameIds()).get_tracer("tests")
+    with tracer.start_as_current_span("work"):
+        await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **stage.route)
+
+
 # ---- how calls end
 
 
@@ -354,6 +395,16 @@ async def responses_stream(stage: Stage) -> None:
     await read(await litellm.aresponses(model="openai/gpt-4o", input="hello", stream=True, **stage.route))
 
 
+@call(STREAM)
+def responses_stream_abandoned(stage: Stage) -> None:
+    stage.models.behave("gpt-4o", "stall-4")
+    stream: Any = litellm.responses(model="openai/gpt-4o", input="hello", stream=True, **stage.route)
+    for _ in range(3):
+        next(stream)
+    del stream
+    gc.collect()
+
+
 @call(ASYNC)
 async def anthropic_messages(stage: Stage) -> None:
     stage.models.behave("claude-sonnet-4-5", "reason cached")
@@ -370,22 +421,6 @@ def image_generation_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def image_generation_async(stage: Stage) -> None:
     await litellm.aimage_generation(model="openai/dall-e-3", prompt="a cat", **stage.route)
-
-
-@call(ASYNC)
-async def image_edit(stage: Stage) -> None:
-    await litellm.aimage_edit(model="openai/gpt-image-1", prompt="a cat", image=picture(), **stage.plain)
-
-
-def picture() -> io.BytesIO:
-    file = io.BytesIO(png(16))
-    file.name = "cat.png"
-    return file
-
-
-@call(SYNC)
-def image_variation(stage: Stage) -> None:
-    litellm.image_variation(model="openai/dall-e-2", image=picture(), **stage.route)
 
 
 @call(SYNC)
@@ -406,11 +441,6 @@ def speech_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def speech_async(stage: Stage) -> None:
     await litellm.aspeech(model="openai/tts-1", input="hello", voice="alloy", **stage.route)
-
-
-@call(ASYNC)
-async def moderation_async(stage: Stage) -> None:
-    await litellm.amoderation(model="openai/omni-moderation-latest", input="a violent text", **stage.plain)
 
 
 @call(SYNC)
@@ -439,28 +469,6 @@ async def ocr_async(stage: Stage) -> None:
 
 
 @call(SYNC)
-def create_file_sync(stage: Stage) -> None:
-    file = ("batch.jsonl", b'{"custom_id": "1"}\n')
-    litellm.create_file(file=file, purpose="batch", custom_llm_provider="openai", **stage.plain)
-
-
-@call(ASYNC)
-async def file_content_async(stage: Stage) -> None:
-    await litellm.afile_content(file_id="file-1", custom_llm_provider="openai", **stage.plain)
-
-
-@call(SYNC)
-def create_batch_sync(stage: Stage) -> None:
-    asked: Dict[str, Any] = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
-    litellm.create_batch(custom_llm_provider="openai", **asked, **stage.plain)
-
-
-@call(ASYNC)
-async def retrieve_batch_async(stage: Stage) -> None:
-    await litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **stage.plain)
-
-
-@call(SYNC)
 def vector_store_search_sync(stage: Stage) -> None:
     litellm.vector_stores.search(vector_store_id="vs_1", query="honey", custom_llm_provider="openai", **stage.plain)
 
@@ -479,6 +487,83 @@ def generate_content_sync(stage: Stage) -> None:
 @call(ASYNC)
 async def generate_content_async(stage: Stage) -> None:
     await litellm.google_genai.agenerate_content(model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain)
+
+
+def contents_stream(stage: Stage) -> Any:
+    return litellm.google_genai.generate_content_stream(
+        model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain
+    )
+
+
+@call(STREAM)
+def generate_content_stream(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "reason cached")
+    read_now(contents_stream(stage))
+
+
+@call(STREAM)
+async def generate_content_stream_async(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "reason cached")
+    await read(
+        await litellm.google_genai.agenerate_content_stream(
+            model="gemini/gemini-2.5-flash", contents=CONTENTS, **stage.plain
+        )
+    )
+
+
+@call(STREAM)
+def generate_content_stream_abandoned(stage: Stage) -> None:
+    stage.models.behave("gemini-2.5-flash", "stall-2")
+    next(contents_stream(stage))
+    gc.collect()
+
+
+@call(ASYNC)
+async def realtime(stage: Stage) -> None:
+    await converse([SPOKEN, typed("why?")], stage.models.url, model="openai/gpt-realtime")
+
+
+# ---- calls that look alike in both ways
+
+
+def picture() -> io.BytesIO:
+    file = io.BytesIO(png(16))
+    file.name = "cat.png"
+    return file
+
+
+PROVIDER = {"custom_llm_provider": "openai"}
+BATCH = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
+PAIRS: Dict[str, Callable[[], Dict[str, Any]]] = {
+    "image_edit": lambda: {"model": "openai/gpt-image-1", "prompt": "a cat", "image": picture()},
+    "image_variation": lambda: {"model": "openai/dall-e-2", "image": picture()},
+    "create_file": lambda: {"file": ("batch.jsonl", b'{"custom_id": "1"}\n'), "purpose": "batch", **PROVIDER},
+    "file_retrieve": lambda: {"file_id": "file-1", **PROVIDER},
+    "file_list": lambda: PROVIDER,
+    "file_delete": lambda: {"file_id": "file-1", **PROVIDER},
+    "file_content": lambda: {"file_id": "file-1", **PROVIDER},
+    "create_batch": lambda: {**BATCH, **PROVIDER},
+    "retrieve_batch": lambda: {"batch_id": "batch-1", **PROVIDER},
+    "list_batches": lambda: PROVIDER,
+    "cancel_batch": lambda: {"batch_id": "batch-1", **PROVIDER},
+    "moderation": lambda: {"model": "openai/omni-moderation-latest", "input": "a violent text"},
+}
+"""What each of these is asked, in both ways."""
+
+
+def add_pair(name: str, asked: Callable[[], Dict[str, Any]]) -> None:
+    def now(stage: Stage) -> None:
+        getattr(litellm, name)(**asked(), **stage.plain)
+
+    async def later(stage: Stage) -> None:
+        await getattr(litellm, f"a{name}")(**asked(), **stage.plain)
+
+    CALLS[f"{name}_sync"] = Call(SYNC, now)
+    CALLS[f"{name}_async"] = Call(ASYNC, later)
+
+
+for _name, _asked in PAIRS.items():
+    add_pair(_name, _asked)
 
 
 # ---- the Router

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 _DAY_MS = 86_400_000.0
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
-_LOOPBACK = re.compile(r"http://127\.0\.0\.1:\d+")
+_LOOPBACK = re.compile(r"(http|ws)://127\.0\.0\.1:\d+")
 _MADE_ID = re.compile(r"chatcmpl-[0-9a-f-]{36}")
 _MS = ("duration", "duration_ms", "time_to_first_token_ms", "litellm_overhead_ms")
 _MOMENTS = ("start_time", "end_time")
@@ -48,7 +48,8 @@ def check(name: str, events: List[Dict[str, Any]], *, write: bool = False) -> No
 def _placed(value: Any, part: str, name: str, names: Dict[str, str]) -> Any:
     """`part` is the top-level field that the value is in, `name` its own."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in _OWN_HEADERS}
+        is_headers = name == "response_headers"
+        kept = {key: item for key, item in value.items() if not (is_headers and key in _OWN_HEADERS)}
         return {key: _placed(item, part or key, key, names) for key, item in kept.items()}
     if isinstance(value, list):
         return [_placed(item, part, name, names) for item in value]

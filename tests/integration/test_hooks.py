@@ -223,6 +223,40 @@ def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     assert len(asked) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
 
 
+@needs_litellm("1.83", "it streams contents in another way, or not at all")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_readers_of_streams_of_other_forms(
+    route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    from litellm.llms.custom_httpx.llm_http_handler import BaseLLMHTTPHandler  # older ones have neither
+    from litellm.responses import streaming_iterator
+
+    use = "the text of a stream of responses or contents that is dropped, and how a sync one of contents ends"
+    reader = "ResponsesAPIStreamingIterator" if is_async else "SyncResponsesAPIStreamingIterator"
+    asked = watched(monkeypatch, getattr(streaming_iterator, reader), "__anext__" if is_async else "__next__")
+    handler = "async_generate_content_handler" if is_async else "generate_content_handler"
+    handled = watched(monkeypatch, BaseLLMHTTPHandler, handler)
+    where = {"api_base": route["api_base"], "api_key": route["api_key"]}
+    contents = [{"role": "user", "parts": [{"text": "hello"}]}]
+    of_gemini = {"model": "gemini/gemini-2.5-flash", "contents": contents, **where}
+
+    async def later() -> Any:
+        answer = await litellm.aresponses(model="openai/gpt-4o", input="hello", stream=True, **where)
+        assert [event async for event in answer]
+        return await litellm.google_genai.agenerate_content_stream(**of_gemini)
+
+    if is_async:
+        stream = asyncio.run(later())
+    else:
+        assert list(litellm.responses(model="openai/gpt-4o", input="hello", stream=True, **where))
+        stream = litellm.google_genai.generate_content_stream(**of_gemini)
+    assert asked, broken(f"{reader}'s reading", use)
+    assert asked[0].logging_obj.model_call_details, broken(f"{reader}.logging_obj.model_call_details", SAME)
+    assert handled, broken(f"BaseLLMHTTPHandler.{handler}", use)
+    assert hasattr(stream, "collected_chunks"), broken("the form of Gemini's streams", use)
+    assert stream.litellm_logging_obj.model_call_details, broken("litellm_logging_obj.model_call_details", SAME)
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
     use = "the parent of a Router's attempts, and its rejections"

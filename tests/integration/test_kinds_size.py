@@ -122,3 +122,21 @@ def test_without_content_pages_files_and_batches_are_counted() -> None:
     file = {"object": "file", "id": "file-1", "filename": "secret.txt", "bytes": 9, "purpose": "batch"}
     assert outputs(file, "create_file", False) == {"id": "file-1", "object": "file", "bytes": 9, "purpose": "batch"}
     assert inputs("ocr", {"messages": [{"role": "user", "content": "secret"}]}, {}, False) == {}
+
+
+def test_what_an_mcp_tool_gave_is_told_once_and_without_content_counted() -> None:
+    picture = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
+    said = {"type": "text", "text": "snow", "annotations": None}
+    result = {"content": [said, picture], "structuredContent": {"city": "Bern"}, "isError": False}
+    assert outputs(result, "call_mcp_tool", True) == {
+        "content": "snow",
+        "items": [picture],
+        "structured_content": {"city": "Bern"},
+    }
+    assert outputs({"content": [said], "structured_content": {"result": "snow"}}, "call_mcp_tool", True) == {
+        "content": "snow"
+    }
+    assert outputs({"content": [said], "is_error": True}, "call_mcp_tool", False) == {"is_error": True, "num_items": 1}
+    tool = {"name": "weather", "description": "Tell it", "input_schema": {}}
+    assert outputs([tool], "list_mcp_tools", True)["tools"] == [{"name": "weather", "description": "Tell it"}]
+    assert outputs([tool], "list_mcp_tools", False) == {"num_tools": 1, "tools": [{"name": "weather"}]}

@@ -1,10 +1,11 @@
-"""What LiteLLM tells to no callback, or only in part: README names it, and these fail once LiteLLM begins to tell."""
+"""What LiteLLM tells to no callback, or only in part, and what is recorded of it all the same."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import importlib.util
+import socket
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
@@ -33,27 +34,83 @@ def models() -> Iterator[ModelServer]:
     gc.collect()  # here, where unclosed sockets of LiteLLM's are forgiven
 
 
-def cancel_batch(**route: Any) -> None:
-    litellm.cancel_batch(batch_id="batch-1", custom_llm_provider="openai", **route)
+def cancel_batch(is_async: bool, **more: Any) -> Any:
+    function = litellm.acancel_batch if is_async else litellm.cancel_batch
+    return function(batch_id="batch-1", custom_llm_provider="openai", **more)
 
 
-def moderation(**route: Any) -> None:
-    litellm.moderation(model="openai/omni-moderation-latest", input="hello", **route)
+def moderation(is_async: bool, **more: Any) -> Any:
+    function = litellm.amoderation if is_async else litellm.moderation
+    return function(model="openai/omni-moderation-latest", input="hello", **more)
 
 
-UNTOLD: List[Callable[..., None]] = [moderation, cancel_batch]
+UNTOLD: List[Callable[..., Any]] = [moderation, cancel_batch]
 
 
+def events_after(traced: Collector, untold: Callable[..., Any], is_async: bool, **more: Any) -> List[Dict[str, Any]]:
+    async def later() -> None:
+        await untold(True, **more)
+        await honeyhive_litellm.aflush(10)
+
+    if is_async:
+        asyncio.run(later())
+    else:
+        untold(False, **more)
+    honeyhive_litellm.flush(10)
+    return traced.events
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("untold", UNTOLD)
-def test_what_litellm_reports_to_no_callback_has_no_event_and_is_named_in_the_readme(
-    traced: Collector, models: ModelServer, untold: Callable[..., None]
+def test_what_litellm_reports_to_no_callback_is_one_event_all_the_same(
+    traced: Collector, models: ModelServer, untold: Callable[..., Any], is_async: bool
 ) -> None:
-    untold(api_base=models.url, api_key="sk-local")
+    (event,) = events_after(traced, untold, is_async, api_base=models.url, api_key="sk-local")
     assert len(models.requests) == 1
-    litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="hi")
+    assert event["event_name"] == untold.__name__
+    assert event["metadata"]["status"] == "success"
+    assert event["config"]["provider"] == "openai"
+    assert event["metadata"]["api_base"] == models.url[: -len("/v1")]
+    assert event["inputs"] in ({"input": "hello"}, {"batch_id": "batch-1"})
+    assert event["outputs"].get("results") or event["outputs"]["status"] == "cancelling"
+    assert "cost" not in event["metadata"] or is_async
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("untold", UNTOLD)
+def test_its_failure_is_one_event_too_and_is_the_callers(
+    traced: Collector, untold: Callable[..., Any], is_async: bool
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        with pytest.raises(Exception, match="onnection"):
+            events_after(traced, untold, is_async, api_base=nowhere, api_key="sk-local", max_retries=0)
+    honeyhive_litellm.flush(10)
+    (event,) = traced.wait_for(1, timeout=30)
+    assert event["metadata"]["status"] == "failure"
+    assert event["metadata"]["error_class"] in event["error"]
+
+
+def test_its_caller_is_obeyed_and_nobody_is_told_after_shutdown(traced: Collector, models: ModelServer) -> None:
+    route = {"api_base": models.url, "api_key": "sk-local"}
+    moderation(False, metadata={"honeyhive_skip": True}, **route)
+    moderation(False, metadata={"session_id": "s 1", "honeyhive_capture_content": False}, **route)
+    honeyhive_litellm.flush(10)
+    (event,) = traced.events
+    assert event["metadata"]["session_id"] == "s 1"
+    assert event["inputs"] == {}
+    assert honeyhive_litellm.shutdown(10) == 0
+    moderation(False, **route)
+    assert len(models.requests) == 3
+    assert len(traced.events) == 1
+
+
+def test_a_call_that_cannot_be_is_refused_by_litellm_itself(traced: Collector) -> None:
+    with pytest.raises(TypeError, match="batch_id"):
+        litellm.cancel_batch()
     assert honeyhive_litellm.flush(10) == 0
-    assert [event["event_name"] for event in traced.events] == ["completion"]
-    assert f"`litellm.{untold.__name__}`" in README.read_text()
+    assert traced.events == []
 
 
 async def events_of_stream(traced: Collector, stream: Any) -> List[Dict[str, Any]]:
@@ -84,19 +141,6 @@ async def test_anthropics_own_stream_is_one_event_whether_or_not_litellm_can_rea
     assert event["event_name"] == "anthropic_messages"
     assert event["config"]["is_streaming"] is True
     assert event["inputs"]["chat_history"] == MESSAGES
-
-
-def test_of_a_sync_stream_of_contents_litellm_tells_no_end(traced: Collector, models: ModelServer) -> None:
-    contents = [{"role": "user", "parts": [{"text": "hello"}]}]
-    asked: Dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": contents}
-    route = {"api_base": models.url, "api_key": "sk-local"}
-    assert b"".join(litellm.google_genai.generate_content_stream(**asked, **route)).startswith(b"data:")
-    gc.collect()
-    honeyhive_litellm.flush(10)
-    (event,) = traced.wait_for(1, timeout=30)
-    assert event["event_name"] == "generate_content_stream"
-    assert event["metadata"]["status"] == "cancelled"
-    assert "`generate_content_stream`" in README.read_text()
 
 
 def test_mcp_tools_that_a_client_calls_by_itself_have_no_event() -> None:

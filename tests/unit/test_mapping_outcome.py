@@ -595,7 +595,7 @@ def test_a_broken_stream_keeps_its_words_and_litellms_own_count_of_tokens() -> N
     usage = SimpleNamespace(prompt_tokens=8, completion_tokens=4, total_tokens=12)
     exception = RateLimitError("x")
     exception.generated_content = "half an"  # type: ignore[attr-defined]
-    outcome = failed(exception, combined_usage_object=usage, response_cost=0.5)
+    outcome = failed(exception, combined_usage_object=usage, response_cost=0.5, stream=True)
 
     assert outcome.outputs == {"role": "assistant", "content": "half an"}
     assert outcome.metadata["total_tokens"] == 12

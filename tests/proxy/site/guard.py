@@ -14,3 +14,11 @@ class NoBombs(CustomGuardrail):  # type: ignore[misc]
         if "bomb" in str(data.get("messages")):
             raise HTTPException(status_code=400, detail={"error": "Violated guardrail policy"})
         return data
+
+
+class NoAnswersToBombs(CustomGuardrail):  # type: ignore[misc]
+    @log_guardrail_information  # type: ignore[untyped-decorator]
+    async def async_post_call_success_hook(self, data: Any, user_api_key_dict: Any, response: Any) -> Any:
+        if "bomb" in str(response):
+            raise HTTPException(status_code=400, detail={"error": "Violated guardrail policy"})
+        return response

@@ -1,0 +1,134 @@
+"""A realtime session is one event, which tells the conversation and no sound."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+import honeyhive_litellm
+from honeyhive_litellm._mapping import late_inputs, map_success
+from honeyhive_litellm.testing import Collector, ModelServer
+
+from ..realtime import SPOKEN, converse, typed
+from ..unit.test_mapping_outcome import Chosen
+from ..versions import needs_litellm
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+through_litellm = needs_litellm("1.110", "it tells of a session in another form, and needs its extra `proxy` for it")
+Json = Dict[str, Any]
+
+
+@pytest.fixture
+def models() -> Iterator[ModelServer]:
+    with ModelServer() as running:
+        yield running
+
+
+def event_of(traced: Collector, models: ModelServer, *turns: List[Json]) -> Json:
+    async def hold() -> List[Json]:
+        got = await converse(turns, models.url, model="openai/gpt-realtime")
+        await honeyhive_litellm.aflush(10)
+        return got
+
+    assert sum(event["type"] == "response.done" for event in asyncio.run(hold())) == len(turns)
+    honeyhive_litellm.flush(10)
+    (event,) = traced.wait_for(1, timeout=30)
+    assert set(traced.receipts.values()) == {1}
+    return event
+
+
+@through_litellm
+def test_what_was_spoken_is_told_as_it_was_written_down(traced: Collector, models: ModelServer) -> None:
+    event = event_of(traced, models, SPOKEN)
+    heard = "100000 bytes of sound"
+    assert event["event_name"] == "realtime"
+    assert event["metadata"]["status"] == "success"
+    assert event["inputs"]["chat_history"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": heard},
+    ]
+    assert event["outputs"] == {"role": "assistant", "content": f"answer to: {heard}", "finish_reason": "completed"}
+    assert event["metadata"]["total_tokens"] == 30
+    assert event["metadata"]["cache_read_tokens"] == 4
+    assert event["metadata"]["cost"] > 0
+    assert len(json.dumps(event)) < 4000
+
+
+@through_litellm
+def test_several_turns_are_one_conversation_with_all_its_tokens(traced: Collector, models: ModelServer) -> None:
+    event = event_of(traced, models, SPOKEN, typed("why?"), typed("and then?"))
+    told = [(message["role"], message["content"]) for message in event["inputs"]["chat_history"]]
+    assert told == [
+        ("system", "be brief"),
+        ("user", "100000 bytes of sound"),
+        ("assistant", "answer to: 100000 bytes of sound"),
+        ("user", "why?"),
+        ("assistant", "answer to: why?"),
+        ("user", "and then?"),
+    ]
+    assert event["outputs"]["content"] == "answer to: and then?"
+    assert event["metadata"]["total_tokens"] == 90
+
+
+@through_litellm
+def test_a_tool_that_the_model_wants_is_told_as_in_a_chat(traced: Collector, models: ModelServer) -> None:
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
+    session = {"type": "session.update", "session": {"type": "realtime", "tools": [tool]}}
+    event = event_of(traced, models, [session, *typed("rain?")])
+    (call,) = event["outputs"]["tool_calls"]
+    assert call["function"] == {"name": "weather", "arguments": "{}"}
+    assert event["inputs"]["functions"] == [tool]
+
+
+@through_litellm
+def test_without_content_only_roles_and_tokens_stay(collector: Collector, models: ModelServer, tmp_path: Path) -> None:
+    honeyhive_litellm.init(
+        api_key="hh_key", project="tests", api_url=collector.url, spool_path=tmp_path, capture_message_content=False
+    )
+    try:
+        event = event_of(collector, models, SPOKEN)
+    finally:
+        honeyhive_litellm.shutdown(5)
+    assert event["inputs"] == {"chat_history": [{"role": "system"}, {"role": "user"}]}
+    assert event["outputs"] == {"role": "assistant", "finish_reason": "completed"}
+    assert "bytes of sound" not in str(event)
+
+
+def item(kind: str, **item: Any) -> Json:
+    return {"type": f"conversation.item.{kind}", "item": {"type": "message", **item}}
+
+
+def test_what_the_server_lists_late_or_twice_is_told_once_and_in_order() -> None:
+    asked = {"id": "i1", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}
+    called = {"id": "i2", "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    given = {"id": "i3", "type": "function_call_output", "call_id": "c", "output": "snow"}
+    said = {"type": "message", "id": "i4", "role": "assistant", "content": [{"type": "output_text", "text": "snow!"}]}
+    events = [
+        item("added", **asked),
+        item("done", **asked),
+        {"type": "response.done", "response": {"status": "completed", "output": [called]}},
+        item("created", **given),
+        {"type": "response.done", "response": {"status": "incomplete", "output": [said]}},
+    ]
+    call = {"call_type": "_arealtime", "messages": [{"role": "user", "content": "snow?"}]}
+    history = late_inputs(call, events, True)["chat_history"]
+    assert [(message["role"], message.get("content")) for message in history] == [  # type: ignore[attr-defined]
+        ("user", "snow?"),
+        ("assistant", None),
+        ("tool", "snow"),
+    ]
+    outcome = map_success(call, events, Chosen(), True)
+    assert outcome.outputs == {"role": "assistant", "content": "snow!", "finish_reason": "incomplete"}
+    assert "total_tokens" not in outcome.metadata
+
+
+@pytest.mark.parametrize("odd", [None, [], [7], [{}], {"results": [None]}, [{"type": 7, "item": "x", "response": []}]])
+def test_a_session_of_which_nothing_is_known_is_still_told(odd: Any) -> None:
+    outcome = map_success({"call_type": "_arealtime"}, odd, Chosen(), True)
+    assert outcome.status == "success"
+    assert late_inputs({"call_type": "_arealtime"}, odd, True) == {}
+    assert late_inputs({"call_type": "acompletion"}, odd, True) == {}
