@@ -223,6 +223,31 @@ def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     assert len(asked) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
 
 
+@needs_litellm("1.80", "its cache cannot read the types of today's openai package, and keeps nothing")
+def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    use = "the event of an async call that the cache answers, when LiteLLM's callback does not come"
+    ways = dict(_watch._PLACES)["answers from the cache"]
+    seen: Dict[str, List[Any]] = {}
+    for place in (place for way in ways for place in way):
+        owner = _watch._owner(place)
+        if owner is not None:
+            seen[place.method] = watched(monkeypatch, owner, place.method)
+    monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
+
+    async def ask() -> None:
+        for _ in range(100):  # LiteLLM fills its cache in the background
+            answer = await litellm.acompletion(model="openai/gpt-4o", caching=True, **route)
+            if answer._hidden_params.get("cache_hit"):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the cache never answered")
+
+    asyncio.run(ask())
+    hook = "_async_log_cache_hit_on_callbacks"
+    assert len(seen.pop(hook, ())) == 1, broken(f"LLMCachingHandler.{hook}", use)
+    assert any(seen.values()), broken("LLMCachingHandler.async_get_cache", "a strict call that the cache answers")
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
     use = "the parent of a Router's attempts, and its rejections"

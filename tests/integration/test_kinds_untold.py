@@ -14,6 +14,8 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..versions import has_litellm, needs_litellm, needs_python
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -22,7 +24,7 @@ pytestmark = [
 README = Path(__file__).parents[2] / "README.md"
 MESSAGES = [{"role": "user", "content": "hello"}]
 HAS_PROXY = all(importlib.util.find_spec(name) is not None for name in ("backoff", "redis", "apscheduler"))
-"""Whether `litellm[proxy]` is installed: without it LiteLLM 1.110 cannot stream Anthropic's and Gemini's own forms."""
+"""Whether `litellm[proxy]` is installed: without it a newer LiteLLM cannot stream Anthropic's and Gemini's own forms."""
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def moderation(**route: Any) -> None:
 UNTOLD: List[Callable[..., None]] = [moderation, cancel_batch]
 
 
+@needs_litellm("1.80", "its moderation has one address, and it cancels no batch")
 @pytest.mark.parametrize("untold", UNTOLD)
 def test_what_litellm_reports_to_no_callback_has_no_event_and_is_named_in_the_readme(
     traced: Collector, models: ModelServer, untold: Callable[..., None]
@@ -64,12 +67,13 @@ async def events_of_stream(traced: Collector, stream: Any) -> List[Dict[str, Any
     return await loop.run_in_executor(None, lambda: traced.wait_for(1, timeout=30))
 
 
+@needs_litellm("1.80", "it does not speak Anthropic's own form")
 async def test_anthropics_own_stream_is_one_event_whether_or_not_litellm_can_read_it(
     traced: Collector, models: ModelServer
 ) -> None:
     asked: Dict[str, Any] = {"model": "anthropic/claude-sonnet-4-5", "messages": MESSAGES, "max_tokens": 9}
     route = {"api_base": models.url[: -len("/v1")], "api_key": "sk-local"}
-    if HAS_PROXY:
+    if HAS_PROXY or not has_litellm("1.83"):
         (event,) = await events_of_stream(
             traced, await litellm.anthropic.messages.acreate(stream=True, **asked, **route)
         )
@@ -86,6 +90,8 @@ async def test_anthropics_own_stream_is_one_event_whether_or_not_litellm_can_rea
     assert event["inputs"]["chat_history"] == MESSAGES
 
 
+@needs_litellm("1.83", "its headers for a stream of Gemini's own form are wrong, or it has none")
+@needs_python((3, 10), "what LiteLLM needs for Gemini's own form does not import")
 def test_of_a_sync_stream_of_contents_litellm_tells_no_end(traced: Collector, models: ModelServer) -> None:
     contents = [{"role": "user", "parts": [{"text": "hello"}]}]
     asked: Dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": contents}

@@ -276,7 +276,7 @@ def test_a_request_over_the_rate_limit_of_its_deployments_is_a_failed_event(
     for _ in range(4):
         try:
             ask(router, way, "main", metadata={"session_id": "s"})
-        except openai.APIError:
+        except (openai.APIError, ValueError):  # the latter is LiteLLM 1.83's
             refused += 1
     assert refused >= 1
     _, events = events_of(traced)
