@@ -24,7 +24,7 @@ pytestmark = [
 README = Path(__file__).parents[2] / "README.md"
 MESSAGES = [{"role": "user", "content": "hello"}]
 HAS_PROXY = all(importlib.util.find_spec(name) is not None for name in ("backoff", "redis", "apscheduler"))
-"""Whether `litellm[proxy]` is installed: without it a newer LiteLLM cannot stream Anthropic's and Gemini's own forms."""
+"""Whether `litellm[proxy]` is installed: a newer LiteLLM needs it to stream Anthropic's and Gemini's own forms."""
 
 
 @pytest.fixture
