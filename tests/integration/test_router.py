@@ -273,19 +273,21 @@ def test_a_request_over_the_rate_limit_of_its_deployments_is_a_failed_event(
         num_retries=0,
         retry_after=0,
     )  # fmt: skip
-    refused = 0
+    refused: List[Exception] = []
     for _ in range(4):
         try:
             ask(router, way, "main", metadata={"session_id": "s"})
-        except (openai.APIError, ValueError):  # the latter is LiteLLM 1.83's
-            refused += 1
-    assert refused >= 1
+        except (openai.APIError, ValueError) as error:
+            refused.append(error)
+    # One without a status, of the synchronous Router's, if the requests before were counted in time.
+    expected = {(type(error).__name__, getattr(error, "status_code", None)) for error in refused}
+    assert refused and expected <= {("RateLimitError", 429), ("ValueError", None)}
     _, events = events_of(traced)
     assert len(events) == 4
     failed = [event for event in events if event["metadata"]["status"] == "failure"]
-    assert len(failed) == refused
-    assert {event["metadata"]["error_class"] for event in failed} == {"RateLimitError"}
-    assert {event["metadata"]["status_code"] for event in failed} == {429}
+    assert len(failed) == len(refused)
+    told = {(event["metadata"]["error_class"], event["metadata"].get("status_code")) for event in failed}
+    assert told == expected
     assert all(event["inputs"]["chat_history"] == MESSAGES for event in failed)
 
 
