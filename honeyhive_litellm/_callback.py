@@ -43,6 +43,8 @@ _CALLBACK_LISTS = (
 # One pool for all; in older ones (1.53) a pool for calls and another for streams.
 _POOL_HOMES = ("litellm_core_utils.thread_pool_executor", "utils", "litellm_core_utils.streaming_handler")
 
+_OUTCOME_LISTS = ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback")
+
 _lock = threading.Lock()
 _installed: Optional[HoneyHiveLogger] = None
 
@@ -76,6 +78,7 @@ class HoneyHiveLogger(CustomLogger):
         return self._runtime is runtime
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        guarded(self._stay_registered)
         guarded(self._runtime.recorder.begin, kwargs, self)
         _let_go("PRE_CALL")
 
@@ -108,6 +111,17 @@ class HoneyHiveLogger(CustomLogger):
             guarded(self._runtime.recorder.answered, details, response)
             if self.settings.strict:
                 await kept(self._runtime, details)
+
+    def _stay_registered(self) -> None:
+        """Have whom LiteLLM tells of a call's start told of its end.
+
+        It copies `callbacks` to its lists of outcomes, but adds nothing to one that holds 30 (newer ones: 100). A
+        Router adds itself to each, so that an application with many leaves no room there.
+        """
+        for name in _OUTCOME_LISTS:
+            callbacks = getattr(litellm, name, None)
+            if isinstance(callbacks, list) and self not in callbacks and not _has_one(callbacks, self._runtime):
+                callbacks.append(self)
 
 
 class _LiteLLM:
@@ -160,6 +174,11 @@ def uninstall() -> None:
         _installed = None
 
 
+def _has_one(callbacks: Sequence[Any], runtime: Runtime) -> bool:
+    """Whether a logger of this runtime is in the list."""
+    return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in callbacks)
+
+
 def _let_go(note: str) -> None:
     """Take from LiteLLM its note of the latest call: nothing reads it, and it keeps a dropped stream alive."""
     notes = getattr(litellm, "error_logs", None)
@@ -176,8 +195,7 @@ def _unregister(logger: HoneyHiveLogger) -> None:
 
 def _is_registered(runtime: Runtime) -> bool:
     """Whether a logger of this runtime is among LiteLLM's callbacks still."""
-    registered = (callback for name in _CALLBACK_LISTS for callback in getattr(litellm, name, None) or ())
-    return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in registered)
+    return any(_has_one(getattr(litellm, name, None) or (), runtime) for name in _CALLBACK_LISTS)
 
 
 def _forget_inherited() -> None:

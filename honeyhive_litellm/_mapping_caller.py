@@ -122,9 +122,10 @@ def keeps_content(call: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
 
 def is_redacted(call: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Whether LiteLLM's message redaction is on: per call, by a request header, or seen to have been at work."""
-    dynamic = mapping(call.get("standard_callback_dynamic_params"))
-    if switch(dynamic.get("turn_off_message_logging")):
-        return True
+    # A LiteLLM of 2024 does not know the switch for one call, and takes it for a parameter of the model's.
+    for source in (mapping(call.get("standard_callback_dynamic_params")), mapping(call.get("extra_body")), call):
+        if switch(source.get("turn_off_message_logging")):
+            return True
     headers = mapping(metadata.get("headers")) or mapping(call.get("headers"))
     if headers.get("litellm-enable-message-redaction") or headers.get("x-litellm-enable-message-redaction"):
         return True

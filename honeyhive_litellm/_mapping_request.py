@@ -14,6 +14,7 @@ from ._mapping_asked import ARGUMENTS, ASKED, JOBS
 from ._mapping_read import fields, file_name, items, mapping, text, without_credentials, without_none
 
 _UNKNOWN = "unknown"
+_SHA256_DIGITS = 64
 _PLACEHOLDER = "default-message-value"
 _SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
 _MODEL_PREFIX = "text-completion-"
@@ -219,6 +220,8 @@ def _input(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> 
 def _file(call: Mapping[str, Any], optional: Mapping[str, Any], keep: bool) -> Dict[str, object]:
     """The name of the file and, as LiteLLM computes it, the SHA-256 of what is in it; never its bytes."""
     checksum = mapping(mapping(call.get("litellm_params")).get("metadata")).get("file_checksum")
+    if len(text(checksum) or "") > _SHA256_DIGITS:
+        checksum = None  # in an older LiteLLM that is the file itself, as Python prints it
     if not keep:
         return without_none(sha256=checksum)
     name = file_name(complete_input(call).get("file"))

@@ -54,6 +54,10 @@ HAND_OVER_EVERY_S = 1.0
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM to tell of calls that have just ended."""
 
+_CALLBACKS_SHARE = 0.5
+"""At most this part of a flush's time goes by with waiting for LiteLLM, whose word may never come: what was seen of the
+call is delivered then, and that takes time as well."""
+
 _AFTER_OTHERS = -100
 """multiprocessing calls handlers of a higher priority first; they may still make calls."""
 
@@ -75,7 +79,7 @@ class End(Enum):
     CALLED = "called"
     """By the application, in its midst: LiteLLM's threads, and its queue on a loop."""
     OF_PROCESS = "of process"
-    """By `atexit`: nobody. LiteLLM's threads have ended."""
+    """By `atexit`: nobody. LiteLLM's threads have ended, but on Python 3.8 the interpreter waits for them later."""
     OF_CHILD = "of child"
     """At the end of a child of multiprocessing: LiteLLM's threads; the loops have ended."""
 
@@ -197,7 +201,7 @@ class Runtime:
         for briefly, and then what was seen of the call is taken. Blocks; not for use on an event loop.
         """
         deadline = time.monotonic() + timeout_s
-        self.await_callbacks(deadline)
+        self.await_callbacks(time.monotonic() + timeout_s * _CALLBACKS_SHARE)
         self.recorder.write_held()
         self._start()
         parts = self._running_parts(deadline)
@@ -228,6 +232,7 @@ class Runtime:
         return self._parts
 
     def _await_threads(self, deadline: float) -> None:
+        self.recorder.sweep()
         grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
         while self._state is State.RUNNING and self.recorder.is_awaiting_thread and time.monotonic() < grace:
             time.sleep(0.002)
@@ -239,7 +244,7 @@ class Runtime:
         afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        if end is End.OF_CHILD:
+        if end is End.OF_CHILD or (end is End.OF_PROCESS and sys.version_info < (3, 9)):
             self._await_threads(deadline - _CLOSING_S)
         self.recorder.write_held()
         if end is not End.CALLED:
@@ -426,7 +431,7 @@ def shutdown_all(
     current = _current()
     if end is End.CALLED:
         for runtime in current:
-            runtime.await_callbacks(time.monotonic() + left_s(runtime) - _CLOSING_S)
+            runtime.await_callbacks(time.monotonic() + left_s(runtime) * _CALLBACKS_SHARE)
     if deregister is not None:
         deregister()
     for runtime in _runtimes:

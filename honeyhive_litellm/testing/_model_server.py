@@ -19,7 +19,6 @@ The words may be combined ("slow-50-break-3") and may surround a name of your ow
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import json
 import re
@@ -27,7 +26,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Type
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional, Type
 
 from aiohttp import web
 
@@ -176,7 +175,7 @@ class ModelServer:
         self._closing = asyncio.Event()
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         for (method, path), answerer in ROUTES.items():
-            application.router.add_route(method, "/v1" + path, functools.partial(self._handle, answerer))
+            application.router.add_route(method, "/v1" + path, self._handler(answerer))
         application.router.add_get("/v1/realtime", self._realtime)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
@@ -187,6 +186,12 @@ class ModelServer:
             await self._closing.wait()
         finally:
             await runner.cleanup()
+
+    def _handler(self, answerer: Answerer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:  # aiohttp on Python 3.8 takes no partial
+            return await self._handle(answerer, request)
+
+        return handle
 
     async def _handle(self, answerer: Answerer, request: web.Request) -> web.StreamResponse:
         path = request.path[len("/v1") :]

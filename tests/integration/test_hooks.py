@@ -23,7 +23,7 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from honeyhive_litellm import _callback, _watch
 from honeyhive_litellm.testing import ModelServer
 
-from ..versions import LITELLM, needs_litellm
+from ..versions import LITELLM, has_litellm, needs_litellm
 
 MARK = "hook_test"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -141,6 +141,10 @@ def test_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
     assert arguments["kwargs"].get(MARK) == logger.mark, broken("log_success_event", SAME)
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 10) and not has_litellm("1.83"),
+    reason="before LiteLLM 1.83 on Python 3.8: its queue of notices belongs to the first loop of a process",
+)
 def test_async_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
     use = "the event of an async call, with its tokens and cost"
 
@@ -255,6 +259,31 @@ def test_the_readers_of_streams_of_other_forms(
     assert handled, broken(f"BaseLLMHTTPHandler.{handler}", use)
     assert hasattr(stream, "collected_chunks"), broken("the form of Gemini's streams", use)
     assert stream.litellm_logging_obj.model_call_details, broken("litellm_logging_obj.model_call_details", SAME)
+
+
+@needs_litellm("1.80", "its cache cannot read the types of today's openai package, and keeps nothing")
+def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    use = "the event of an async call that the cache answers, when LiteLLM's callback does not come"
+    ways = dict(_watch._PLACES)["answers from the cache"]
+    seen: Dict[str, List[Any]] = {}
+    for place in (place for way in ways for place in way):
+        owner = _watch._owner(place)
+        if owner is not None:
+            seen[place.method] = watched(monkeypatch, owner, place.method)
+    monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
+
+    async def ask() -> None:
+        for _ in range(100):  # LiteLLM fills its cache in the background
+            answer = await litellm.acompletion(model="openai/gpt-4o", caching=True, **route)
+            if answer._hidden_params.get("cache_hit"):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the cache never answered")
+
+    asyncio.run(ask())
+    hook = "_async_log_cache_hit_on_callbacks"
+    assert len(seen.pop(hook, ())) == 1, broken(f"LLMCachingHandler.{hook}", use)
+    assert any(seen.values()), broken("LLMCachingHandler.async_get_cache", "a strict call that the cache answers")
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -79,9 +79,12 @@ class Seen:
             assert self._news.wait_for(lambda: len(self.outcomes) >= outcomes, timeout=20), "no outcome was told"
 
     def one(self) -> Tuple[Request, Outcome]:
-        """The only call, as it was told before its provider was asked, or else when it had ended."""
+        """The only call, as it was told before its provider was asked, or else when it had ended.
+
+        Of some kinds of call LiteLLM tells the end twice, which is the recorder's business.
+        """
         self.wait()
-        assert len(self.outcomes) == 1
+        assert len({(outcome.status, repr(outcome.outputs)) for outcome in self.outcomes}) == 1
         return (self.requests or self.late_requests)[0], self.outcomes[0]
 
 
@@ -212,7 +215,8 @@ async def test_a_chat_over_http(litellm: Any, seen: Seen, http: Dict[str, Any]) 
         "cache_read_tokens": 0,
     }
     assert isinstance(outcome.metadata["cost"], float)
-    assert isinstance(outcome.metadata["litellm_overhead_ms"], float)
+    if has_litellm("1.80"):  # older ones do not measure it
+        assert isinstance(outcome.metadata["litellm_overhead_ms"], float)
     assert str(outcome.metadata["provider_request_id"]).startswith("req-")
     assert "time_to_first_token_ms" not in outcome.metadata
     assert outcome.start_ms is not None and outcome.end_ms is not None and outcome.start_ms < outcome.end_ms
@@ -238,7 +242,7 @@ async def test_a_stream_tells_its_time_to_the_first_token(litellm: Any, seen: Se
     assert outcome.outputs["content"] == "answer to: hello"
     first, whole = outcome.metadata["time_to_first_token_ms"], outcome.metadata["duration_ms"]
     assert isinstance(first, float) and isinstance(whole, float) and 0 < first < whole
-    assert outcome.metadata["completion_tokens"] == 5
+    assert outcome.metadata["completion_tokens"] == (5 if has_litellm("1.80") else 4)  # an older one counts itself
     assert isinstance(outcome.metadata["cost"], float)
 
 
@@ -260,7 +264,8 @@ async def test_a_synchronous_call_of_a_tool_with_reasoning_and_cached_tokens(
     assert json.loads(call["function"]["arguments"]) == {"city": "hello"}
     assert outcome.outputs["content"] is None
     assert outcome.outputs["finish_reason"] == "tool_calls"
-    assert outcome.outputs["reasoning_content"] == "thinking about: hello"
+    if has_litellm("1.80"):  # older ones drop it
+        assert outcome.outputs["reasoning_content"] == "thinking about: hello"
     assert int(str(outcome.metadata["cache_read_tokens"])) > 0
     assert int(str(outcome.metadata["reasoning_tokens"])) > 0
     # LiteLLM's price list does not know the model, and its payload says 0.0.
@@ -298,7 +303,7 @@ async def test_provider_and_model_are_those_litellm_resolved(
     request, outcome = seen.one()
 
     assert (request.provider, request.model) == (provider, name)
-    assert request.config["max_tokens"] == 9
+    assert request.config.get("max_tokens", request.config.get("maxTokens")) == 9  # the latter is Bedrock's, in 1.53
     assert outcome.outputs["content"] == "hi"
     assert "hunter2" not in repr((request, outcome))
 
@@ -310,7 +315,7 @@ async def test_provider_and_model_are_those_litellm_resolved(
     ("given", "session"),
     [
         ({}, None),
-        ({"litellm_session_id": "s"}, "s"),
+        pytest.param({"litellm_session_id": "s"}, "s", marks=needs_litellm("1.80", "it knows no litellm_session_id")),
         ({"litellm_trace_id": "t"}, "t"),
         pytest.param(
             {"metadata": {"trace_id": "m"}}, "m", marks=needs_litellm("1.83", "it takes no trace id from metadata")
@@ -322,6 +327,8 @@ async def test_provider_and_model_are_those_litellm_resolved(
 async def test_a_trace_id_that_litellm_made_up_is_no_session(
     litellm: Any, seen: Seen, http: Dict[str, Any], kind: str, given: Dict[str, Any], session: Optional[str]
 ) -> None:
+    if kind == "embedding" and "litellm_trace_id" in given and not has_litellm("1.80"):
+        pytest.skip("before LiteLLM 1.80: an embedding has no trace id")
     calls: Dict[str, Callable[[], Awaitable[Any]]] = {
         "chat": lambda: litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **http, **given),
         "embedding": lambda: litellm.aembedding(model="openai/embed", input=["a"], **http, **given),
@@ -454,6 +461,7 @@ async def test_the_responses_api(litellm: Any, seen: Seen, http: Dict[str, Any],
     assert outcome.metadata["completion_tokens"] == 5
 
 
+@needs_litellm("1.80", "it does not speak Anthropic's own form")
 async def test_anthropics_own_messages(litellm: Any, seen: Seen) -> None:
     call = litellm.anthropic.messages.acreate(
         model="anthropic/claude-3-5-sonnet-20240620", messages=MESSAGES[1:], max_tokens=9, mock_response="hi"
@@ -467,6 +475,7 @@ async def test_anthropics_own_messages(litellm: Any, seen: Seen) -> None:
     assert outcome.metadata["prompt_tokens"] == 2095
 
 
+@needs_litellm("1.80", "its moderation has one address")
 async def test_moderations(litellm: Any, seen: Seen, http: Dict[str, Any]) -> None:
     del http["max_retries"]
     await finish(litellm.amoderation(model="openai/omni-moderation-latest", input="bad", **http), seen)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import litellm
 import pytest
@@ -62,6 +62,39 @@ def test_what_another_callback_does_to_the_shared_details_does_not_change_the_ev
         litellm.callbacks.remove(vandal)
     assert event["inputs"]["chat_history"] == MESSAGES
     assert event["inputs"]["functions"] == TOOLS
+
+
+def others(count: int, is_async: bool) -> List[Callable[..., Any]]:
+    """Callbacks that are no two the same, and do nothing."""
+
+    def one() -> Callable[..., Any]:
+        async def later(*args: Any) -> None: ...
+
+        def now(*args: Any) -> None: ...
+
+        return later if is_async else now
+
+    return [one() for _ in range(count)]
+
+
+def test_where_litellm_takes_no_more_callbacks_every_call_has_its_event_all_the_same(traced: Collector) -> None:
+    """A Router registers itself in each list, and one that holds 30 (newer LiteLLMs: 100) takes nobody else."""
+    for name in ("success_callback", "failure_callback"):
+        getattr(litellm, name).extend(others(100, is_async=False))
+        getattr(litellm, f"_async_{name}").extend(others(100, is_async=True))
+    failure: Dict[str, Any] = {"model": "gpt-4o", "messages": MESSAGES, "mock_response": RuntimeError("broken")}
+    ask()
+    with pytest.raises(Exception, match="broken"):
+        litellm.completion(**failure)
+
+    async def later() -> None:
+        await litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response="hi")
+        with pytest.raises(Exception, match="broken"):
+            await litellm.acompletion(**failure)
+
+    asyncio.run(later())
+    told = [event["metadata"]["status"] for event in events_of(traced)]
+    assert told == ["success", "failure", "success", "failure"]
 
 
 @pytest.fixture

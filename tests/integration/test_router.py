@@ -12,7 +12,7 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..versions import SERVER_ERROR
+from ..versions import SERVER_ERROR, needs_litellm
 
 KEY = {"api_key": "sk-local"}
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -219,6 +219,7 @@ def test_the_callers_parent_is_the_parent_of_the_request(traced: Collector, mode
     assert {a["parent_id"] for a in attempts} == {chain["event_id"]}
 
 
+@needs_litellm("1.80", "it makes no such error up")
 def test_a_fallback_for_a_prompt_that_is_too_long(traced: Collector) -> None:
     error = "litellm.ContextWindowExceededError"
     router = litellm.Router(
@@ -272,19 +273,21 @@ def test_a_request_over_the_rate_limit_of_its_deployments_is_a_failed_event(
         num_retries=0,
         retry_after=0,
     )  # fmt: skip
-    refused = 0
+    refused: List[Exception] = []
     for _ in range(4):
         try:
             ask(router, way, "main", metadata={"session_id": "s"})
-        except openai.APIError:
-            refused += 1
-    assert refused >= 1
+        except (openai.APIError, ValueError) as error:
+            refused.append(error)
+    # One without a status, of the synchronous Router's, if the requests before were counted in time.
+    expected = {(type(error).__name__, getattr(error, "status_code", None)) for error in refused}
+    assert refused and expected <= {("RateLimitError", 429), ("ValueError", None)}
     _, events = events_of(traced)
     assert len(events) == 4
     failed = [event for event in events if event["metadata"]["status"] == "failure"]
-    assert len(failed) == refused
-    assert {event["metadata"]["error_class"] for event in failed} == {"RateLimitError"}
-    assert {event["metadata"]["status_code"] for event in failed} == {429}
+    assert len(failed) == len(refused)
+    told = {(event["metadata"]["error_class"], event["metadata"].get("status_code")) for event in failed}
+    assert told == expected
     assert all(event["inputs"]["chat_history"] == MESSAGES for event in failed)
 
 
@@ -299,6 +302,7 @@ def test_why_a_request_ended_is_on_its_parent(traced: Collector, models: ModelSe
     assert chain["duration"] >= attempts[-1]["end_time"] - attempts[0]["start_time"]
 
 
+@needs_litellm("1.80", "its Router asks on another loop with the connections of the first")
 def test_a_cooled_down_deployment_is_passed_over_and_the_attempts_say_so(
     traced: Collector, models: ModelServer
 ) -> None:

@@ -261,6 +261,15 @@ CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": 
         pytest.param(
             {
                 "call_type": "transcription",
+                "additional_args": {"complete_input_dict": {"file": ("a.wav", b"RIFF")}},
+                "litellm_params": {"metadata": {"file_checksum": "('a.wav', b'RIFF" + "\\x00" * 40 + "')"}},
+            },
+            {"file": "a.wav"},
+            id="transcription whose digest is the file",
+        ),
+        pytest.param(
+            {
+                "call_type": "transcription",
                 "additional_args": {"complete_input_dict": {"file": SimpleNamespace(name="b.wav")}},
             },
             {"file": "b.wav"},
@@ -371,6 +380,8 @@ def test_without_content_every_kind_of_input_is_counted_only(call_type: str, exp
         ({"standard_callback_dynamic_params": {"turn_off_message_logging": True}}, False),
         ({"standard_callback_dynamic_params": {"turn_off_message_logging": "True"}}, False),
         ({"standard_callback_dynamic_params": {"turn_off_message_logging": False}}, True),
+        ({"extra_body": {"turn_off_message_logging": True}}, False),
+        ({"turn_off_message_logging": True}, False),
         ({"litellm_params": {"metadata": {"headers": {"x-litellm-enable-message-redaction": "1"}}}}, False),
         ({"messages": [user("redacted-by-litellm")]}, False),
     ],
