@@ -23,8 +23,7 @@ import time
 import urllib.request
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 Json = Dict[str, Any]
 
@@ -91,14 +90,14 @@ def await_commit(writing: Any) -> None:
 # ---- processes
 
 
-def spawn(script: str, job: Json) -> subprocess.Popen[str]:
+def spawn(script: str, job: Json, stderr: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     """`script --child job` in a fresh interpreter."""
     return subprocess.Popen(
         [sys.executable, script, "--child", json.dumps(job)],
         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
@@ -122,6 +121,19 @@ def in_turns(names: Sequence[str], rounds: int) -> Iterator[str]:
         yield from names if number % 2 == 0 else reversed(names)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has had in the machine since it began."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def resident_bytes() -> int:
+    """The memory that this process has in the machine now; where the system does not tell that, the most it has had."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else peak_bytes()
+
+
 # ---- the backend
 
 
@@ -136,12 +148,7 @@ class Sink:
         self.url = self._process.stdout.readline().strip()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -279,6 +286,17 @@ def parser_for(about: Optional[str]) -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser
+
+
+def parse(
+    parser: argparse.ArgumentParser, child: Callable[[Json], None], arguments: Optional[Sequence[str]]
+) -> argparse.Namespace:
+    """The options. In a process that `spawn` began: do the child's part, and end."""
+    options = parser.parse_args(arguments)
+    if options.child:
+        child(json.loads(options.child))
+        sys.exit()
+    return options
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from _common import PROSE, Json, environment, environment_line, in_turns, median, parser_for, table, tell
+from _common import PROSE, Json, environment, environment_line, in_turns, median, parse, parser_for, table, tell
 
 AT_ONCE = 50
 SETTLE_S = 7.0
@@ -352,10 +352,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--seconds", type=float, help="how long the 500s last (10; quick 3)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only the faults with this in their names")
     parser.add_argument("--venvs", default=".", help="the folder for the peers' venvs (the current one)")
-    options = parser.parse_args(arguments)
-    if options.child:
-        child(json.loads(options.child))
-        return
+    options = parse(parser, child, arguments)
 
     calls = options.calls or (200 if options.quick else 1000)
     seconds = options.seconds or (3.0 if options.quick else 10.0)
