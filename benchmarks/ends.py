@@ -15,7 +15,8 @@ import sys
 import time
 from typing import Dict, List, Optional, Sequence
 
-from _calls import SHUTDOWN_S, Caller, Load, child
+from _callers import Caller
+from _calls import SHUTDOWN_S, Load, child
 from _common import CHILD_TIMEOUT_S, Json, environment, environment_line, in_turns, parse, parser_for, tell
 
 CALLS = 20

@@ -21,7 +21,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from _calls import Caller, Load, beside, child, in_blocks, sample_of, told_beside
+from _callers import Caller, beside, in_blocks, sample_of, told_beside
+from _calls import Load, child
 from _common import (
     NOBODY,
     Json,

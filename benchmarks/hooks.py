@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Mapping, Optional, Sequence
 
-from _calls import PACED, Caller, Load, child
+from _callers import Caller
+from _calls import PACED, Load, child
 from _common import Json, Sink, environment, environment_line, parse, parser_for, table, tell
 
 

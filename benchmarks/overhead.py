@@ -19,7 +19,8 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from _calls import CONFIGURATIONS, LOOPS, PACED, Caller, Load, beside, child, in_blocks, told_beside
+from _callers import Caller, beside, in_blocks, told_beside
+from _calls import CONFIGURATIONS, LOOPS, PACED, Load, child
 from _common import Json, Sink, environment, environment_line, parse, parser_for, table, tell
 
 BLOCK = 64
