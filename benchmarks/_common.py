@@ -271,7 +271,7 @@ def p99(values: Sequence[float]) -> float:
     return sorted(values)[max(0, int(len(values) * 0.99) - 1)]
 
 
-def tell(result: Json, report: str, file: Optional[str]) -> None:
+def tell(result: Any, report: str, file: Optional[str]) -> None:
     """Print the report, and write the result to the file if there is to be one."""
     print(report)
     if file:
