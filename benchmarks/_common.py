@@ -278,11 +278,11 @@ def tell(result: Any, report: str, file: Optional[str]) -> None:
         Path(file).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def parser_for(about: Optional[str]) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+def parser_for(about: Optional[str], rounds: str = "3; quick 1") -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has; `rounds` says how many there are."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="less of everything: well under a minute")
-    parser.add_argument("--rounds", type=int, help="how often each is measured (3; quick 1)")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({rounds})")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser

@@ -137,7 +137,7 @@ def report(result: Json) -> str:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = parser_for(__doc__)
+    parser = parser_for(__doc__, "5; quick 2")
     parser.add_argument("--events", type=int, help="events in the spool (20000; quick 10000)")
     parser.add_argument("--bytes", type=int, default=3072, help="of each (3072)")
     options = parse(parser, child, arguments)

@@ -120,7 +120,7 @@ def report(result: Json) -> str:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = parser_for(__doc__)
+    parser = parser_for(__doc__, "as many as fit in the time, up to 5; with --all 3")
     parser.add_argument(
         "--all", action="store_true", help="all sizes, both loops and sync; bare, noop and honeyhive; three rounds"
     )
