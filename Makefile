@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: help demo test matrix lint format check bench faults kills soak clean
@@ -46,12 +47,12 @@ format: $(VENV)/.lint ## let ruff write what it can
 check: lint test ## what the gate runs
 
 bench: $(VENV)/.test ## the quick set of all benchmarks: some ten minutes, with the peers' installation
-	$(BIN)/python benchmarks/overhead.py --quick --hooks
-	$(BIN)/python benchmarks/spool.py --quick
-	$(BIN)/python benchmarks/drain.py --quick
-	$(BIN)/python benchmarks/backlog.py --quick
-	$(BIN)/python benchmarks/peers.py --quick --json $(VENV)/peers.json
-	$(BIN)/python benchmarks/plot.py $(VENV)/peers.json
+	mkdir -p $(BENCH)
+	set -e; for name in overhead hooks ends growth spool drain backlog peers; do \
+		echo; echo "## $$name.py --quick"; echo; \
+		$(BIN)/python benchmarks/$$name.py --quick --json $(BENCH)/$$name.json; \
+	done
+	$(BIN)/python benchmarks/plot.py $(BENCH)/peers.json --to $(BENCH)
 
 faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: some four minutes
 	$(BIN)/python benchmarks/faults.py

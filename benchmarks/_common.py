@@ -23,8 +23,7 @@ import time
 import urllib.request
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 Json = Dict[str, Any]
 
@@ -91,14 +90,14 @@ def await_commit(writing: Any) -> None:
 # ---- processes
 
 
-def spawn(script: str, job: Json) -> subprocess.Popen[str]:
+def spawn(script: str, job: Json, stderr: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     """`script --child job` in a fresh interpreter."""
     return subprocess.Popen(
         [sys.executable, script, "--child", json.dumps(job)],
         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
@@ -122,6 +121,19 @@ def in_turns(names: Sequence[str], rounds: int) -> Iterator[str]:
         yield from names if number % 2 == 0 else reversed(names)
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has had in the machine since it began."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def resident_bytes() -> int:
+    """The memory that this process has in the machine now; where the system does not tell that, the most it has had."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else peak_bytes()
+
+
 # ---- the backend
 
 
@@ -136,12 +148,7 @@ class Sink:
         self.url = self._process.stdout.readline().strip()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -264,21 +271,32 @@ def p99(values: Sequence[float]) -> float:
     return sorted(values)[max(0, int(len(values) * 0.99) - 1)]
 
 
-def tell(result: Json, report: str, file: Optional[str]) -> None:
+def tell(result: Any, report: str, file: Optional[str]) -> None:
     """Print the report, and write the result to the file if there is to be one."""
     print(report)
     if file:
         Path(file).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def parser_for(about: Optional[str]) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+def parser_for(about: Optional[str], rounds: str = "3; quick 1") -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has; `rounds` says how many there are."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="less of everything: well under a minute")
-    parser.add_argument("--rounds", type=int, help="how often each is measured (3; quick 1)")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({rounds})")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser
+
+
+def parse(
+    parser: argparse.ArgumentParser, child: Callable[[Json], None], arguments: Optional[Sequence[str]]
+) -> argparse.Namespace:
+    """The options. In a process that `spawn` began: do the child's part, and end."""
+    options = parser.parse_args(arguments)
+    if options.child:
+        child(json.loads(options.child))
+        sys.exit()
+    return options
 
 
 if __name__ == "__main__":

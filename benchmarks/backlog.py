@@ -13,14 +13,26 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Optional, Sequence
 
-from _common import Json, Sink, environment, environment_line, fill, parser_for, result_of, runtime, spawn, table, tell
+from _common import (
+    Json,
+    Sink,
+    environment,
+    environment_line,
+    fill,
+    parse,
+    parser_for,
+    peak_bytes,
+    result_of,
+    runtime,
+    spawn,
+    table,
+    tell,
+)
 
 SMALL = 1000
 SLOWEST_PER_S = 500
@@ -39,20 +51,15 @@ def child(job: Json) -> None:
         return
     import aiohttp  # noqa: F401  its memory is not the backlog's
 
-    before, began = _peak_bytes(), time.time()
+    before, began = peak_bytes(), time.time()
     draining = runtime(job["url"], job["spool"])
     left = draining.flush(60 + job["events"] / SLOWEST_PER_S)
-    told = {"began": began, "drain_s": time.time() - began, "peak_bytes": _peak_bytes(), "before_bytes": before}
+    told = {"began": began, "drain_s": time.time() - began, "peak_bytes": peak_bytes(), "before_bytes": before}
     stats = draining.stats()
     if left or stats.delivered != job["events"]:
         raise RuntimeError(f"not all was delivered: {stats}")
     draining.shutdown(5.0)
     print(json.dumps(told), flush=True)
-
-
-def _peak_bytes() -> int:
-    """The most that was resident since the process began."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 # ---- in the measuring process
@@ -112,10 +119,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--events", type=int, help="events in the spool (1000000; quick 50000)")
     parser.add_argument("--bytes", type=int, default=1024, help="of each (1024)")
-    options = parser.parse_args(arguments)
-    if options.child:
-        child(json.loads(options.child))
-        return
+    options = parse(parser, child, arguments)
     events = options.events or (50_000 if options.quick else 1_000_000)
     result: Json = {"environment": environment(), "bytes": options.bytes}
     result["runs"] = [measure(count, options.bytes) for count in (min(SMALL, events), events)]

@@ -29,6 +29,7 @@ from _common import (
     fill,
     in_turns,
     median,
+    parse,
     parser_for,
     records,
     result_of,
@@ -136,13 +137,10 @@ def report(result: Json) -> str:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = parser_for(__doc__)
+    parser = parser_for(__doc__, "5; quick 2")
     parser.add_argument("--events", type=int, help="events in the spool (20000; quick 10000)")
     parser.add_argument("--bytes", type=int, default=3072, help="of each (3072)")
-    options = parser.parse_args(arguments)
-    if options.child:
-        child(json.loads(options.child))
-        return
+    options = parse(parser, child, arguments)
     events = options.events or (10_000 if options.quick else 20_000)
     rounds = options.rounds or (2 if options.quick else 5)
     result: Json = {"environment": environment(), "events": events, "bytes": options.bytes, "rounds": rounds}

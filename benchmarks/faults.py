@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-Json = Dict[str, Any]
+from _common import Json, tell
 
 AT_ONCE = 50
 LOOKUP_DELAY_S = 1.0
@@ -316,9 +316,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
     chosen = [f for f in faults(options.seconds) if not options.only or any(part in f.name for part in options.only)]
     rows = [measure(fault, options.calls, http=options.http) for fault in chosen]
-    print(report(rows))
-    if options.json:
-        Path(options.json).write_text(json.dumps([row._asdict() for row in rows], indent=1), encoding="utf-8")
+    tell([row._asdict() for row in rows], report(rows), options.json)
 
 
 if __name__ == "__main__":

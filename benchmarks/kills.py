@@ -23,9 +23,9 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
-Json = Dict[str, Any]
+from _common import Json, tell
 
 MEAN_LIFE_S = 0.12
 LONGEST_LIFE_S = 1.0
@@ -204,9 +204,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         return
 
     result = measure(options.kills, options.seed)
-    print("\n".join(f"{name}: {value}" for name, value in result.items()))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    tell(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
     sys.exit(0 if is_sound(result) else 1)
 
 

@@ -10,7 +10,8 @@ speak HoneyHive's language: what arrived counts as kept. Each peer is set up as 
 and key are ours, and its interval of sending is left at the default.
 
 **Speed**: CPU time of all threads for each call, until `SETTLE_S` after the last one has returned, beside a bare
-LiteLLM and a callback that does nothing. **Faults**: how many of the calls are kept when the process is killed right
+LiteLLM and a callback that does nothing; calls that load code and open connections come before, and `SETTLE_S` after
+them. **Faults**: how many of the calls are kept when the process is killed right
 after the last one has returned, when the backend is down until after the exit, when it answers 500 for some seconds,
 and at a plain exit. A peer that has a store on disk is then started once more, makes no calls, and may deliver what was
 left; of these only ours has one.
@@ -31,15 +32,18 @@ import tempfile
 import threading
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from _common import PROSE, Json, environment, environment_line, in_turns, median, parser_for, table, tell
+from _callers import beside, told_beside
+from _common import PROSE, Json, environment, environment_line, in_turns, median, parse, parser_for, table, tell
 
 AT_ONCE = 50
-SETTLE_S = 7.0
+WARM_UP = 50
+SETTLE_S = 6.0
 """LiteLLM's own loggers send every 5 s."""
 NEXT_S = 2.0
 ANSWER_S = 0.05
@@ -130,7 +134,8 @@ PEERS: Dict[str, Peer] = {
     "opik": Peer(_opik),
     "otel": Peer(_otel, _OTLP),
     "openinference": Peer(_openinference, ("openinference-instrumentation-litellm", *_OTLP)),
-    "openlit": Peer(_openlit, ("openlit",)),
+    # Its many instrumentations have to be of one release, which pip does not find by itself in any time.
+    "openlit": Peer(_openlit, ("openlit", "opentelemetry-instrumentation==0.61b0")),
 }
 """`langsmith`, `opik` and `otel` are LiteLLM's own callbacks of these names."""
 
@@ -145,7 +150,9 @@ def child(job: Json) -> None:
 async def _work(job: Json) -> Json:
     from litellm import acompletion
 
-    await acompletion(model="gpt-4o", messages=[{"role": "user", "content": "warm"}], mock_response="up")
+    for _ in range(job["warm_up"]):
+        await acompletion(model="gpt-4o", messages=[{"role": "user", "content": "warm"}], mock_response="up")
+    await asyncio.sleep(SETTLE_S if job["warm_up"] > 1 else 0.0)
     numbers = iter(range(job["calls"]))
     text = (PROSE * 7)[:614]
 
@@ -262,10 +269,20 @@ def python_for(name: str, folder: Path) -> str:
 
 
 def _is_installed(package: str) -> bool:
+    name, _, wanted = package.partition("==")
     try:
-        return bool(version(package))
+        return version(name) == wanted if wanted else bool(version(name))
     except ImportError:  # PackageNotFoundError is one
         return False
+
+
+def versions(python: str, name: str) -> Dict[str, str]:
+    """The peer's packages as they are installed."""
+    names = [package.partition("==")[0] for package in PEERS[name].packages]
+    code = "import json, sys; from importlib.metadata import version; "
+    code += "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    told = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, text=True, timeout=60).stdout
+    return dict(json.loads(told))
 
 
 def run(python: str, job: Json) -> Json:
@@ -289,7 +306,7 @@ def speed(python: str, name: str, calls: int) -> Json:
     backend = Backend()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            told = run(python, _job(name, backend, folder, calls, stay_s=SETTLE_S))
+            told = run(python, _job(name, backend, folder, calls, stay_s=SETTLE_S, warm_up=WARM_UP))
     finally:
         backend.down()
     return {**told, "kept": len(backend.seen)}
@@ -318,22 +335,23 @@ def fault(python: str, name: str, what: str, calls: int, seconds: float) -> Json
     return {"sent": calls, "kept": len(backend.seen), "again": backend.received - len(backend.seen)}
 
 
-def _job(name: str, backend: Backend, folder: str, calls: int, *, stay_s: float, is_killed: bool = False) -> Json:
-    return {
-        "peer": name, "url": backend.url, "folder": folder, "calls": calls, "stay_s": stay_s, "is_killed": is_killed
-    }  # fmt: skip
+def _job(name: str, backend: Backend, folder: str, calls: int, **more: Any) -> Json:
+    how = {"stay_s": 0.0, "is_killed": False, "warm_up": 1, **more}
+    return {"peer": name, "url": backend.url, "folder": folder, "calls": calls, **how}
 
 
 def report(result: Json) -> str:
     """The result as Markdown."""
     rows: List[List[str]] = []
+    noops = result["speed"].get("noop")
     for name, samples in result["speed"].items():
-        cpu = median(samples, "cpu_us")
-        noop = median(result["speed"]["noop"], "cpu_us") if "noop" in result["speed"] else cpu
+        beyond = told_beside(beside(samples, noops, "cpu_us")) if noops else ""
         kept = f"{min(sample['kept'] for sample in samples):,}" if PEERS[name].keeps else ""
-        rows.append([name, f"{cpu:,.0f}", f"{cpu - noop:+,.0f}", f"{median(samples, 'wall_us'):,.0f}", kept])
-    head = ["peer", "CPU us/call", "beyond noop", "wall us/call", f"arrived of {result['calls']:,}"]
-    parts = [environment_line(result["environment"]), table(head, rows)]
+        cpu, wall = (f"{median(samples, key):,.0f}" for key in ("cpu_us", "wall_us"))
+        rows.append([name, cpu, beyond, wall, kept])
+    head = ["peer", "CPU us/call", "beyond noop (least to most)", "wall us/call", f"arrived of {result['calls']:,}"]
+    installed = ", ".join(f"{package} {v}" for each in result["versions"].values() for package, v in each.items())
+    parts = [f"{environment_line(result['environment'])}; {installed}", table(head, rows)]
     if result["faults"]:
         names = list(next(iter(result["faults"].values())))
         cells = (
@@ -352,28 +370,28 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--seconds", type=float, help="how long the 500s last (10; quick 3)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only the faults with this in their names")
     parser.add_argument("--venvs", default=".", help="the folder for the peers' venvs (the current one)")
-    options = parser.parse_args(arguments)
-    if options.child:
-        child(json.loads(options.child))
-        return
+    options = parse(parser, child, arguments)
 
     calls = options.calls or (200 if options.quick else 1000)
     seconds = options.seconds or (3.0 if options.quick else 10.0)
-    result: Json = {"environment": environment(), "calls": calls, "speed": {}, "faults": {}, "left out": {}}
+    result: Json = {"environment": environment(), "calls": calls, "left out": {}}
     pythons: Dict[str, str] = {}
     for name in options.peers.split(","):
         try:
             pythons[name] = python_for(name, Path(options.venvs).absolute())
         except subprocess.SubprocessError as error:
             result["left out"][name] = str(error)
+    result["versions"] = {name: versions(python, name) for name, python in pythons.items() if PEERS[name].packages}
     result["speed"] = {name: [] for name in pythons}
+    result["faults"] = {}
     for name in in_turns(list(pythons), options.rounds or (1 if options.quick else 3)):
         result["speed"][name].append(speed(pythons[name], name, calls))
-    for what in FAULTS:
-        if not options.only or any(part in what for part in options.only):
-            result["faults"][what] = {
-                name: fault(python, name, what, calls, seconds) for name, python in pythons.items() if PEERS[name].keeps
-            }
+    keeping = [name for name in pythons if PEERS[name].keeps]
+    with ThreadPoolExecutor(2) as pool:  # most of the time they wait
+        for what in FAULTS:
+            if not options.only or any(part in what for part in options.only):
+                told = pool.map(lambda name: fault(pythons[name], name, what, calls, seconds), keeping)  # noqa: B023
+                result["faults"][what] = dict(zip(keeping, told))
     tell(result, report(result), options.json)
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
+
+from _callers import beside
 
 OURS, THEIRS = "#2a6fbb", "#b9bec6"
 
 
-def added_us(result: Dict[str, Any]) -> Dict[str, float]:
+def added_us(result: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
     """CPU time that each peer adds to a call, beyond the callback that does nothing; the dearest first."""
-    medians = {name: statistics.median(s["cpu_us"] for s in samples) for name, samples in result["speed"].items()}
-    added = {name: us - medians["noop"] for name, us in medians.items() if name not in ("bare", "noop")}
-    return dict(sorted(added.items(), key=lambda item: -item[1]))
+    speed = result["speed"]
+    added = {name: beside(speed[name], speed["noop"], "cpu_us") for name in speed if name not in ("bare", "noop")}
+    return dict(sorted(added.items(), key=lambda item: -float(item[1]["beyond"])))
 
 
 def kept_percent(told: Dict[str, Dict[str, int]]) -> Dict[str, float]:
@@ -32,10 +33,16 @@ def kept_percent(told: Dict[str, Dict[str, int]]) -> Dict[str, float]:
 def draw_overhead(result: Dict[str, Any], file: Path) -> None:
     added = added_us(result)
     names = list(added)
+    middles = [added[name]["beyond"] for name in names]
+    spread = [
+        [added[name]["beyond"] - added[name]["range"][0] for name in names],
+        [added[name]["range"][1] - added[name]["beyond"] for name in names],
+    ]
     figure, axes = _figure(1.2 + 0.4 * len(names))
-    bars = axes.barh(names, [added[name] for name in names], color=[_color(name) for name in names])
-    axes.bar_label(bars, [f"{added[name]:,.0f}" for name in names], padding=3)
-    axes.set_xlabel("CPU time added to a call, microseconds")
+    bars = axes.barh(names, middles, xerr=spread, ecolor="#555", capsize=3, color=[_color(name) for name in names])
+    axes.bar_label(bars, [f"{middle:,.0f}" for middle in middles], padding=3)
+    rounds = len(result["speed"]["noop"])
+    axes.set_xlabel(f"CPU time added to a call, microseconds: median and spread of {rounds} rounds")
     _finish(figure, axes, result, file)
 
 

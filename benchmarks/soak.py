@@ -29,7 +29,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-Json = Dict[str, Any]
+from _common import Json, tell
 
 AT_ONCE = 50
 CALL_MS = (100, 500)
@@ -378,9 +378,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         return
 
     result = measure(options.seconds, options.workers, options.calls_per_s, options.kill_every_s, options.seed)
-    print("\n".join(f"{name}: {value}" for name, value in result.items()))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    tell(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
     sys.exit(0 if is_sound(result) else 1)
 
 

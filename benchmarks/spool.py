@@ -28,6 +28,7 @@ from _common import (
     in_turns,
     median,
     p99,
+    parse,
     parser_for,
     records,
     result_of,
@@ -165,10 +166,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--processes", help="how many write at once (1,4,8; quick 1,4)")
     parser.add_argument("--events", type=int, help=f"events a process (as many as fill {MEGABYTES} MB)")
     parser.add_argument("--alone", type=int, default=100, help="events written one at a time (100)")
-    options = parser.parse_args(arguments)
-    if options.child:
-        child(json.loads(options.child))
-        return
+    options = parse(parser, child, arguments)
     sizes = [int(kb) for kb in (options.sizes or ("3" if options.quick else "1,3,60")).split(",")]
     at_once = [int(n) for n in (options.processes or ("1,4" if options.quick else "1,4,8")).split(",")]
     rounds = options.rounds or (1 if options.quick else 3)

@@ -39,13 +39,21 @@ def sample(cpu_us: float) -> Dict[str, float]:
 RESULT: Dict[str, Any] = {
     "environment": {"litellm": "1.80", "python": "3.11", "cores": 2},
     "calls": 10,
-    "speed": {"noop": [sample(3000.0)], "honeyhive": [sample(3150.0)], "other": [sample(3300.0), sample(3500.0)]},
+    "speed": {
+        "noop": [sample(3000.0), sample(3100.0)],
+        "honeyhive": [sample(3100.0), sample(3300.0)],
+        "other": [sample(3300.0), sample(3600.0)],
+    },
     "faults": {"kill": {"honeyhive": {"sent": 10, "kept": 10}, "other": {"sent": 10, "kept": 2}}},
 }
 
 
 def test_the_pictures_tell_what_was_measured(plot: Any) -> None:
-    assert list(plot.added_us(RESULT).items()) == [("other", 400.0), ("honeyhive", 150.0)]
+    added = plot.added_us(RESULT)
+    assert [(name, told["beyond"], told["range"]) for name, told in added.items()] == [
+        ("other", 400.0, [300.0, 500.0]),
+        ("honeyhive", 150.0, [100.0, 200.0]),
+    ]
     assert plot.kept_percent(RESULT["faults"]["kill"]) == {"honeyhive": 100.0, "other": 20.0}
 
 

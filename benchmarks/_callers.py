@@ -1,0 +1,147 @@
+"""Processes that make LiteLLM calls block by block, in turns.
+
+Several of them live at the same time and make their calls one after the other: whatever else the machine does then
+falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import threading
+import time
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+import _calls
+from _calls import WARM_UP, Load
+from _common import CHILD_TIMEOUT_S, NOBODY, Json, p99, spawn
+
+
+class Caller:
+    """A process that makes calls when it is told to, inside `with`.
+
+    `options` are for `honeyhive_litellm.init`, beside the configuration's; `core` is the only core that the process may
+    use (Linux), None for all; `is_watched` times our hooks (`_watch.py`); `is_silent` says that the
+    backend takes nothing.
+    """
+
+    def __init__(
+        self,
+        configuration: str,
+        url: str = NOBODY,
+        *,
+        loop: str = "asyncio",
+        core: Optional[int] = None,
+        is_watched: bool = False,
+        is_silent: bool = False,
+        options: Optional[Json] = None,
+        spool: Optional[str] = None,
+    ) -> None:
+        self.configuration = configuration
+        url = NOBODY if configuration.endswith("down") else url
+        self._job = {
+            "configuration": configuration,
+            "url": url,
+            "loop": loop,
+            "core": core,
+            "is_watched": is_watched,
+            "is_down": is_silent or url == NOBODY,
+            "options": options or {},
+        }
+        self._spool = spool
+
+    def __enter__(self) -> Caller:
+        self._folder = tempfile.TemporaryDirectory()
+        self._complaints = tempfile.TemporaryFile("w+")
+        job = {**self._job, "spool": self._spool or self._folder.name}
+        self._process = spawn(_calls.__file__, job, stderr=self._complaints)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._complaints.close()
+        self._folder.cleanup()
+
+    def do(self, what: str, timeout_s: float = CHILD_TIMEOUT_S, **more: Any) -> Json:
+        """The process's answer to a command: a method of `_Calls`, and its arguments."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
+        self._process.stdin.flush()
+        killer = threading.Timer(timeout_s, self._process.kill)
+        killer.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            killer.cancel()
+        if not line:
+            self._complaints.seek(0)
+            raise RuntimeError(f"the process {self.configuration!r} ended:\n{self._complaints.read()[-2000:]}")
+        told: Json = json.loads(line)
+        return told
+
+    def calls(self, load: Load, count: int, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
+        """One block of calls; see `_Block.told`."""
+        return self.do("calls", timeout_s, kb=load.kb, at_once=load.at_once, count=count)
+
+    def warm_up(self) -> Json:
+        """What the very first call takes; then calls enough that all code is loaded and all files are made."""
+        first = self.calls(Load(3, 1), 1)
+        self.calls(Load(3, 1), WARM_UP)
+        return first
+
+    def end_s(self) -> float:
+        """How long the process takes to end, from its program's last line on."""
+        assert self._process.stdin is not None
+        began = time.perf_counter()
+        self._process.stdin.close()
+        status = self._process.wait(CHILD_TIMEOUT_S)
+        took = time.perf_counter() - began
+        self._process.stdin = None
+        assert status == 0, f"it ended with status {status}"
+        return took
+
+
+def in_blocks(callers: Sequence[Caller], load: Load, count: int, block: int) -> Dict[str, Json]:
+    """`count` calls of each, in blocks, there and back: a sample a caller, by configuration."""
+    told: Dict[str, List[Json]] = {caller.configuration: [] for caller in callers}
+    for number in range(0, count, block):
+        for caller in callers if number // block % 2 == 0 else reversed(callers):
+            told[caller.configuration].append(caller.calls(load, min(block, count - number)))
+    return {name: sample_of(blocks) for name, blocks in told.items()}
+
+
+def sample_of(blocks: Sequence[Json]) -> Json:
+    """Blocks of one process put together."""
+    calls = sum(len(block["latencies_s"]) for block in blocks)
+    latencies = [each for block in blocks for each in block["latencies_s"]]
+    late = [each for block in blocks for each in block["late_s"]]
+    sample = {
+        "cpu_us": sum(block["cpu_s"] for block in blocks) / calls * 1e6,
+        "p50_us": statistics.median(latencies) * 1e6,
+        "p99_us": p99(latencies) * 1e6,
+        "calls_per_s": calls / sum(block["wall_s"] for block in blocks),
+    }
+    if late:
+        sample.update(stall_p99_ms=p99(late) * 1e3, stall_max_ms=max(late) * 1e3)
+    committed = [block["committed_s"] for block in blocks if block["committed_s"] is not None]
+    if committed:
+        sample["committed_ms"] = statistics.median(committed) * 1e3
+    return sample
+
+
+def beside(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
+    """The difference to the do-nothing callback of the same round: median, least, most; and the median ratio."""
+    beyond = [sample[key] - noop[key] for sample, noop in zip(mine, noops)]
+    return {
+        "beyond": statistics.median(beyond),
+        "range": [min(beyond), max(beyond)],
+        "ratio": statistics.median(sample[key] / noop[key] for sample, noop in zip(mine, noops)),
+    }
+
+
+def told_beside(told: Mapping[str, Any]) -> str:
+    """The same for a reader."""
+    low, high = told["range"]
+    return f"{told['beyond']:+,.0f} ({low:+,.0f} to {high:+,.0f}), x{told['ratio']:.2f}"
