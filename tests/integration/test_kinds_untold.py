@@ -15,7 +15,7 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..versions import has_litellm, needs_litellm, needs_python
+from ..versions import has_litellm, needs_litellm
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
