@@ -20,48 +20,25 @@ import weakref
 from collections import OrderedDict, deque
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Protocol, Sequence
+from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
 
 from ._around import Around, around
-from ._attempt import Attempt, Token, has_finish
-from ._bounds import fit
+from ._attempt import Attempt, Token
+from ._bodies import Bodies, parent_member
 from ._config import Settings
-from ._event import decode, encode, event_id, is_in_sample, join, members, session_id
-from ._mapping import Outcome, Request, late_inputs, map_failure, map_request, map_success
-from ._mapping_measures import mark_estimate, usage_of
-from ._mapping_read import mapping, text
+from ._event import event_id, is_in_sample
+from ._mapping import Outcome, Request, late_inputs, map_request
+from ._mapping_read import text
 from ._mapping_realtime import CALL_TYPE as REALTIME
-from ._mapping_request import event_name, event_type
-from ._mapping_stream import assembled, estimate
-from ._record import CLOSED, EVENT, IN_FLIGHT, START, Record
-from ._redaction import clean_text
-from ._redactor import Redactor
+from ._mapping_request import event_type
+from ._outcomes import Host, Outcomes, untold
+from ._record import CLOSED, EVENT, START, Record
 from ._route import Route
 
 HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
 
 _REMEMBERED_CALLS = 4096
-_FROM_CACHE: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
-
-
-class Host(Protocol):
-    """What only LiteLLM can do; nothing here imports it."""
-
-    def assemble(self, chunks: Sequence[Any]) -> object:
-        """A response, made of a stream's chunks."""
-
-    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
-        """How many tokens these messages, or this text, are by LiteLLM's count; None where it cannot tell."""
-
-    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
-        """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
-
-    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
-        """Whether LiteLLM's price list has the model: for some others it says that they cost nothing."""
-
-    def hides_content(self) -> bool:
-        """Whether LiteLLM's own switch says that no message may be logged."""
 
 
 class Recorder:
@@ -77,8 +54,9 @@ class Recorder:
         self._settings = settings
         self._emit = emit
         self._host = host
+        self._bodies = Bodies(settings)
+        self._outcomes = Outcomes(settings, host)
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
-        self._redactor = Redactor(settings.redact, settings.max_field_bytes)
         self._key = key
         self.since_ms = time.time() * 1000
         self._open: Dict[str, Attempt] = {}
@@ -137,11 +115,8 @@ class Recorder:
         self._emit_start(attempt)
 
     def _emit_start(self, attempt: Attempt) -> None:
-        proxy = {"proxy": attempt.proxy} if attempt.proxy else {}
-        metadata = join(attempt.metadata, members({**proxy, "status": IN_FLIGHT}))
-        body = join(attempt.head, attempt.parent, b'"metadata":' + metadata)
         attempt.has_start = True
-        self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._fitted(body)))
+        self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._bodies.start(attempt)))
 
     def replied(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
@@ -210,9 +185,9 @@ class Recorder:
         attempt.is_complete = error is None
         attempt.ends()
         if error is None:
-            self._write(attempt, lambda: self._held(attempt))
+            self._write(attempt, lambda: self._outcomes.held(attempt))
         else:
-            self._write(attempt, lambda: self._failure(attempt, details, error))
+            self._write(attempt, lambda: self._outcomes.failure(attempt, details, error))
 
     def cancelled(self, details: Mapping[str, Any]) -> None:
         """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
@@ -230,11 +205,15 @@ class Recorder:
         with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
             attempt = self._open.get(id_)
             if attempt is not None and (error is not None or attempt.has_outcome):
-                outcome = self._held(attempt, counts=False) if error is None else self._failure(attempt, details, error)
+                outcome = (
+                    self._outcomes.held(attempt, counts=False)
+                    if error is None
+                    else self._outcomes.failure(attempt, details, error)
+                )
                 if attempt.is_sampled_out and outcome.status == "success":
                     self._close_start(attempt)
                     return
-                body = self._fitted(self._body(attempt, outcome))
+                body = self._bodies.event(attempt, outcome)
                 self._emit(Record(START, id_, attempt.started_ms, attempt.session, body))
 
     def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
@@ -247,29 +226,15 @@ class Recorder:
         late = late_inputs(details, response, attempt.request.capture_content)
         if late:
             attempt.request.inputs, parent = late, attempt.parent
-            self._fill_head(attempt)
+            self._bodies.begin(attempt)
             attempt.parent = parent
-        outcome = map_success(details, response, self._settings, attempt.request.capture_content)
-        metadata, request = outcome.metadata, attempt.request
-        if attempt.is_uncounted:
-            mark_estimate(metadata)
-        is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
-        if is_free and not self._host.has_price(request.provider, request.model):
-            del metadata["estimated_cost"]
-            metadata.pop("cost", None)
-        return outcome
+        return self._outcomes.success(attempt, details, response)
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
         """LiteLLM's callback tells of a failure."""
         attempt = self._claim(details, "failure")
         if attempt is not None:
-            self._write(attempt, lambda: self._failure(attempt, details, details.get("exception")))
-
-    def _failure(self, attempt: Attempt, details: Mapping[str, Any], error: object) -> Outcome:
-        outcome = map_failure(details, error, self._settings, attempt.request.capture_content)
-        if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
-            outcome.outputs = self._assembled(attempt, counts=False).outputs
-        return outcome
+            self._write(attempt, lambda: self._outcomes.failure(attempt, details, details.get("exception")))
 
     # ---- attempts
 
@@ -294,9 +259,9 @@ class Recorder:
             attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
-        self._fill_head(attempt)
+        self._bodies.begin(attempt)
         if attempt.route is not None and attempt.route.event is not None:
-            attempt.parent = _parent(attempt.route.id)
+            attempt.parent = parent_member(attempt.route.id)
         share = self._settings.sample_rate
         if share < 1:
             whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
@@ -307,39 +272,6 @@ class Recorder:
     def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
         settings = self._without_content if self._host.hides_content() else self._settings
         return map_request(details, settings, surroundings)
-
-    def _fill_head(self, attempt: Attempt) -> None:
-        """Encode what is known at the start, once for the start record and the event; LiteLLM's dictionaries change."""
-        request = attempt.request
-        head: Dict[str, object] = {
-            "event_id": attempt.event_id,
-            "event_type": attempt.kind,
-            "source": self._settings.environment,
-            "start_time": attempt.started_ms,
-        }
-        metadata = request.metadata
-        if request.session is not None:
-            head["session_id"] = session_id(request.session)
-            if head["session_id"] != request.session:
-                metadata = {**metadata, "session_id": request.session}
-            if request.session_name is not None:
-                metadata = {**metadata, "session_name": request.session_name}
-        if request.parent_id is not None:
-            attempt.parent = _parent(session_id(request.parent_id))
-        content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
-        if request.user_properties:
-            content["user_properties"] = request.user_properties
-        content["inputs"] = request.inputs
-        told = self._redactor.asked(content)
-        metadata = told.pop("metadata")
-        if request.session is not None:
-            name = metadata.get("session_name") or metadata.get("session_id", head["session_id"])
-            attempt.session = f"{head['session_id']} {clean_text(str(name), 512)}"
-        head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
-        attempt.is_withheld = "redaction_failed" in metadata
-        attempt.proxy = dict(mapping(metadata.pop("proxy", None)))  # the outcome adds to it
-        attempt.head = members(head) + b"," + members(told)
-        attempt.metadata = members(metadata)
 
     def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
@@ -377,7 +309,7 @@ class Recorder:
         attempt = self._take(token)
         if attempt is not None:
             error = "Retried: LiteLLM tried again and did not report this error"
-            self._write(attempt, lambda: _outcome("failure", error))
+            self._write(attempt, lambda: untold("failure", error))
 
     # ---- requests to a Router
 
@@ -418,7 +350,7 @@ class Recorder:
         event = Attempt(route.id, 1, request, route.started_ms)
         event.kind = "chain" if route.attempts else "model"
         request.metadata.pop("router", None)
-        self._fill_head(event)
+        self._bodies.begin(event)
         route.event = event
         if not request.skip:
             self._open[route.id] = event
@@ -460,68 +392,7 @@ class Recorder:
 
     def _close_held(self, attempt: Attempt) -> None:
         if self._take(attempt.event_id) is not None:
-            self._write(attempt, lambda: self._held(attempt))
-
-    def _held(self, attempt: Attempt, counts: bool = True) -> Outcome:
-        """What was seen inline, and what LiteLLM's callback would have told of it.
-
-        `counts`: tokens that nobody told are counted, which takes its time for a long prompt.
-        """
-        if attempt.chunks is not None:
-            attempt.look_at_chunks()
-        outcome = self._seen(attempt, counts)
-        outcome.end_ms = attempt.ended_ms
-        return outcome
-
-    def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
-        response = attempt.response
-        if response is None and attempt.answer is not None:
-            response = _read(attempt.answer)
-        if response is not None:
-            call = {"call_type": attempt.request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
-            outcome = map_success(call, response, self._settings, attempt.request.capture_content)
-            self._add_cost(attempt, outcome, response)
-            return outcome
-        if attempt.chunks is not None:
-            outcome = self._assembled(attempt, counts) if attempt.chunks else _outcome("success", None)
-            if attempt.is_cached:
-                outcome.metadata["cache_hit"] = True
-            if not attempt.is_complete:
-                outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
-            return outcome
-        if attempt.number > 1:
-            return _outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
-        return _outcome("cancelled", "Cancelled: the call was given up before an answer came")
-
-    def _assembled(self, attempt: Attempt, counts: bool) -> Outcome:
-        """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
-        chunks, request = attempt.chunks or (), attempt.request
-        try:
-            response = assembled(chunks) if attempt.heard is not None else self._host.assemble(chunks)
-        except Exception:
-            response = None  # LiteLLM cannot make sense of them; that the call was made stays true
-        is_estimate = attempt.is_uncounted if attempt.heard is None else not usage_of(response, {})
-        if is_estimate and counts:
-            estimate(response, attempt.asked, lambda asked: self._host.tokens(request.model, asked))
-        call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
-        outcome = map_success(call, response, self._settings, request.capture_content)
-        if not has_finish(chunks):
-            outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
-        if is_estimate:
-            mark_estimate(outcome.metadata)
-        if attempt.heard_ms is not None:
-            outcome.metadata["time_to_first_token_ms"] = round(attempt.heard_ms - attempt.started_ms, 3)
-        self._add_cost(attempt, outcome, response)
-        return outcome
-
-    def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
-        metadata, request = outcome.metadata, attempt.request
-        if "estimated_cost" not in metadata and "total_tokens" in metadata:
-            amount = self._host.cost(response, request.call_type, f"{request.provider}/{request.model}")
-            if amount:
-                metadata["estimated_cost"] = amount
-                if "usage_estimated" not in metadata:
-                    metadata["cost"] = amount
+            self._write(attempt, lambda: self._outcomes.held(attempt))
 
     # ---- writing
 
@@ -533,13 +404,13 @@ class Recorder:
             if route is not None and outcome.status == "failure" and not route.is_over:
                 route.failed(attempt.request.metadata, outcome)
                 self._open_route(route)
-                attempt.parent = _parent(route.id)
+                attempt.parent = parent_member(route.id)
             if attempt.is_sampled_out and outcome.status == "success":
                 self._close_start(attempt)
                 with self._order:
                     self.sampled += 1
                 return
-            body = self._fitted(self._body(attempt, outcome))
+            body = self._bodies.event(attempt, outcome)
             self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
         finally:
             self._writing.pop(attempt.mark, None)
@@ -548,46 +419,6 @@ class Recorder:
         """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
         if attempt.has_start:
             self._emit(Record(CLOSED, attempt.event_id, attempt.started_ms, None, b""))
-
-    def _body(self, attempt: Attempt, outcome: Outcome) -> bytes:
-        end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
-        duration_ms = round(end_ms - attempt.started_ms, 3)
-        facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}
-        content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
-        if outcome.error is not None:
-            content["error"] = outcome.error
-        content["outputs"] = outcome.outputs
-        told = self._redactor.answered(content)
-        metadata = {**told.pop("metadata"), **facts}
-        if attempt.is_withheld:
-            metadata.pop("redaction_failed", None)  # the head says so
-        if attempt.proxy:
-            metadata["proxy"] = {**attempt.proxy, **mapping(metadata.get("proxy"))}
-        told.update(end_time=end_ms, duration=duration_ms)
-        metadata_members = join(attempt.metadata, members(metadata))
-        return join(attempt.head, attempt.parent, members(told), b'"metadata":' + metadata_members)
-
-    def _fitted(self, body: bytes) -> bytes:
-        limit = self._settings.max_event_bytes
-        return body if len(body) <= limit else encode(fit(decode(body), limit))
-
-
-def _outcome(status: str, error: Optional[str]) -> Outcome:
-    metadata: Dict[str, object] = {}
-    if error is not None:
-        metadata["error_class"] = error.partition(":")[0]
-    return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
-
-
-def _parent(id_: str) -> bytes:
-    return members({"parent_id": id_})
-
-
-def _read(answer: str) -> object:
-    try:
-        return decode(answer.encode("utf-8", "replace"))
-    except ValueError:
-        return {}  # no JSON after all; that it was answered stays true
 
 
 def _unix_ms(moment: object) -> Optional[float]:

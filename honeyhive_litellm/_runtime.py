@@ -28,9 +28,10 @@ from ._intake import Intake
 from ._late import LateWriter
 from ._log import announce, warn
 from ._losses import Losses
+from ._outcomes import Host
 from ._publisher import Publisher
 from ._record import EVENT, Record, Row
-from ._recorder import HOLD_S, Host, Recorder
+from ._recorder import HOLD_S, Recorder
 from ._spool import Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters, Stats, sum_of

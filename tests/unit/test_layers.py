@@ -32,6 +32,8 @@ FLOORS: List[List[str]] = [
         "_losses",
         "_redactor",
         "_attempt",
+        "_bodies",
+        "_outcomes",
         "_route",
         "_delivery",
         "_interrupted",
