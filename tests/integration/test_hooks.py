@@ -227,7 +227,7 @@ def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     assert len(asked) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
 
 
-@needs_litellm("1.83", "it streams contents in another way, or not at all")
+@needs_litellm("1.110", "it streams contents in another way, or not at all")
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_readers_of_streams_of_other_forms(
     route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool
