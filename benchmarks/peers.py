@@ -20,24 +20,21 @@ left; of these only ours has one.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import importlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from _backend import Backend
 from _callers import beside, told_beside
 from _common import PROSE, Json, environment, environment_line, in_turns, median, parse, parser_for, table, tell
 
@@ -46,21 +43,7 @@ WARM_UP = 50
 SETTLE_S = 6.0
 """LiteLLM's own loggers send every 5 s."""
 NEXT_S = 2.0
-ANSWER_S = 0.05
-"""What an answer takes in the process that is killed: a fast provider's time. LiteLLM's `mock_delay` would not do: the
-call waits before its callbacks are told that it began, and the process was dead within two milliseconds of that."""
 PROCESS_TIMEOUT_S = 120
-_MARK = re.compile(rb"question-(\d{6})")
-_COMPLETION = json.dumps(
-    {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1700000000,
-        "model": "gpt-4o",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": PROSE}}],
-        "usage": {"prompt_tokens": 400, "completion_tokens": 20, "total_tokens": 420},
-    }
-).encode()
 
 
 # ---- in the measured process, perhaps in a venv without this package
@@ -177,78 +160,6 @@ async def _work(job: Json) -> Json:
     return {"cpu_us": (time.process_time() - cpu) / calls * 1e6, "wall_us": wall / calls * 1e6}
 
 
-# ---- the backend
-
-
-class Backend:
-    """Answers everything alike, and remembers whose words came; listens between `up` and `down`."""
-
-    def __init__(self) -> None:
-        self.seen: Set[int] = set()
-        self.received = 0
-        self.fails_for_s = 0.0
-        self._first_at: Optional[float] = None
-        self._port = 0
-        self._server: Optional[ThreadingHTTPServer] = None
-        self.up()
-        self.url = f"http://127.0.0.1:{self._port}"
-
-    def up(self) -> None:
-        backend = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._answer(404)
-
-            def do_POST(self) -> None:
-                body = self._body()
-                if self.path == "/v1/chat/completions":  # the provider's part
-                    time.sleep(ANSWER_S)
-                    self._answer(200, _COMPLETION)
-                else:
-                    self._answer(backend.take(body))
-
-            do_PUT = do_PATCH = do_POST  # noqa: N815  the base class calls them so
-
-            def _body(self) -> bytes:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-
-            def _answer(self, status: int, body: bytes = b"{}") -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name for it
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
-        self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def down(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-    def take(self, body: bytes) -> int:
-        """The status to answer with."""
-        now = time.monotonic()
-        self._first_at = self._first_at or now
-        if now < self._first_at + self.fails_for_s:
-            return 500
-        found = {int(mark) for mark in _MARK.findall(body)}
-        self.received += len(found)
-        self.seen |= found
-        return 200
-
-
 # ---- in the measuring process
 
 
@@ -350,8 +261,10 @@ def report(result: Json) -> str:
         cpu, wall = (f"{median(samples, key):,.0f}" for key in ("cpu_us", "wall_us"))
         rows.append([name, cpu, beyond, wall, kept])
     head = ["peer", "CPU us/call", "beyond noop (least to most)", "wall us/call", f"arrived of {result['calls']:,}"]
-    installed = ", ".join(f"{package} {v}" for each in result["versions"].values() for package, v in each.items())
-    parts = [f"{environment_line(result['environment'])}; {installed}", table(head, rows)]
+    installed = "; ".join(
+        f"{name}: " + ", ".join(" ".join(pair) for pair in each.items()) for name, each in result["versions"].items()
+    )
+    parts = [environment_line(result["environment"]), installed, table(head, rows)]
     if result["faults"]:
         names = list(next(iter(result["faults"].values())))
         cells = (
@@ -385,7 +298,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     result["speed"] = {name: [] for name in pythons}
     result["faults"] = {}
     for name in in_turns(list(pythons), options.rounds or (1 if options.quick else 3)):
-        result["speed"][name].append(speed(pythons[name], name, calls))
+        if name not in pythons:
+            continue
+        try:
+            result["speed"][name].append(speed(pythons[name], name, calls))
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            result["left out"][name] = str(error)
+            del pythons[name], result["speed"][name]
     keeping = [name for name in pythons if PEERS[name].keeps]
     with ThreadPoolExecutor(2) as pool:  # most of the time they wait
         for what in FAULTS:

@@ -42,7 +42,7 @@ def draw_overhead(result: Dict[str, Any], file: Path) -> None:
     bars = axes.barh(names, middles, xerr=spread, ecolor="#555", capsize=3, color=[_color(name) for name in names])
     axes.bar_label(bars, [f"{middle:,.0f}" for middle in middles], padding=3)
     rounds = len(result["speed"]["noop"])
-    axes.set_xlabel(f"CPU time added to a call, microseconds: median and spread of {rounds} rounds")
+    axes.set_xlabel(f"CPU time added to a call, microseconds: median and spread of {rounds} round{'s' * (rounds > 1)}")
     _finish(figure, axes, result, file)
 
 
