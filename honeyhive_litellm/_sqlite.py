@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Optional, Sequence, Type, TypeVar
+from typing import Any, Awaitable, Callable, Generator, Optional, Sequence, Type, TypeVar
 
 import aiosqlite
 
@@ -104,6 +104,9 @@ class Connection(aiosqlite.Connection):
     That thread is no daemon, and the interpreter joins such threads before any `atexit` handler runs: one connection
     that nobody could close in time would hang the exit for ever. aiosqlite has no option for it; until 0.21 the
     connection is the thread, since 0.22 it has one.
+
+    From Python 3.12 on no thread starts once the interpreter ends. A connection that is opened then, to close the
+    accounts, works on the loop's own thread, which serves nobody else by that time.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -113,9 +116,35 @@ class Connection(aiosqlite.Connection):
         if isinstance(thread, threading.Thread):
             thread.daemon = True
             thread.name = _THREAD
+        self._is_threadless = False
+
+    def __await__(self) -> Generator[Any, None, aiosqlite.Connection]:
+        thread: Any = getattr(self, "_thread", self)
+        try:
+            thread.start()
+        except RuntimeError:
+            if thread.ident is not None:
+                raise  # it had been started before
+            self._is_threadless = True
+        return self._connect().__await__()
+
+    async def _connect(self) -> aiosqlite.Connection:
+        if not self._is_threadless:
+            return await super()._connect()
+        self._connection = self._connector()
+        return self
+
+    async def close(self) -> None:
+        if not self._is_threadless:
+            await super().close()
+        elif self._connection is not None:
+            _in_gate(self._connection.close)
+            self._connection = None
 
     async def _execute(self, fn: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         # Every method of aiosqlite's sends its work to the thread through this one.
+        if self._is_threadless:
+            return self._in_turn(fn, *args, **kwargs)
         result: _T = await super()._execute(self._in_turn, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 

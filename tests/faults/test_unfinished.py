@@ -21,6 +21,7 @@ import honeyhive_litellm
 from honeyhive_litellm import _callback
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..versions import has_litellm, needs_litellm
 from .programs import drain, run, signal_ready, start, until_written
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -112,6 +113,8 @@ def test_a_sync_stream_that_is_dropped(traced: Collector, route: Dict[str, Any],
     gc.disable()  # it goes at once, not at some collection
     try:
         del stream
+        if not has_litellm("1.80"):  # there a call's state refers to itself, by way of its cache handler
+            gc.collect()
         event = only(traced, "abandoned")
     finally:
         gc.enable()
@@ -201,6 +204,7 @@ asyncio.run(main())
         assert set(collector.receipts.values()) == {1}
 
 
+@needs_litellm("1.80", "it tries a call less often")
 def test_the_attempts_of_one_call_are_events_of_their_own(traced: Collector, route: Dict[str, Any]) -> None:
     async def calls() -> None:
         # LiteLLM hands `num_retries` to the provider's client as well: three requests are one attempt of its own.
