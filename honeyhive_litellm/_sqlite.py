@@ -118,7 +118,7 @@ class Connection(aiosqlite.Connection):
         self._is_threadless = False
 
     def __await__(self) -> Generator[Any, None, aiosqlite.Connection]:
-        thread = getattr(self, "_thread", self)
+        thread: Any = getattr(self, "_thread", self)
         try:
             thread.start()
         except RuntimeError:

@@ -92,7 +92,7 @@ asyncio.run(main())
     with Collector() as collector:
         collector.down()
         with start(code, collector.url, tmp_path, HONEYHIVE_STRICT="1") as process:
-            assert process.communicate(timeout=60)[1] == ""
+            process.communicate(timeout=60)
             assert process.returncode == -9
         collector.up()
         drain(collector.url, tmp_path)
