@@ -13,8 +13,10 @@ from ..versions import has_litellm
 WHY_NOT = ""
 if sys.version_info < (3, 10):
     WHY_NOT = "before Python 3.10: what LiteLLM's proxy needs there is not among the tests' dependencies"
-elif not has_litellm("1.80"):
-    WHY_NOT = "before LiteLLM 1.80: its proxy calls no hooks when a worker starts"
+elif not has_litellm("1.83"):
+    WHY_NOT = (
+        "before LiteLLM 1.83: its proxy calls no hooks when a worker starts, and loads callbacks from beside its config"
+    )
 
 
 class _Skipped(pytest.Module):
