@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List
@@ -176,6 +177,9 @@ AFTER_OURS.append(lambda: asyncio.run(call("fails, too")))
 """,
 }
 EXPECTED = {"sys.exit": 21, "exception": 20, "os._exit": 20, "SIGTERM": 20, "notebook": 10, "exit handlers": 2}
+# From Python 3.12 on LiteLLM cannot start its thread then, and the last call of these fails as well.
+FAILS_LATE = int(sys.version_info >= (3, 12))
+EXPECTED["exit handlers"] -= FAILS_LATE
 EXPECTED.update(dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), 20))
 
 FIRST_EXIT_HANDLER = """
@@ -241,7 +245,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
             name: list(range(count)) for name, count in EXPECTED.items()
         }
         # The two in exit handlers, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
-        assert others.count("failure") >= 2 and len(others) in (4, 5)
+        assert others.count("failure") >= 2 and len(others) - FAILS_LATE in (4, 5)
         assert set(others) <= {"failure", "cancelled", "interrupted"}
 
 
