@@ -163,10 +163,8 @@ def test_one_that_breaks_is_a_failure_with_its_text(
 def test_a_strict_one_is_on_disk_when_its_reader_knows_its_end(
     collector: Collector, models: ModelServer, tmp_path: Path, ask: Stream
 ) -> None:
-    collector.down()
-    honeyhive_litellm.init(
-        api_key="hh_key", project="tests", api_url=collector.url, spool_path=tmp_path, strict=True, flush=False
-    )
+    collector.down()  # and a process that delivers gives no file another name
+    honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=collector.url, spool_path=tmp_path, strict=True)
 
     async def until_end() -> bytes:
         await aread(await ask(True, {"api_base": models.url, "api_key": "sk-local"}), 999)
