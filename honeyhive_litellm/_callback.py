@@ -31,19 +31,11 @@ from ._runtime import Runtime, runtime_for
 from ._watch import watch
 from ._watched import guarded, kept
 
-_CALLBACK_LISTS = (
-    "callbacks",
-    "input_callback",
-    "success_callback",
-    "failure_callback",
-    "_async_success_callback",
-    "_async_failure_callback",
-)
+_OUTCOME_LISTS = ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback")
+_CALLBACK_LISTS = ("callbacks", "input_callback", *_OUTCOME_LISTS)
 
 # One pool for all; in older ones (1.53) a pool for calls and another for streams.
 _POOL_HOMES = ("litellm_core_utils.thread_pool_executor", "utils", "litellm_core_utils.streaming_handler")
-
-_OUTCOME_LISTS = ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback")
 
 _lock = threading.Lock()
 _installed: Optional[HoneyHiveLogger] = None

@@ -19,7 +19,7 @@ from ._route import Route, call_of
 from ._runtime import Runtime
 from ._watch_streams import watch_readers, watch_streams
 from ._watch_untold import watch_untold
-from ._watched import details_of, guarded, kept, watched
+from ._watched import details_of, guarded, keep, tell, watched
 
 _lock = threading.Lock()
 
@@ -88,8 +88,7 @@ def _stream_begins(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        for runtime in watched:
-            guarded(runtime.recorder.streaming, details_of(self), self.chunks)
+        tell("streaming", details_of(self), self.chunks)
 
     return wrapped
 
@@ -100,24 +99,19 @@ def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Aw
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
-            for runtime in watched:
-                guarded(runtime.recorder.cancelled, details_of(self))
+            tell("cancelled", details_of(self))
             raise
         except StopAsyncIteration:
             raise
         except Exception as error:
-            for runtime in watched:
-                if runtime.settings.strict:
-                    await kept(runtime, details_of(self), error)
+            await keep(details_of(self), error)
             raise
         choices = getattr(chunk, "choices", None)
         ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
         if ends or not choices:
-            for runtime in watched:
-                if ends:
-                    guarded(runtime.recorder.finished, details_of(self))
-                if runtime.settings.strict:  # what comes after the last words has the token counts, and no choices
-                    await kept(runtime, details_of(self))
+            if ends:
+                tell("finished", details_of(self))
+            await keep(details_of(self))  # what comes after the last words has the token counts, and no choices
         return chunk
 
     return wrapped
@@ -126,16 +120,16 @@ def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Aw
 # ---- answers from LiteLLM's cache
 
 
-def _cache_answers(tell: Callable[..., None]) -> Callable[..., None]:
+def _cache_answers(report: Callable[..., None]) -> Callable[..., None]:
     """No hook is called inline for an answer from the cache, and the callback comes late, at a script's end never."""
 
-    @functools.wraps(tell)
+    @functools.wraps(report)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         told = dict(zip(("logging_obj", "cached_result"), args), **kwargs)
         for runtime in watched:
             if not runtime.is_closed and _is_registered(runtime):
                 guarded(runtime.recorder.cached, told["logging_obj"].model_call_details, told["cached_result"])
-        tell(self, *args, **kwargs)
+        report(self, *args, **kwargs)
 
     return wrapped
 
@@ -150,9 +144,7 @@ def _cache_is_asked(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
         _stream_of_cache(answer)
         is_hit = any(getattr(answer, name, None) for name in ("cached_result", "embedding_all_elements_cache_hit"))
         if is_hit and logging_object is not None:
-            for runtime in watched:
-                if runtime.settings.strict:
-                    await kept(runtime, logging_object.model_call_details)
+            await keep(logging_object.model_call_details)
         return answer
 
     return wrapped

@@ -13,7 +13,7 @@ import importlib
 import threading
 from typing import Any, Awaitable, Callable, Set
 
-from ._watched import details_of, guarded, kept, watched
+from ._watched import details_of, keep, tell
 
 _lock = threading.Lock()
 _seen: Set[type] = set()
@@ -46,7 +46,7 @@ def _event_comes(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(read)
     def wrapped(self: Any) -> Any:
         event = read(self)
-        _tell("heard", self, event)
+        tell("heard", details_of(self), event)
         return event
 
     return wrapped
@@ -90,12 +90,12 @@ def _contents_come(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             chunk = read(self)
         except StopIteration:
-            _tell("ended", self, None)
+            tell("ended", details_of(self), None)
             raise
         except Exception as error:
-            _tell("ended", self, error)
+            tell("ended", details_of(self), error)
             raise
-        _tell("heard", self, chunk)
+        tell("heard", details_of(self), chunk)
         return chunk
 
     return wrapped
@@ -132,29 +132,18 @@ def _read_later(read: Callable[[Any], Awaitable[Any]], is_told: bool) -> Callabl
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
-            _tell("cancelled", self)
+            tell("cancelled", details_of(self))
             raise
         except StopAsyncIteration:
-            _tell("finished", self)
-            await _keep(self)
+            tell("finished", details_of(self))
+            await keep(details_of(self))
             raise
         except Exception as error:
             if not is_told:
-                _tell("ended", self, error)
-            await _keep(self, error)
+                tell("ended", details_of(self), error)
+            await keep(details_of(self), error)
             raise
-        _tell("heard", self, chunk)
+        tell("heard", details_of(self), chunk)
         return chunk
 
     return wrapped
-
-
-def _tell(notice: str, stream: Any, *more: Any) -> None:
-    for runtime in watched:
-        guarded(getattr(runtime.recorder, notice), details_of(stream), *more)
-
-
-async def _keep(stream: Any, *error: BaseException) -> None:
-    for runtime in watched:
-        if runtime.settings.strict:
-            await kept(runtime, details_of(stream), *error)

@@ -25,6 +25,19 @@ async def kept(runtime: Runtime, details: Any, error: Optional[BaseException] = 
     await runtime.committed()
 
 
+def tell(notice: str, details: Any, *more: Any) -> None:
+    """Pass a notice, named as the recorder's method, on to every runtime."""
+    for runtime in watched:
+        guarded(getattr(runtime.recorder, notice), details, *more)
+
+
+async def keep(details: Any, error: Optional[BaseException] = None) -> None:
+    """Return when the outcome, as far as it was seen, is on disk wherever calls are strict."""
+    for runtime in watched:
+        if runtime.settings.strict:
+            await kept(runtime, details, error)
+
+
 def details_of(stream: Any) -> Any:
     """LiteLLM's details of the call whose stream this is."""
     logging_object = getattr(stream, "logging_obj", None) or getattr(stream, "litellm_logging_obj", None)
