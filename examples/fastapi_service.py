@@ -68,7 +68,8 @@ async def stream(question: Question) -> StreamingResponse:
             async for chunk in chunks:
                 yield chunk.choices[0].delta.content or ""
         finally:
-            await chunks.aclose()  # a client that leaves early must not keep the provider's connection open
+            if hasattr(chunks, "aclose"):  # LiteLLM 1.80 has none
+                await chunks.aclose()  # a client that leaves early must not keep the provider's connection open
 
     return StreamingResponse(text(), media_type="text/plain")
 

@@ -172,7 +172,7 @@ def test_dropped_events_are_reported_as_one_event_when_delivery_resumes(tmp_path
 for i in range(60):
     messages = [{"role": "user", "content": "%d " % i + "x" * 4000}]
     litellm.completion(model="gpt-4o", messages=messages, mock_response="hi")
-committed(40)
+    committed(i + 1)  # one group of all would be one segment, and what is being written stays
 print("full", flush=True)
 sys.stdin.readline()
 honeyhive_litellm.flush(20)

@@ -189,6 +189,7 @@ atexit.register(lambda: [handler() for handler in AFTER_OURS])  # registered fir
 """
 ALL_ENDINGS = """
 import json, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that a shell runs in the background has it ignored
 from litellm.integrations.custom_logger import CustomLogger
 def sync(answer):
     litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response=answer)
