@@ -36,15 +36,11 @@ from ._spool import Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters, Stats, sum_of
 from ._transport import Transport
+from ._writer import Writer
 
 ADOPT_EVERY_S = 5.0
 ADOPT_NEXT_S = 0.05
 SWEEP_EVERY_S = 0.5
-
-COMMIT_EVERY_S = 0.005
-"""How soon one group is committed after another. A quiet process's record is on disk at once; a busy one has at most
-200 transactions a second, since each takes Python's lock from the threads that make the calls. A strict call does not
-wait for company."""
 
 STRICT_PATIENCE_S = 10.0
 """How long a strict call waits for a disk that hangs, before it returns all the same."""
@@ -90,8 +86,8 @@ class _Parts(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
-    writing: asyncio.Lock
     spool: Spool
+    writer: Writer
     flusher: Flusher
     transport: Transport
 
@@ -279,10 +275,14 @@ class Runtime:
         transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         ingestion = Ingestion(transport, settings)
         flusher = Flusher(spool, ingestion, self._counters, settings, self._announce_delivered)
-        parts = self._parts = _Parts(loop, asyncio.Event(), asyncio.Lock(), spool, flusher, transport)
+
+        def committed(group: Sequence[Record]) -> None:
+            self._tell_committed(group, flusher)
+
+        writer = Writer(self._intake, spool, committed, is_patient=not settings.strict)
+        parts = self._parts = _Parts(loop, asyncio.Event(), spool, writer, flusher, transport)
         self._ready.set()
-        filled = asyncio.Event()
-        writer = asyncio.ensure_future(_forever("writer", lambda: self._write(parts, filled)))
+        writing = asyncio.ensure_future(_forever("writer", writer.run))
         others = [asyncio.ensure_future(_forever("upkeep", lambda: self._keep_up(parts)))]
         if settings.flush:
             others.append(asyncio.ensure_future(_forever("flusher", flusher.run)))
@@ -292,54 +292,22 @@ class Runtime:
         finally:
             self._intake.close()
             try:
-                async with parts.writing:  # the writer is in no transaction, which would go on without it
-                    await _cancel([writer, *others])
-                await self._commit_rest(parts)
+                async with writer.at_rest:  # a transaction would go on without it
+                    await _cancel([writing, *others])
+                await writer.commit_all()
                 await transport.aclose()
             finally:
                 await spool.close()
 
-    async def _write(self, parts: _Parts, filled: asyncio.Event) -> None:
-        """Commit what comes in: at once after a pause, else all that came within COMMIT_EVERY_S as one group."""
-        pause_s = 0.0 if self.settings.strict else COMMIT_EVERY_S
-        earliest = 0.0
-
-        def wake() -> None:
-            parts.loop.call_soon_threadsafe(filled.set)
-
-        while True:
-            filled.clear()
-            if self._intake.sleep_unless_filled(wake):
-                await filled.wait()
-            early_s = earliest - time.monotonic()
-            if early_s > 0:
-                await asyncio.sleep(early_s)
-            await self._commit_some(parts)
-            earliest = time.monotonic() + pause_s
-
-    async def _commit_rest(self, parts: _Parts) -> None:
-        while await self._commit_some(parts):
-            pass
-
-    async def _commit_some(self, parts: _Parts) -> bool:
-        """Commit one group; False if there was nothing."""
-        async with parts.writing:
-            group = self._intake.take()
-            if group:
-                await self._commit(parts, group)
-            return bool(group)
-
     async def _hand_over(self, parts: _Parts) -> None:
-        await self._commit_rest(parts)
-        async with parts.writing:
+        await parts.writer.commit_all()
+        async with parts.writer.at_rest:
             await uninterrupted(parts.spool.seal_active())
         await uninterrupted(parts.spool.hand_over())
 
-    async def _commit(self, parts: _Parts, group: List[Record]) -> None:
-        await parts.spool.append(group)
-        self._intake.committed()
+    def _tell_committed(self, group: Sequence[Record], flusher: Flusher) -> None:
         if any(record.kind == EVENT for record in group):
-            parts.flusher.wake()
+            flusher.wake()
         if self.settings.debug:
             for record in group:
                 if record.kind == EVENT:

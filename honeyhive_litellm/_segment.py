@@ -273,23 +273,41 @@ class Segment:
 
     # ---- writing
 
+    def append_here(self, records: Sequence[Record]) -> bool:
+        """`append` on the calling thread, which must be the loop's; False, and nothing is done, for what takes longer.
+
+        Raises SpoolError, and then nothing is done either.
+        """
+        size = sum(len(record.body) for record in records)
+        if len(records) > _HERE_ROWS or size > _HERE_BYTES or self._is_synced:
+            return False
+        try:
+            self._opened().executemany_here(_sql.APPEND, self._rows_of(records))
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+        self._appended(records, size)
+        return True
+
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in one transaction, in order. Raises SpoolError, and then none of them is there."""
-        rows = [
+        await self._write_many(_sql.APPEND, self._rows_of(records))
+        self._appended(records, sum(len(record.body) for record in records))
+
+    def _rows_of(self, records: Sequence[Record]) -> List[Tuple[Any, ...]]:
+        return [
             (seq, r.kind, r.id, r.started_ms, r.session, zlib.crc32(r.body), r.body)
             for seq, r in enumerate(records, self.last + 1)
         ]
-        size = sum(len(record.body) for record in records)
-        is_small = len(rows) <= _HERE_ROWS and size <= _HERE_BYTES and not self._is_synced
-        await self._write_many(_sql.APPEND, rows, is_small)
+
+    def _appended(self, records: Sequence[Record], size: int) -> None:
         for seq, record in enumerate(records, self.last + 1):
             if record.kind == START:
                 self.open_starts[record.id] = seq
             else:
                 self.events += record.kind == EVENT
                 self.open_starts.pop(record.id, None)
-        self.size += size + 100 * len(rows)
-        self.last += len(rows)
+        self.size += size + 100 * len(records)
+        self.last += len(records)
         self.written_at = time.time()
 
     async def evacuate(self) -> List[Record]:
@@ -415,13 +433,9 @@ class Segment:
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
 
-    async def _write_many(self, sql: str, rows: Sequence[Sequence[Any]], is_small: bool = False) -> None:
-        db = self._opened()
+    async def _write_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         try:
-            if is_small:
-                db.executemany_here(sql, rows)
-            else:
-                await db.executemany(sql, rows)
+            await self._opened().executemany(sql, rows)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
 

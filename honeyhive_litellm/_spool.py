@@ -84,28 +84,46 @@ class Spool:
 
     # ---- writing
 
+    def append_here(self, records: Sequence[Record]) -> bool:
+        """`append` where nothing has to be waited for; False, and nothing is done, where something has."""
+        segment = self._active
+        if segment is None or segment.path == MEMORY or self._is_full(segment):
+            return False
+        if self._disk_bytes() >= self._ceiling.bytes:
+            return False
+        try:
+            is_done = segment.append_here(records)
+        except SpoolError:
+            return False  # `append` will meet with it as well, and says so
+        if is_done:
+            self._appended(records, segment)
+        return is_done
+
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
-        events = events_of(records)
         if self._limits.drops_newest and self._disk_bytes() >= self._ceiling.bytes:
             self._refuse(records, self._ceiling.reason)
             return
         for _attempt in ("the active segment", "a fresh one", "one in memory"):
             segment = await self._writable()
             try:
-                await segment.append(records)
+                if not segment.append_here(records):
+                    await segment.append(records)
             except SpoolError as error:
                 warn("append", "honeyhive: the spool cannot be written, a new segment is begun: %s", error)
                 self._active = None
                 if segment.last == 0:  # not even a fresh file takes anything
                     self._retry_disk_at = time.monotonic() + _DISK_RETRY_S
             else:
-                if segment.path != MEMORY:
-                    self._counters.commit(events)
-                self._close_starts(records, segment)
+                self._appended(records, segment)
                 await self._bound()
                 return
         self._refuse(records, "spool")
+
+    def _appended(self, records: Sequence[Record], segment: Segment) -> None:
+        if segment.path != MEMORY:
+            self._counters.commit(events_of(records))
+        self._close_starts(records, segment)
 
     def _refuse(self, records: Sequence[Record], reason: str) -> None:
         """Drop what is not to be written or cannot be."""
@@ -129,8 +147,7 @@ class Spool:
         active = self._active
         if active is not None:
             on_disk = active.path != MEMORY
-            is_full = active.size >= self._limits.segment_bytes or self._limits.is_worn(time.time() - active.begun_at)
-            if not is_full and (on_disk or time.monotonic() < self._retry_disk_at):
+            if not self._is_full(active) and (on_disk or time.monotonic() < self._retry_disk_at):
                 return active
         fresh = await self._begin()
         self._active = fresh
@@ -138,6 +155,9 @@ class Spool:
         if active is not None:
             await self._seal(active, fresh)
         return fresh
+
+    def _is_full(self, segment: Segment) -> bool:
+        return segment.size >= self._limits.segment_bytes or self._limits.is_worn(time.time() - segment.begun_at)
 
     async def _begin(self) -> Segment:
         if time.monotonic() >= self._retry_disk_at:

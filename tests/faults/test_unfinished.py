@@ -170,7 +170,7 @@ def test_the_client_of_a_service_that_goes_away(traced: Collector, route: Dict[s
 
         return StreamingResponse(text())
 
-    # An older LiteLLM leaves the provider's connection open; uvloop cannot close over the warning, which is an error here.
+    # An older LiteLLM leaves the provider's connection open. uvloop cannot close over the warning, an error here.
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", loop="asyncio"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -50,6 +50,7 @@ FLOORS: List[List[str]] = [
         "_adoption",
         "_dead",
         "_spool",
+        "_writer",
         "_publisher",
         "_late",
         "_transport",
