@@ -29,7 +29,7 @@ _COMPLETION = json.dumps(
 
 
 class Backend:
-    """Answers everything alike, and remembers whose words came; listens between `up` and `down`."""
+    """Answers everything alike, and remembers whose words came; listens inside `with`, but between `down` and `up`."""
 
     def __init__(self) -> None:
         self.seen: Set[int] = set()
@@ -40,6 +40,12 @@ class Backend:
         self._server: Optional[ThreadingHTTPServer] = None
         self.up()
         self.url = f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
 
     def up(self) -> None:
         backend = self

@@ -8,18 +8,67 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 import _calls
 from _calls import WARM_UP, Load
 from _common import CHILD_TIMEOUT_S, NOBODY, Json, p99, spawn
 
+T = TypeVar("T", bound="Obedient")
 
-class Caller:
-    """A process that makes calls when it is told to, inside `with`.
+
+class Obedient:
+    """A process, inside `with`, that does what lines of JSON tell it, and answers in such lines.
+
+    It is `script --child job`; `python` is its interpreter.
+    """
+
+    def __init__(self, name: str, script: str, job: Json, python: str = sys.executable) -> None:
+        self.name = name
+        self._script = script
+        self._job = job
+        self._python = python
+
+    def __enter__(self: T) -> T:
+        self._folder = tempfile.TemporaryDirectory()
+        self._complaints = tempfile.TemporaryFile("w+")
+        job = {"folder": self._folder.name, **self._job}
+        self._process = spawn(self._script, job, stderr=self._complaints, python=self._python)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._complaints.close()
+        self._folder.cleanup()
+
+    def tell(self, command: Json) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
+        """The next line of its answers. Raises RuntimeError with its complaints if it has ended."""
+        assert self._process.stdout is not None
+        killer = threading.Timer(timeout_s, self._process.kill)
+        killer.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            killer.cancel()
+        if not line:
+            self._complaints.seek(0)
+            raise RuntimeError(f"the process {self.name!r} ended:\n{self._complaints.read()[-2000:]}")
+        told: Json = json.loads(line)
+        return told
+
+
+class Caller(Obedient):
+    """One that makes calls by a configuration of `_calls.py`.
 
     `options` are for `honeyhive_litellm.init`, beside the configuration's; `core` is the only core that the process may
     use (Linux), None for all; `is_watched` times our hooks (`_watch.py`); `is_silent` says that the
@@ -40,7 +89,7 @@ class Caller:
     ) -> None:
         self.configuration = configuration
         url = NOBODY if configuration.endswith("down") else url
-        self._job = {
+        job = {
             "configuration": configuration,
             "url": url,
             "loop": loop,
@@ -49,37 +98,12 @@ class Caller:
             "is_down": is_silent or url == NOBODY,
             "options": options or {},
         }
-        self._spool = spool
-
-    def __enter__(self) -> Caller:
-        self._folder = tempfile.TemporaryDirectory()
-        self._complaints = tempfile.TemporaryFile("w+")
-        job = {**self._job, "spool": self._spool or self._folder.name}
-        self._process = spawn(_calls.__file__, job, stderr=self._complaints)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._complaints.close()
-        self._folder.cleanup()
+        super().__init__(configuration, _calls.__file__, {**job, "folder": spool} if spool else job)
 
     def do(self, what: str, timeout_s: float = CHILD_TIMEOUT_S, **more: Any) -> Json:
         """The process's answer to a command: a method of `_Calls`, and its arguments."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
-        self._process.stdin.flush()
-        killer = threading.Timer(timeout_s, self._process.kill)
-        killer.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:
-            killer.cancel()
-        if not line:
-            self._complaints.seek(0)
-            raise RuntimeError(f"the process {self.configuration!r} ended:\n{self._complaints.read()[-2000:]}")
-        told: Json = json.loads(line)
-        return told
+        self.tell({"do": what, **more})
+        return self.answer(timeout_s)
 
     def calls(self, load: Load, count: int, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
         """One block of calls; see `_Block.told`."""

@@ -20,10 +20,11 @@ CONFIGURATIONS: Dict[str, Optional[Json]] = {
     "bare": None,
     "noop": None,
     "honeyhive": {},
+    "least durable": None,
     "honeyhive, no in-flight records": {"capture_in_flight": False},
     "honeyhive, backend down": {},
 }
-"""By name: the options of `honeyhive_litellm.init`, None where it is not called."""
+"""By name: the options of `honeyhive_litellm.init`, None where it is not called. `_least.py` tells of the fourth."""
 
 LOOPS = ("asyncio", "uvloop", "sync")
 """What calls are made on: one of two event loops, or none: `litellm.completion` from threads."""
@@ -75,6 +76,10 @@ def child(job: Json) -> None:
 
     if job["configuration"] == "noop":
         litellm.callbacks = [_noop(CustomLogger)]
+    elif job["configuration"] == "least durable":
+        from _least import Least
+
+        litellm.callbacks = [Least(job["folder"])]
     options = CONFIGURATIONS[job["configuration"]]
     watch = None
     if options is not None:
@@ -84,7 +89,7 @@ def child(job: Json) -> None:
             from _watch import Watch
 
             watch = Watch(honeyhive_litellm.HoneyHiveLogger)
-        where = {"api_url": job["url"], "spool_path": job["spool"], "shutdown_timeout": SHUTDOWN_S}
+        where = {"api_url": job["url"], "spool_path": job["folder"], "shutdown_timeout": SHUTDOWN_S}
         honeyhive_litellm.init(api_key="hh_bench", project="bench", **{**where, **options, **job["options"]})
     calls = _Calls(is_recorded=options is not None, is_down=job["is_down"], watch=watch)
     if job["loop"] == "sync":

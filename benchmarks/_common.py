@@ -90,11 +90,15 @@ def await_commit(writing: Any) -> None:
 # ---- processes
 
 
-def spawn(script: str, job: Json, stderr: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+_OTHERS_SETTINGS = ("HONEYHIVE_", "HH_", "OTEL_", "LANGSMITH_")
+
+
+def spawn(script: str, job: Json, stderr: Any = subprocess.PIPE, python: str = sys.executable) -> subprocess.Popen[str]:
     """`script --child job` in a fresh interpreter."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
     return subprocess.Popen(
-        [sys.executable, script, "--child", json.dumps(job)],
-        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        [python, script, "--child", json.dumps(job)],
+        env={**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

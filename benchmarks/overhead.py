@@ -122,7 +122,9 @@ def report(result: Json) -> str:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = parser_for(__doc__, "as many as fit in the time, up to 5; with --all 3")
     parser.add_argument(
-        "--all", action="store_true", help="all sizes, both loops and sync; bare, noop and honeyhive; three rounds"
+        "--all",
+        action="store_true",
+        help="all sizes, both loops and sync; four configurations; three rounds",
     )
     parser.add_argument(
         "--calls", type=int, help=f"calls a configuration, load and round ({4 * BLOCK}; quick {2 * BLOCK})"
@@ -148,7 +150,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     in_time = float("inf") if options.rounds or options.all else began + (QUICK_S if options.quick else FULL_S)
     core = min(os.sched_getaffinity(0)) if options.one_core else None
     result: Json = {"environment": {**environment(), "one_core": options.one_core}, "calls": calls}
-    names = list(CONFIGURATIONS)[: 3 if options.quick or options.all else None]
+    names = list(CONFIGURATIONS)[: 4 if options.quick or options.all else None]
     result["rounds"] = rounds(
         options.rounds or (3 if options.all else 5), in_time, names, loops, loads, calls, core=core
     )

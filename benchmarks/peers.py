@@ -4,14 +4,14 @@
     python benchmarks/peers.py --quick --peers honeyhive,langsmith,opik,otel    # LiteLLM's own need no venv
 
 `acompletion(mock_response=…)`, 50 at a time, each with a word of its own in its question; before a kill the calls go to
-a provider on loopback that takes 50 ms. The backend, on loopback in
-the measuring process, answers 200 to everything and looks for those words in whatever arrives, so that no peer has to
-speak HoneyHive's language: what arrived counts as kept. Each peer is set up as its documentation says; only its address
-and key are ours, and its interval of sending is left at the default.
+a provider on loopback that takes 50 ms. The backend, on loopback in the measuring process, answers 200 to everything
+and looks for those words in whatever arrives, so that no peer has to speak HoneyHive's language: what arrived counts as
+kept. Each peer is set up as its documentation says; only its address and key are ours, and its interval of sending is
+left at the default.
 
 **Speed**: CPU time of all threads for each call, until `SETTLE_S` after the last one has returned, beside a bare
-LiteLLM and a callback that does nothing; calls that load code and open connections come before, and `SETTLE_S` after
-them. **Faults**: how many of the calls are kept when the process is killed right
+LiteLLM and a callback that does nothing. All live at the same time and make calls in turns, BLOCK each; calls that load
+code and open connections come before. **Faults**: how many of the calls are kept when the process is killed right
 after the last one has returned, when the backend is down until after the exit, when it answers 500 for some seconds,
 and at a plain exit. A peer that has a store on disk is then started once more, makes no calls, and may deliver what was
 left; of these only ours has one.
@@ -20,6 +20,7 @@ left; of these only ours has one.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -30,20 +31,31 @@ import tempfile
 import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from _backend import Backend
-from _callers import beside, told_beside
-from _common import PROSE, Json, environment, environment_line, in_turns, median, parse, parser_for, table, tell
+from _callers import Obedient, beside, told_beside
+from _common import PROSE, Json, environment, environment_line, median, parse, parser_for, spawn, table, tell
 
 AT_ONCE = 50
 WARM_UP = 50
+BLOCK = 100
+_TEXT = (PROSE * 7)[:614]
 SETTLE_S = 6.0
 """LiteLLM's own loggers send every 5 s."""
 NEXT_S = 2.0
 PROCESS_TIMEOUT_S = 120
+
+
+class PeerError(RuntimeError):
+    """A peer did not do its work."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
 
 
 # ---- in the measured process, perhaps in a venv without this package
@@ -124,40 +136,58 @@ PEERS: Dict[str, Peer] = {
 
 
 def child(job: Json) -> None:
-    """Make the calls and end as told; print what they cost."""
+    """Set the peer up, and make calls as told: by the job, or block by block by what comes on the standard input."""
     PEERS[job["peer"]].set_up(job)
-    result = asyncio.run(_work(job))
-    print(json.dumps(result), flush=True)
+    asyncio.run(_in_blocks(job) if job["fault"] is None else _amid(job))
 
 
-async def _work(job: Json) -> Json:
-    from litellm import acompletion
+async def _in_blocks(job: Json) -> None:
+    """For each line make so many calls and print a line when they have returned, and what they cost SETTLE_S later."""
+    first = 0
+    await _make(range(WARM_UP), _mocked(), "warm")
+    await asyncio.sleep(SETTLE_S)
+    print("{}", flush=True)
+    for line in sys.stdin:  # the loop waits as well
+        numbers = range(first, first + json.loads(line)["count"])
+        first = numbers.stop
+        # A full collection looks at all of LiteLLM's objects for a fifth of a second, in one block and not in the next.
+        gc.collect()
+        wall, cpu = time.perf_counter(), time.process_time()
+        await _make(numbers, _mocked())
+        wall = time.perf_counter() - wall
+        print("{}", flush=True)
+        await asyncio.sleep(SETTLE_S)
+        print(json.dumps({"cpu_s": time.process_time() - cpu, "wall_s": wall}), flush=True)
 
-    for _ in range(job["warm_up"]):
-        await acompletion(model="gpt-4o", messages=[{"role": "user", "content": "warm"}], mock_response="up")
-    await asyncio.sleep(SETTLE_S if job["warm_up"] > 1 else 0.0)
-    numbers = iter(range(job["calls"]))
-    text = (PROSE * 7)[:614]
 
-    async def caller() -> None:
-        for number in numbers:
-            messages = [
-                {"role": "user", "content": f"question-{number:06d} {text}"},
-                *({"role": "user", "content": text},) * 3,
-            ]
-            await acompletion(model="gpt-4o", messages=messages, **answered)
-
-    answered = {"mock_response": text}
-    if job["is_killed"]:
-        answered = {"api_base": f"{job['url']}/v1", "api_key": "bench"}
-    wall, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
-    wall = time.perf_counter() - wall
-    if job["is_killed"]:
+async def _amid(job: Json) -> None:
+    """Make the calls, and end as the fault wants it."""
+    is_killed = job["fault"] == KILL
+    await _make(range(1), _mocked(), "warm")
+    provided = {"api_base": f"{job['url']}/v1", "api_key": "bench"}
+    await _make(range(job["calls"]), provided if is_killed else _mocked())
+    if is_killed:
         os.kill(os.getpid(), signal.SIGKILL)
     await asyncio.sleep(job["stay_s"])
-    calls = max(1, job["calls"])
-    return {"cpu_us": (time.process_time() - cpu) / calls * 1e6, "wall_us": wall / calls * 1e6}
+
+
+def _mocked() -> Json:
+    return {"mock_response": _TEXT}
+
+
+async def _make(numbers: Sequence[int], answered: Json, word: str = "question") -> None:
+    """Calls of 3 KB, AT_ONCE in flight; each has a word of its own in its question."""
+    from litellm import acompletion
+
+    left = iter(numbers)
+
+    async def caller() -> None:
+        for number in left:
+            texts = [f"{word}-{number:06d} {_TEXT}", *(_TEXT,) * 3]
+            messages = [{"role": "user", "content": text} for text in texts]
+            await acompletion(model="gpt-4o", messages=messages, **answered)
+
+    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
 
 
 # ---- in the measuring process
@@ -196,59 +226,75 @@ def versions(python: str, name: str) -> Dict[str, str]:
     return dict(json.loads(told))
 
 
-def run(python: str, job: Json) -> Json:
-    """One process of a peer, to its expected end; what it printed."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_", "OTEL_", "LANGSMITH_"))}
-    done = subprocess.run(
-        [python, __file__, "--child", json.dumps(job)],
-        env={**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        timeout=PROCESS_TIMEOUT_S,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != (-signal.SIGKILL if job["is_killed"] else 0):
-        raise RuntimeError(f"{job['peer']} ended with status {done.returncode}:\n{done.stderr[-2000:]}")
-    return {} if job["is_killed"] else json.loads(done.stdout.splitlines()[-1])
+def speed(pythons: Mapping[str, str], calls: int) -> Dict[str, Json]:
+    """What a call costs each of them with an attentive backend. They live at the same time and make calls in turns.
+
+    Raises PeerError if one of them ends.
+    """
+    with ExitStack() as stack:
+        backends = {name: stack.enter_context(Backend()) for name in pythons}
+        jobs = {name: {"peer": name, "url": backends[name].url, "fault": None} for name in pythons}
+        peers = [stack.enter_context(Obedient(name, __file__, jobs[name], pythons[name])) for name in pythons]
+        for peer in peers:
+            _answer(peer)  # it is warm
+        blocks: Dict[str, List[Json]] = {name: [] for name in pythons}
+        for number, first in enumerate(range(0, calls, BLOCK)):
+            turn = peers if number % 2 == 0 else peers[::-1]
+            for peer in turn:
+                peer.tell({"count": min(BLOCK, calls - first)})
+                _answer(peer)  # the calls have returned; what follows them may take its time while others make theirs
+            for peer in turn:
+                blocks[peer.name].append(_answer(peer))
+    return {
+        name: {
+            "cpu_us": sum(block["cpu_s"] for block in blocks[name]) / calls * 1e6,
+            "wall_us": sum(block["wall_s"] for block in blocks[name]) / calls * 1e6,
+            "kept": len(backends[name].seen),
+        }
+        for name in pythons
+    }
 
 
-def speed(python: str, name: str, calls: int) -> Json:
-    """What a call costs with an attentive backend."""
-    backend = Backend()
+def _answer(peer: Obedient) -> Json:
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            told = run(python, _job(name, backend, folder, calls, stay_s=SETTLE_S, warm_up=WARM_UP))
-    finally:
-        backend.down()
-    return {**told, "kept": len(backend.seen)}
+        return peer.answer()
+    except RuntimeError as error:
+        raise PeerError(peer.name, str(error)) from error
 
 
-FAULTS = ("kill right after the last call", "backend down across the exit", "500s", "plain exit")
+KILL = "kill right after the last call"
+DOWN = "backend down across the exit"
+FAILS = "500s"
+FAULTS = (KILL, DOWN, FAILS, "plain exit")
 
 
 def fault(python: str, name: str, what: str, calls: int, seconds: float) -> Json:
     """How many of the calls arrived, at last, and how many more than once."""
-    backend = Backend()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            if what == "backend down across the exit":
-                backend.down()
-            backend.fails_for_s = seconds if what == "500s" else 0.0
-            stay_s = seconds + SETTLE_S if what == "500s" else 0.0
-            is_killed = what == "kill right after the last call"
-            run(python, _job(name, backend, folder, calls, stay_s=stay_s, is_killed=is_killed))
-            if what == "backend down across the exit":
-                backend.up()
-            if PEERS[name].stores:
-                run(python, _job(name, backend, folder, 0, stay_s=NEXT_S))
-    finally:
-        backend.down()
+    with Backend() as backend, tempfile.TemporaryDirectory() as folder:
+        job = {"peer": name, "url": backend.url, "folder": folder, "fault": what, "calls": calls, "stay_s": 0.0}
+        if what == DOWN:
+            backend.down()
+        if what == FAILS:
+            backend.fails_for_s = seconds
+            job["stay_s"] = seconds + SETTLE_S
+        _run(python, job, -signal.SIGKILL if what == KILL else 0)
+        if what == DOWN:
+            backend.up()
+        if PEERS[name].stores:
+            _run(python, {**job, "fault": "", "calls": 0, "stay_s": NEXT_S}, 0)
     return {"sent": calls, "kept": len(backend.seen), "again": backend.received - len(backend.seen)}
 
 
-def _job(name: str, backend: Backend, folder: str, calls: int, **more: Any) -> Json:
-    how = {"stay_s": 0.0, "is_killed": False, "warm_up": 1, **more}
-    return {"peer": name, "url": backend.url, "folder": folder, "calls": calls, **how}
+def _run(python: str, job: Json, expected: int) -> None:
+    """One process of a peer, to its expected end."""
+    process = spawn(__file__, job, python=python)
+    try:
+        _, errors = process.communicate(timeout=PROCESS_TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode != expected:
+        raise PeerError(job["peer"], f"it ended with status {process.returncode}:\n{errors[-2000:]}")
 
 
 def report(result: Json) -> str:
@@ -279,7 +325,7 @@ def report(result: Json) -> str:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--peers", default=",".join(PEERS), help="which (all)")
-    parser.add_argument("--calls", type=int, help="calls a run (1000; quick 200)")
+    parser.add_argument("--calls", type=int, help="calls of each (1000; quick 200)")
     parser.add_argument("--seconds", type=float, help="how long the 500s last (10; quick 3)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only the faults with this in their names")
     parser.add_argument("--venvs", default=".", help="the folder for the peers' venvs (the current one)")
@@ -297,14 +343,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     result["versions"] = {name: versions(python, name) for name, python in pythons.items() if PEERS[name].packages}
     result["speed"] = {name: [] for name in pythons}
     result["faults"] = {}
-    for name in in_turns(list(pythons), options.rounds or (1 if options.quick else 3)):
-        if name not in pythons:
-            continue
+    rounds_left = options.rounds or (1 if options.quick else 3)
+    while rounds_left and pythons:
         try:
-            result["speed"][name].append(speed(pythons[name], name, calls))
-        except (RuntimeError, subprocess.SubprocessError) as error:
-            result["left out"][name] = str(error)
-            del pythons[name], result["speed"][name]
+            samples = speed(pythons, calls)
+        except PeerError as error:  # once more, without it
+            result["left out"][error.name] = str(error)
+            del pythons[error.name], result["speed"][error.name]
+        else:
+            rounds_left -= 1
+            for name, sample in samples.items():
+                result["speed"][name].append(sample)
     keeping = [name for name in pythons if PEERS[name].keeps]
     with ThreadPoolExecutor(2) as pool:  # most of the time they wait
         for what in FAULTS:
