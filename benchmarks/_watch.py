@@ -16,7 +16,7 @@ class Watch:
 
     def __init__(self, logger: Any) -> None:
         from honeyhive_litellm._runtime import Runtime
-        from honeyhive_litellm._spool import Spool
+        from honeyhive_litellm._writer import Writer
 
         self._entered = threading.local()
         self._put: Dict[Tuple[int, str], float] = {}
@@ -25,22 +25,22 @@ class Watch:
         for name in HOOKS:
             wrap = self._async_hook if name.startswith("async") else self._hook
             setattr(logger, name, wrap(name, getattr(logger, name)))
-        put, append = Runtime._put, Spool.append
+        put, committed = Runtime._put, Writer._committed
 
         def noting_put(runtime: Any, record: Any) -> None:
             self._put[record.kind, record.id] = getattr(self._entered, "at", time.perf_counter())
             put(runtime, record)
 
-        async def noting_append(spool: Any, records: Sequence[Any]) -> None:
-            await append(spool, records)
+        def noting_commit(writer: Any, group: Sequence[Any]) -> None:
             now = time.perf_counter()
-            for record in records:
+            for record in group:
                 began = self._put.pop((record.kind, record.id), None)
                 if began is not None:
                     self._committed.setdefault(record.kind, []).append(now - began)
+            committed(writer, group)
 
         Runtime._put = noting_put  # type: ignore[assignment,method-assign]
-        Spool.append = noting_append  # type: ignore[assignment,method-assign]
+        Writer._committed = noting_commit  # type: ignore[assignment,method-assign]
 
     def _hook(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
         def timed(*arguments: Any, **named: Any) -> None:

@@ -58,6 +58,7 @@ class Attempt:
         "route",
         "session",
         "started_ms",
+        "stream",
         "teller",
     )
 
@@ -85,6 +86,7 @@ class Attempt:
         self.answered_at: Optional[float] = None
         self.asked: object = None
         self.chunks: Optional[Sequence[Any]] = None
+        self.stream: Optional[weakref.ref[Any]] = None
         self.heard: Optional[List[Any]] = None
         self.heard_ms: Optional[float] = None
         self.is_complete = False
@@ -136,6 +138,13 @@ class Attempt:
     def is_cancelled(self) -> bool:
         """Whether the stream's reader was cancelled and has read nothing since."""
         return self.cancelled_at is not None and len(self.chunks or ()) == self.cancelled_chunks
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nobody has the stream any more. Usually its token goes with it, and tells of that at once; LiteLLMs
+        before 1.110 have cycles of references, in which the token stays until some garbage collection.
+        """
+        return self.stream is not None and self.stream() is None
 
     def look_at_chunks(self) -> None:
         """Note when chunks last came; whether the provider has said that the stream is finished."""

@@ -157,11 +157,12 @@ class Recorder:
             if self._settings.capture_in_flight:
                 self._emit_start(attempt)
 
-    def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any]) -> None:
-        """A stream begins; `chunks` is the list that LiteLLM will fill as they are read."""
+    def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any], stream: object) -> None:
+        """`stream` begins; `chunks` is the list that LiteLLM will fill as they are read."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
             attempt.chunks = chunks
+            attempt.stream = weakref.ref(stream)
 
     def heard(self, details: Mapping[str, Any], chunk: object) -> None:
         """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
@@ -369,7 +370,7 @@ class Recorder:
         for attempt in list(self._open.values()):
             if attempt.chunks is not None:
                 attempt.look_at_chunks()
-                if attempt.held_since is None and attempt.is_complete:
+                if attempt.held_since is None and (attempt.is_complete or attempt.is_dropped):
                     attempt.held_since = time.monotonic()
             since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.answered_at
             if since is not None and since <= overdue:

@@ -88,7 +88,7 @@ def _stream_begins(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        tell("streaming", details_of(self), self.chunks)
+        tell("streaming", details_of(self), self.chunks, self)
 
     return wrapped
 

@@ -8,6 +8,7 @@ versions differ by some percent, because some inline what others call. Nor do ti
 from __future__ import annotations
 
 import copy
+import gc
 import sys
 from collections import Counter
 from datetime import datetime, timezone
@@ -84,12 +85,16 @@ def calls_of(*steps: Callable[[], None]) -> Counter[str]:
         elif what == "c_call":
             counted[function.__name__] += 1
 
-    for step in steps:
-        sys.setprofile(count)
-        try:
-            step()
-        finally:
-            sys.setprofile(None)
+    gc.disable()  # what other tests left is not to be counted
+    try:
+        for step in steps:
+            sys.setprofile(count)
+            try:
+                step()
+            finally:
+                sys.setprofile(None)
+    finally:
+        gc.enable()
     return counted
 
 

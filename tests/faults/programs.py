@@ -10,9 +10,18 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
-HEAD = """
+from ..versions import ENDING_LOOPS
+
+if TYPE_CHECKING:
+    _Popen = subprocess.Popen[str]
+else:
+    _Popen = subprocess.Popen  # Python 3.8 knows no other
+
+HEAD = (
+    ENDING_LOOPS
+    + """
 import asyncio, os, sys, threading, time
 import litellm, honeyhive_litellm
 honeyhive_litellm.init()
@@ -32,6 +41,7 @@ def committed(n):
             raise SystemExit("not committed in time: %r" % (stats,))
         time.sleep(0.002)
 """
+)
 
 SPOOL_HEAD = """
 import os, sys, threading, time, uuid
@@ -80,8 +90,17 @@ def runtime_folder() -> Iterator[str]:
         yield folder
 
 
-def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+class Program(_Popen):
+    """In `with`, a program that does not outlive a test that failed; nor do its children."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is not None and self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+        super().__exit__(kind, error, trace)
+
+
+def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) -> Program:
+    return Program(
         [sys.executable, "-c", head + code],
         env=environment(url, spool, **variables),
         stdin=subprocess.PIPE,
@@ -95,11 +114,7 @@ def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) 
 def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD, **variables: str) -> str:
     """Run a program to its end, which must be a good one; what it printed."""
     with start(code, url, spool, head, **variables) as process:
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # its children, too
-            raise
+        out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err[-4000:]
     return out
 
@@ -116,7 +131,7 @@ def drain(url: str, spool: Path) -> None:
 def until_written(spool: Path, text: bytes) -> None:
     """Wait until a record with this text is in a file of the spool: whoever kills then leaves it behind."""
     end = time.monotonic() + 30
-    while not any(text in file.read_bytes() for file in spool.glob("*") if file.is_file()):
+    while not any(text in file.read_bytes() for file in spool.glob("*.spool*")):
         assert time.monotonic() < end, f"nothing with {text!r} came to the disk"
         time.sleep(0.002)
 

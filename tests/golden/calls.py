@@ -318,7 +318,7 @@ def interrupted(stage: Stage) -> None:
 
 def _wait_for_start(spool: Path) -> None:
     deadline = time.monotonic() + 30
-    while not any(b"chat_history" in path.read_bytes() for path in spool.iterdir() if path.is_file()):
+    while not any(b"chat_history" in path.read_bytes() for path in spool.glob("*.spool*")):
         assert time.monotonic() < deadline, "the call's start is not on disk"
         time.sleep(0.01)
 

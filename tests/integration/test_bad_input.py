@@ -179,7 +179,7 @@ def test_without_content_no_text_is_on_disk_or_on_the_wire(collector: Collector,
         litellm.completion(model="gpt-4o", messages=messages, mock_response=Exception(word))
     honeyhive_litellm.flush(1)
     assert honeyhive_litellm.stats().committed == 4
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("*.spool*"))
     assert b"gpt-4o" in stored
     assert word.encode() not in stored
     collector.up()

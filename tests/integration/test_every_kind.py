@@ -219,7 +219,7 @@ def test_headers_and_the_raw_request_come_only_when_asked_for_and_never_with_the
     with pytest.raises(litellm.AuthenticationError):
         litellm.completion(model="openai/fail-401", messages=MESSAGES, **route)
     honeyhive_litellm.flush(1)
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("*.spool*"))
     assert b"hello" in stored
     collector.up()
     assert honeyhive_litellm.shutdown(10) == 0

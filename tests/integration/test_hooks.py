@@ -23,7 +23,7 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from honeyhive_litellm import _callback, _watch
 from honeyhive_litellm.testing import ModelServer
 
-from ..versions import LITELLM, has_litellm, needs_litellm
+from ..versions import LITELLM, needs_litellm
 
 MARK = "hook_test"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -141,10 +141,6 @@ def test_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
     assert arguments["kwargs"].get(MARK) == logger.mark, broken("log_success_event", SAME)
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 10) and not has_litellm("1.83"),
-    reason="before LiteLLM 1.83 on Python 3.8: its queue of notices belongs to the first loop of a process",
-)
 def test_async_log_success_event(logger: Logger, route: Dict[str, Any]) -> None:
     use = "the event of an async call, with its tokens and cost"
 

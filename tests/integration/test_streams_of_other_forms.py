@@ -168,7 +168,7 @@ def test_a_strict_one_is_on_disk_when_its_reader_knows_its_end(
 
     async def until_end() -> bytes:
         await aread(await ask(True, {"api_base": models.url, "api_key": "sk-local"}), 999)
-        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+        return b"".join(path.read_bytes() for path in tmp_path.glob("*.spool*"))
 
     try:
         assert b"answer to: hello" in asyncio.run(until_end())

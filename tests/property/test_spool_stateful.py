@@ -105,8 +105,11 @@ class SpoolMachine(RuleBasedStateMachine):
     def process(self, number: int) -> Process:
         process = self.processes[number]
         if process is None:
-            process = self.processes[number] = Process(self.folder, self.max_bytes)
+            process = self.processes[number] = self.run(self.begun())
         return process
+
+    async def begun(self) -> Process:
+        return Process(self.folder, self.max_bytes)  # before Python 3.10 a lock asks for its loop when it is made
 
     def files_but_of(self, others: List[Optional[Process]]) -> Dict[Path, bytes]:
         """Segments and their logs that no other process has: to read a file drops the locks that we have on it."""
