@@ -198,6 +198,7 @@ class Soak:
         self._environment = {
             **inherited,
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "PYTHONWARNINGS": "ignore",  # LiteLLM's; ours are in the log
             "HONEYHIVE_API_KEY": "hh_bench",
             "HONEYHIVE_PROJECT": "soak",
             "HONEYHIVE_API_URL": url,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 import sysconfig
 from pathlib import Path
@@ -15,19 +16,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nor are tokenizers of models that an older
 if sys.version_info < (3, 9):  # there it looks for the tokenizer that comes with it in another folder
     _bundled = Path(sysconfig.get_path("purelib"), "litellm", "litellm_core_utils", "tokenizers")
     os.environ.setdefault("CUSTOM_TIKTOKEN_CACHE_DIR", str(_bundled))
+    _startup = Path(__file__).parent / "python38"
+    runpy.run_path(str(_startup / "sitecustomize.py"))
+    os.environ["PYTHONPATH"] = str(_startup)
 
 import honeyhive_litellm
 from honeyhive_litellm import _log
 from honeyhive_litellm.testing import Collector
 
-from .versions import ENDING_LOOPS, has_litellm
+from .versions import has_litellm
 
 # No property here is a matter of time: the machines are shared, and the first run of a checkout fills caches.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
 
-
-exec(ENDING_LOOPS, {})
 
 _UNAWAITED = "acompletion|BaseRoutingStrategy.periodic_sync_in_memory_spend_with_redis"
 

@@ -38,22 +38,3 @@ def needs_python(oldest: Tuple[int, int], why: str) -> pytest.MarkDecorator:
 
 SERVER_ERROR = "InternalServerError" if has_litellm("1.80") else "APIError"
 """The class of LiteLLM's error for a provider's status 500, and for a mocked exception."""
-
-ENDING_LOOPS = """
-import asyncio, asyncio.runners, sys
-
-def _cancel_all_tasks(loop):
-    tasks = asyncio.all_tasks(loop)
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-
-if sys.version_info < (3, 9):
-    asyncio.runners._cancel_all_tasks = _cancel_all_tasks
-"""
-"""On Python 3.8 LiteLLM's worker may swallow its cancellation, and `asyncio.run` waits for it for ever: a program of
-one mocked call hangs with LiteLLM 1.80.0 alone. So there it is cancelled again."""
-
-asyncio_run_ends = needs_python((3, 9), "LiteLLM 1.80 keeps `asyncio.run` from ending at times, without us as well")
-"""For programs that are not the tests' own."""

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ..versions import asyncio_run_ends
 from .scripts import run
 
 
-@asyncio_run_ends
 @pytest.mark.timeout(300)  # four interpreters, one after the other, and each imports LiteLLM
 def test_a_killed_worker_and_dropped_connections_cost_nothing(tmp_path: Path) -> None:
     chosen = ("--only", "kill -9 after 200 ms", "--only", "dropped, all stored")

@@ -28,7 +28,8 @@ def samples(*cpu_us: float) -> List[Dict[str, float]]:
 def test_the_do_nothing_logger_overrides_what_ours_overrides(overhead: Any) -> None:
     base = vars(HoneyHiveLogger.__mro__[1])
     ours = {name for name in vars(HoneyHiveLogger) if name in base and not name.startswith("_")}
-    assert ours == set(importlib.import_module("_calls").HOOKS)
+    # LiteLLM 1.53 has no deployment hook.
+    assert ours == {name for name in importlib.import_module("_calls").HOOKS if name in base}
 
 
 def test_what_is_added_is_told_against_the_same_round(overhead: Any) -> None:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ..versions import asyncio_run_ends
 from .scripts import run
 
 
-@asyncio_run_ends
 @pytest.mark.timeout(400)  # half a dozen interpreters, two at a time, and each imports LiteLLM
 def test_a_few_seconds_of_bad_weather_lose_nothing(tmp_path: Path) -> None:
     arguments = ("--seconds", "8", "--workers", "2", "--calls-per-s", "40", "--kill-every-s", "3", "--seed", "1")

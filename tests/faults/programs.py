@@ -12,16 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
-from ..versions import ENDING_LOOPS
-
 if TYPE_CHECKING:
     _Popen = subprocess.Popen[str]
 else:
     _Popen = subprocess.Popen  # Python 3.8 knows no other
 
-HEAD = (
-    ENDING_LOOPS
-    + """
+HEAD = """
 import asyncio, os, sys, threading, time
 import litellm, honeyhive_litellm
 honeyhive_litellm.init()
@@ -41,7 +37,6 @@ def committed(n):
             raise SystemExit("not committed in time: %r" % (stats,))
         time.sleep(0.002)
 """
-)
 
 SPOOL_HEAD = """
 import os, sys, threading, time, uuid

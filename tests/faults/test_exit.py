@@ -171,7 +171,8 @@ while len(made) < 20:
     # LiteLLM's async calls fail in an `atexit` handler, before ours and after it: they need a thread.
     "exit handlers": """
 asyncio.run(call("exit handlers 0"))
-threading._register_atexit(lambda: sync("exit handlers 1"))
+early = getattr(threading, "_register_atexit", atexit.register)  # Python 3.8 has but one kind
+early(lambda: sync("exit handlers 1"))
 atexit.register(lambda: asyncio.run(call("fails")))
 AFTER_OURS.append(lambda: asyncio.run(call("fails, too")))
 """,
@@ -245,9 +246,14 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
         assert {name: sorted(numbers) for name, numbers in answers.items()} == {
             name: list(range(count)) for name, count in EXPECTED.items()
         }
-        # The two in exit handlers, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
-        assert others.count("failure") >= 2 and len(others) - FAILS_LATE in (4, 5)
-        assert set(others) <= {"failure", "cancelled", "interrupted"}
+        if sys.version_info < (3, 9):
+            # One of the async calls in exit handlers succeeds, and the daemon thread calls on while all else has ended.
+            assert (others.count("success"), others.count("failure")) == (1, 1) and len(others) >= 4
+        else:
+            # Those two, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
+            assert others.count("failure") >= 2 and len(others) - FAILS_LATE in (4, 5)
+            assert "success" not in others
+        assert set(others) <= {"success", "failure", "cancelled", "interrupted"}
 
 
 def test_plain_exit_while_the_backend_hangs_takes_no_longer_than_the_shutdown_timeout(tmp_path: Path) -> None:

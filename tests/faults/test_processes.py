@@ -18,11 +18,16 @@ import pytest
 from honeyhive_litellm._lease import Lease, lease_path, new_owner, segment_path
 from honeyhive_litellm.testing import Collector
 
+from ..versions import has_litellm
 from .programs import HEAD, SPOOL_HEAD, drain, environment, run, signal_ready, start
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-CALLS = """
+# LiteLLM 1.53 puts a sync stream's text together in several threads, and may lose a chunk of it.
+KINDS = ("sync", "sync stream", "async", "async stream") if has_litellm("1.80") else ("sync", "async", "async stream")
+CALLS = (
+    f"KINDS = {KINDS!r}"
+    """
 import warnings
 warnings.simplefilter("ignore")  # of a fork while threads run
 def sync(answer):
@@ -32,13 +37,14 @@ def sync_stream(answer):
         pass
 def every_kind(who):
     sync(who + " sync")
-    sync_stream(who + " sync stream")
+    if "sync stream" in KINDS:
+        sync_stream(who + " sync stream")
     asyncio.run(call(who + " async"))
     asyncio.run(read(who + " async stream"))
 def wait_for(child):
     assert os.waitpid(child, 0)[1] == 0, child
 """
-KINDS = ("sync", "sync stream", "async", "async stream")
+)
 
 
 def contents(collector: Collector) -> List[Any]:
