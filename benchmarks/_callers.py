@@ -143,6 +143,7 @@ def sample_of(blocks: Sequence[Json]) -> Json:
     late = [each for block in blocks for each in block["late_s"]]
     sample = {
         "cpu_us": sum(block["cpu_s"] for block in blocks) / calls * 1e6,
+        "own_us": sum(block["own_cpu_s"] for block in blocks) / calls * 1e6,
         "p50_us": statistics.median(latencies) * 1e6,
         "p99_us": p99(latencies) * 1e6,
         "calls_per_s": calls / sum(block["wall_s"] for block in blocks),

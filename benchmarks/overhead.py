@@ -84,6 +84,7 @@ def _summary_table(summed: Mapping[str, Json]) -> str:
             name,
             f"{row['cpu_us']:,.0f} ({low:,.0f}-{high:,.0f})",
             told_beside(row["cpu_us_beside_noop"]),
+            f"{row['own_us']:,.0f}" if row["own_us"] else "",
             f"{row['p50_us']:,.0f}",
             told_beside(row["p50_us_beside_noop"]),
             f"{row['p99_us']:,.0f}",
@@ -91,8 +92,8 @@ def _summary_table(summed: Mapping[str, Json]) -> str:
             f"{row['committed_ms']:.1f}" if "committed_ms" in row else "",
         ]
 
-    head = ["configuration", "CPU us/call (min-max)", "beyond noop", "p50 us", "beyond noop", "p99 us"]
-    head += ["loop stall p99 / max ms", "all committed after ms"]
+    head = ["configuration", "CPU us/call (min-max)", "beyond noop", "in our threads", "p50 us"]
+    head += ["beyond noop", "p99 us", "loop stall p99 / max ms", "all committed after ms"]
     return table(head, (cells(name, row) for name, row in summed.items()))
 
 

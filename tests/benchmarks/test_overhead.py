@@ -12,7 +12,7 @@ from honeyhive_litellm import HoneyHiveLogger
 
 from .scripts import FOLDER, run
 
-MEASURED = {"cpu_us", "p50_us", "p99_us", "calls_per_s"}
+MEASURED = {"cpu_us", "own_us", "p50_us", "p99_us", "calls_per_s"}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def overhead(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def samples(*cpu_us: float) -> List[Dict[str, float]]:
-    return [{"cpu_us": us, "p50_us": us, "p99_us": us} for us in cpu_us]
+    return [{"cpu_us": us, "own_us": 0.0, "p50_us": us, "p99_us": us} for us in cpu_us]
 
 
 def test_the_do_nothing_logger_overrides_what_ours_overrides(overhead: Any) -> None:
