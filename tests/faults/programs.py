@@ -110,7 +110,7 @@ def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD,
     """Run a program to its end, which must be a good one; what it printed."""
     with start(code, url, spool, head, **variables) as process:
         out, err = process.communicate(timeout=timeout)
-    assert process.returncode == 0, err[-4000:]
+    assert process.returncode == 0, (process.returncode, err[-4000:])
     return out
 
 

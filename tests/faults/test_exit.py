@@ -178,9 +178,6 @@ AFTER_OURS.append(lambda: asyncio.run(call("fails, too")))
 """,
 }
 EXPECTED = {"sys.exit": 21, "exception": 20, "os._exit": 20, "SIGTERM": 20, "notebook": 10, "exit handlers": 2}
-# From Python 3.12 on LiteLLM cannot start its thread then, and the last call of these fails as well.
-FAILS_LATE = int(sys.version_info >= (3, 12))
-EXPECTED["exit handlers"] -= FAILS_LATE
 EXPECTED.update(dict.fromkeys(("Ctrl-C in async code", "Ctrl-C in sync code"), 20))
 
 FIRST_EXIT_HANDLER = """
@@ -243,6 +240,11 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
                 others.append(event["metadata"]["status"])
         daemon = sorted(answers.pop("daemon thread"))
         assert daemon == list(range(len(daemon))) and len(daemon) >= 20
+        # From Python 3.12 on LiteLLM may be unable to start its thread then, and the last call of these fails as well.
+        late = answers["exit handlers"]
+        fails_late = EXPECTED["exit handlers"] - len(late) if sys.version_info >= (3, 12) else 0
+        assert fails_late in (0, 1)
+        late += [1] * fails_late
         assert {name: sorted(numbers) for name, numbers in answers.items()} == {
             name: list(range(count)) for name, count in EXPECTED.items()
         }
@@ -251,7 +253,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
             assert (others.count("success"), others.count("failure")) == (1, 1) and len(others) >= 4
         else:
             # Those two, the two that Ctrl-C broke off, and perhaps the one that the daemon thread was at.
-            assert others.count("failure") >= 2 and len(others) - FAILS_LATE in (4, 5)
+            assert others.count("failure") >= 2 and len(others) - fails_late in (4, 5)
             assert "success" not in others
         assert set(others) <= {"success", "failure", "cancelled", "interrupted"}
 
