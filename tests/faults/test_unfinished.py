@@ -24,7 +24,7 @@ from honeyhive_litellm import _callback
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm
-from .programs import drain, run, signal_ready, start, until_written
+from .programs import drain, signal_ready, start, until_written
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 T = TypeVar("T")
