@@ -105,11 +105,11 @@ class SpoolMachine(RuleBasedStateMachine):
     def process(self, number: int) -> Process:
         process = self.processes[number]
         if process is None:
-            process = self.processes[number] = self.run(self.begun())
+            process = self.processes[number] = self.run(self.begun(self.max_bytes))
         return process
 
-    async def begun(self) -> Process:
-        return Process(self.folder, self.max_bytes)  # before Python 3.10 a lock asks for its loop when it is made
+    async def begun(self, max_bytes: int) -> Process:
+        return Process(self.folder, max_bytes)  # before Python 3.10 a lock asks for its loop when it is made
 
     def files_but_of(self, others: List[Optional[Process]]) -> Dict[Path, bytes]:
         """Segments and their logs that no other process has: to read a file drops the locks that we have on it."""
@@ -354,7 +354,7 @@ class SpoolMachine(RuleBasedStateMachine):
             for number, process in enumerate(self.processes):
                 if process is not None:
                     self.ends(number, 0)
-            last = Process(self.folder, 2**30)
+            last: Process = self.run(self.begun(2**30))
             self.processes[0] = last
             while not last.spool.has_seen_all or last.spool.pending:
                 self.run(last.spool.adopt())
