@@ -167,6 +167,8 @@ def endless():
 threading.Thread(target=endless, daemon=True).start()
 while len(made) < 20:
     time.sleep(0.001)
+# LiteLLM imports in a finalizer, for whose lock it waits for ever if the thread was frozen in an import of its own.
+AFTER_OURS.append(lambda: os._exit(0))
 """,
     # LiteLLM's async calls fail in an `atexit` handler, before ours and after it: they need a thread.
     "exit handlers": """
