@@ -36,7 +36,7 @@ from ._spool import Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters, Stats, sum_of
 from ._transport import Transport
-from ._writer import Writer
+from ._writer import COMMIT_EVERY_S, Writer
 
 ADOPT_EVERY_S = 5.0
 ADOPT_NEXT_S = 0.05
@@ -279,7 +279,7 @@ class Runtime:
         def committed(group: Sequence[Record]) -> None:
             self._tell_committed(group, flusher)
 
-        writer = Writer(self._intake, spool, committed, is_patient=not settings.strict)
+        writer = Writer(self._intake, spool, committed, pause_s=0.0 if settings.strict else COMMIT_EVERY_S)
         parts = self._parts = _Parts(loop, asyncio.Event(), spool, writer, flusher, transport)
         self._ready.set()
         writing = asyncio.ensure_future(_forever("writer", writer.run))

@@ -21,16 +21,16 @@ COMMIT_EVERY_S = 0.005
 class Writer:
     """Lives on the runtime's loop. `on_committed` is told of each group.
 
-    `is_patient` says that a group may wait for company; a strict call's may not.
+    `pause_s` is how soon one group is committed after another: COMMIT_EVERY_S, or 0 where calls wait for it.
     """
 
     def __init__(
-        self, intake: Intake, spool: Spool, on_committed: Callable[[Sequence[Record]], None], *, is_patient: bool
+        self, intake: Intake, spool: Spool, on_committed: Callable[[Sequence[Record]], None], *, pause_s: float
     ) -> None:
         self._intake = intake
         self._spool = spool
         self._tell = on_committed
-        self._is_patient = is_patient
+        self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
         self._left: List[Record] = []
         self._has_work = asyncio.Event()
@@ -65,11 +65,8 @@ class Writer:
         self._tell(group)
 
     def _rest(self) -> None:
-        """Look again when the next group is due."""
-        if self._is_patient:
-            self._loop.call_later(COMMIT_EVERY_S, self._look)
-        else:
-            self._look()
+        """Look again when the next group is due: in a turn of the loop of its own, however short the pause."""
+        self._loop.call_later(self._pause_s, self._look)
 
     def _look(self) -> None:
         """Commit what has come meanwhile, or sleep until something does."""

@@ -1,0 +1,48 @@
+"""The writer: every record that comes in is committed, however fast they come."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Sequence
+
+import pytest
+
+from honeyhive_litellm._capacity import Limits
+from honeyhive_litellm._intake import Intake
+from honeyhive_litellm._record import EVENT, Record
+from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._stats import Counters
+from honeyhive_litellm._writer import Writer
+
+COUNT = 3000
+
+
+def event(number: int) -> Record:
+    return Record(EVENT, f"e{number}", 1.0, None, b'{"event_id":"e%d"}' % number)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.0001], ids=["strict", "patient"])
+async def test_one_that_comes_while_another_is_committed_is_committed_next(tmp_path: Path, pause_s: float) -> None:
+    counters, intake = Counters(), Intake()
+    spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+    done = asyncio.Event()
+
+    def committed(group: Sequence[Record]) -> None:
+        made = counters.snapshot().committed
+        if made < COUNT:
+            assert intake.put(event(made))  # as many threads do, while the commit lets go of Python's lock
+        else:
+            done.set()
+
+    writer = Writer(intake, spool, committed, pause_s=pause_s)
+    intake.put(event(0))
+    writing = asyncio.ensure_future(writer.run())
+    try:
+        await asyncio.wait_for(done.wait(), 60)
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await spool.close()
+    assert counters.snapshot().committed == COUNT
+    assert sum(segment.events for segment in spool.segments()) == COUNT
