@@ -21,6 +21,14 @@ from _common import CHILD_TIMEOUT_S, NOBODY, Json, p99, spawn
 T = TypeVar("T", bound="Obedient")
 
 
+class ChildError(RuntimeError):
+    """A process did not do its work; `name` is its name."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} {why}")
+        self.name = name
+
+
 class Obedient:
     """A process, inside `with`, that does what lines of JSON tell it, and answers in such lines.
 
@@ -52,7 +60,7 @@ class Obedient:
         self._process.stdin.flush()
 
     def answer(self, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
-        """The next line of its answers. Raises RuntimeError with its complaints if it has ended."""
+        """The next line of its answers. Raises ChildError with its complaints if it has ended."""
         assert self._process.stdout is not None
         killer = threading.Timer(timeout_s, self._process.kill)
         killer.start()
@@ -62,7 +70,7 @@ class Obedient:
             killer.cancel()
         if not line:
             self._complaints.seek(0)
-            raise RuntimeError(f"the process {self.name!r} ended:\n{self._complaints.read()[-2000:]}")
+            raise ChildError(self.name, f"ended:\n{self._complaints.read()[-2000:]}")
         told: Json = json.loads(line)
         return told
 

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from _backend import Backend
-from _callers import Obedient, beside, told_beside
+from _callers import ChildError, Obedient, beside, told_beside
 from _common import PROSE, Json, environment, environment_line, median, parse, parser_for, spawn, table, tell
 
 AT_ONCE = 50
@@ -48,14 +48,6 @@ SETTLE_S = 6.0
 """LiteLLM's own loggers send every 5 s."""
 NEXT_S = 2.0
 PROCESS_TIMEOUT_S = 120
-
-
-class PeerError(RuntimeError):
-    """A peer did not do its work."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name}: {why}")
-        self.name = name
 
 
 # ---- in the measured process, perhaps in a venv without this package
@@ -229,22 +221,22 @@ def versions(python: str, name: str) -> Dict[str, str]:
 def speed(pythons: Mapping[str, str], calls: int) -> Dict[str, Json]:
     """What a call costs each of them with an attentive backend. They live at the same time and make calls in turns.
 
-    Raises PeerError if one of them ends.
+    Raises ChildError if one of them ends.
     """
     with ExitStack() as stack:
         backends = {name: stack.enter_context(Backend()) for name in pythons}
         jobs = {name: {"peer": name, "url": backends[name].url, "fault": None} for name in pythons}
         peers = [stack.enter_context(Obedient(name, __file__, jobs[name], pythons[name])) for name in pythons]
         for peer in peers:
-            _answer(peer)  # it is warm
+            peer.answer()  # it is warm
         blocks: Dict[str, List[Json]] = {name: [] for name in pythons}
         for number, first in enumerate(range(0, calls, BLOCK)):
             turn = peers if number % 2 == 0 else peers[::-1]
             for peer in turn:
                 peer.tell({"count": min(BLOCK, calls - first)})
-                _answer(peer)  # the calls have returned; what follows them may take its time while others make theirs
+                peer.answer()  # the calls have returned; what follows them may take its time while others make theirs
             for peer in turn:
-                blocks[peer.name].append(_answer(peer))
+                blocks[peer.name].append(peer.answer())
     return {
         name: {
             "cpu_us": sum(block["cpu_s"] for block in blocks[name]) / calls * 1e6,
@@ -253,13 +245,6 @@ def speed(pythons: Mapping[str, str], calls: int) -> Dict[str, Json]:
         }
         for name in pythons
     }
-
-
-def _answer(peer: Obedient) -> Json:
-    try:
-        return peer.answer()
-    except RuntimeError as error:
-        raise PeerError(peer.name, str(error)) from error
 
 
 KILL = "kill right after the last call"
@@ -294,7 +279,7 @@ def _run(python: str, job: Json, expected: int) -> None:
         process.kill()
         process.wait()
     if process.returncode != expected:
-        raise PeerError(job["peer"], f"it ended with status {process.returncode}:\n{errors[-2000:]}")
+        raise ChildError(job["peer"], f"ended with status {process.returncode}:\n{errors[-2000:]}")
 
 
 def report(result: Json) -> str:
@@ -347,7 +332,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     while rounds_left and pythons:
         try:
             samples = speed(pythons, calls)
-        except PeerError as error:  # once more, without it
+        except ChildError as error:  # once more, without it
             result["left out"][error.name] = str(error)
             del pythons[error.name], result["speed"][error.name]
         else:
