@@ -152,7 +152,6 @@ def sample_of(blocks: Sequence[Json]) -> Json:
     sample = {
         "cpu_us": statistics.median(block["cpu_s"] / len(block["latencies_s"]) for block in blocks) * 1e6,
         "own_us": statistics.median(block["own_cpu_s"] / len(block["latencies_s"]) for block in blocks) * 1e6,
-        "mean_us": sum(block["cpu_s"] for block in blocks) / calls * 1e6,
         "p50_us": statistics.median(latencies) * 1e6,
         "p99_us": p99(latencies) * 1e6,
         "calls_per_s": calls / sum(block["wall_s"] for block in blocks),

@@ -43,6 +43,7 @@ class Attempt:
         "is_cached",
         "is_complete",
         "is_sampled_out",
+        "is_told",
         "is_withheld",
         "kind",
         "loop",
@@ -77,6 +78,7 @@ class Attempt:
         self.proxy: Dict[str, object] = {}
         self.is_withheld = False
         self.has_start = False
+        self.is_told = False
         self.is_sampled_out = False
         self.is_cached = False
         self.replied = False

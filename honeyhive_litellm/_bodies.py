@@ -28,8 +28,13 @@ class Bodies:
         self._max_bytes = settings.max_event_bytes
         self._redactor = Redactor(settings.redact, settings.max_field_bytes)
 
-    def begin(self, attempt: Attempt) -> None:
-        """Encode what is known at the start, into the attempt."""
+    def _begin(self, attempt: Attempt) -> None:
+        """Encode what is known at the start, into the attempt, unless that is done.
+
+        Our thread and one that tells of an end may both do it at once, with the same result: `head` is set last.
+        """
+        if attempt.head:
+            return
         request = attempt.request
         head: Dict[str, object] = {
             "event_id": attempt.event_id,
@@ -44,8 +49,6 @@ class Bodies:
                 metadata = {**metadata, "session_id": request.session}
             if request.session_name is not None:
                 metadata = {**metadata, "session_name": request.session_name}
-        if request.parent_id is not None:
-            attempt.parent = parent_member(session_id(request.parent_id))
         content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
         if request.user_properties:
             content["user_properties"] = request.user_properties
@@ -58,17 +61,19 @@ class Bodies:
         head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
         attempt.is_withheld = "redaction_failed" in metadata
         attempt.proxy = dict(mapping(metadata.pop("proxy", None)))  # the outcome adds to it
-        attempt.head = members(head) + b"," + members(told)
         attempt.metadata = members(metadata)
+        attempt.head = members(head) + b"," + members(told)
 
     def start(self, attempt: Attempt) -> bytes:
-        """The body of the start record, after `begin`."""
+        """The body of the start record."""
+        self._begin(attempt)
         proxy = {"proxy": attempt.proxy} if attempt.proxy else {}
         metadata = join(attempt.metadata, members({**proxy, "status": IN_FLIGHT}))
         return self._fitted(join(attempt.head, attempt.parent, b'"metadata":' + metadata))
 
     def event(self, attempt: Attempt, outcome: Outcome) -> bytes:
-        """The body of the event, after `begin`."""
+        """The body of the event."""
+        self._begin(attempt)
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
         duration_ms = round(end_ms - attempt.started_ms, 3)
         facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}

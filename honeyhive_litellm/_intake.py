@@ -10,21 +10,28 @@ import threading
 from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
-from ._record import Record
+from ._record import Entry, Record, made
 
 GROUP_RECORDS = 1000
 GROUP_BYTES = 8 * 1024 * 1024
 """A transaction takes at most this much, so that one burst does not hold up the flusher's reads."""
+
+GROUP_DRAFTS = 64
+"""Nor does it take more of these: to encode one takes a tenth of a millisecond or two."""
+
+MOST_DRAFTS = 10_000
+"""Beyond this our thread cannot keep up, and those who make the calls have to encode them."""
 
 MAX_BYTES = 256 * 1024 * 1024
 """Beyond this a disk that hangs would eat the application's memory; further records are refused."""
 
 
 class Intake:
-    """Records on their way to the writer, in order."""
+    """Records and drafts on their way to the writer, in order. `make` makes records of them."""
 
-    def __init__(self) -> None:
-        self._records: Deque[Record] = deque()
+    def __init__(self, make: Callable[[Entry], Optional[Record]] = made) -> None:
+        self._make = make
+        self._entries: Deque[Entry] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
         self._wake: Optional[Callable[[], None]] = None
@@ -32,14 +39,20 @@ class Intake:
         self._waiting: Deque[Tuple[int, Callable[[], None]]] = deque()
         self.is_closed = False
 
-    def put(self, record: Record) -> bool:
-        """Hand `record` over; False if there is no room for it, or nobody left to take it. Never waits."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that no more drafts should come."""
+        return len(self._entries) > MOST_DRAFTS
+
+    def put(self, entry: Entry) -> bool:
+        """Hand `entry` over; False if there is no room for it, or nobody left to take it. Never waits."""
+        size = _size(entry)
         with self._lock:
             if self.is_closed or self._bytes > MAX_BYTES:
                 return False
-            self._bytes += len(record.body)
+            self._bytes += size
             self._put += 1
-            self._records.append(record)
+            self._entries.append(entry)
             wake, self._wake = self._wake, None
         if wake is not None:
             wake()
@@ -48,7 +61,7 @@ class Intake:
     def sleep_unless_filled(self, wake: Callable[[], None]) -> bool:
         """Ask to be woken by the next `put`; False, and no wake-up, when records are there already."""
         with self._lock:
-            if self._records:
+            if self._entries:
                 return False
             self._wake = wake
             return True
@@ -59,16 +72,21 @@ class Intake:
             self.is_closed = True
 
     def take(self) -> List[Record]:
-        """All that came, oldest first, up to one group."""
+        """All that came, oldest first, up to one group. Empty only if nothing is left."""
         group: List[Record] = []
-        size = 0
-        with self._lock:
-            while self._records and len(group) < GROUP_RECORDS and size < GROUP_BYTES:
-                record = self._records.popleft()
+        size = drafts = 0
+        while len(group) < GROUP_RECORDS and size < GROUP_BYTES and (drafts < GROUP_DRAFTS or not group):
+            with self._lock:
+                if not self._entries:
+                    break
+                entry = self._entries.popleft()
+                self._bytes -= _size(entry)
+                self._taken += 1
+            record = self._make(entry)
+            drafts += entry is not record
+            if record is not None:
                 size += len(record.body)
                 group.append(record)
-            self._bytes -= size
-            self._taken += len(group)
         return group
 
     def committed(self) -> None:
@@ -88,3 +106,8 @@ class Intake:
                 self._waiting.append((self._put, tell))
                 return
         tell()
+
+
+def _size(entry: Entry) -> int:
+    """What the entry alone keeps in memory; what a draft refers to is the application's still."""
+    return len(entry.body) if isinstance(entry, Record) else 0

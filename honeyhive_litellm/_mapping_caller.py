@@ -124,7 +124,8 @@ def is_redacted(call: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Whether LiteLLM's message redaction is on: per call, by a request header, or seen to have been at work."""
     # A LiteLLM of 2024 does not know the switch for one call, and takes it for a parameter of the model's.
     for source in (mapping(call.get("standard_callback_dynamic_params")), mapping(call.get("extra_body")), call):
-        if switch(source.get("turn_off_message_logging")):
+        said = source.get("turn_off_message_logging")
+        if said is not None and switch(said):
             return True
     headers = mapping(metadata.get("headers")) or mapping(call.get("headers"))
     if headers.get("litellm-enable-message-redaction") or headers.get("x-litellm-enable-message-redaction"):
@@ -137,15 +138,8 @@ def is_redacted(call: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
 
 def is_skipped(call: Mapping[str, Any], params: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Whether the call is not to be traced, by our switch or by LiteLLM's `no-log`."""
-    return any(
-        switch(source.get(name))
-        for source, name in (
-            (metadata, "honeyhive_skip"),
-            (params, "no-log"),
-            (call, "no-log"),
-            (metadata, "no-log"),
-        )
-    )
+    said = (metadata.get("honeyhive_skip"), params.get("no-log"), call.get("no-log"), metadata.get("no-log"))
+    return any(switch(value) for value in said if value is not None)
 
 
 def session_of(
@@ -279,9 +273,9 @@ def add_custom(
     """
     theirs = _ROUTED if is_routed(metadata) else _LITELLM
     aside: Dict[str, object] = {}
-    configured = attributes if isinstance(attributes, Mapping) else {}
-    for name, value in configured.items():
-        (aside if name in reserved else event)[name] = value
+    if attributes and isinstance(attributes, Mapping):
+        for name, value in attributes.items():
+            (aside if name in reserved else event)[name] = value
     for name, value in metadata.items():
         if value is None or name in _HANDLED or name in theirs:
             continue

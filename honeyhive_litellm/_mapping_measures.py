@@ -73,8 +73,14 @@ def mark_estimate(metadata: Dict[str, object]) -> None:
 
 def _count(known: Mapping[str, Any], *names: str) -> Optional[int]:
     """The first count under these names that is not 0: LiteLLM fills the names that an API lacks with zeros."""
-    counts = [value for value in map(known.get, names) if isinstance(value, int) and not isinstance(value, bool)]
-    return next((count for count in counts if count > 0), 0 if 0 in counts else None)
+    zero = None
+    for name in names:
+        value = known.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value > 0:
+                return value
+            zero = 0 if value == 0 else zero
+    return zero
 
 
 def usage_of(response: object, payload: Mapping[str, Any]) -> object:

@@ -107,6 +107,34 @@ def stated(value: object) -> object:
     return [stated(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def own(value: object) -> object:
+    """A copy of all dictionaries and lists in `value`, for who reads it later: others may change them meanwhile.
+
+    What else is in them is the same in both. Raises RecursionError for what is nested too deep.
+    """
+    return _own(value, {})
+
+
+def _own(value: Any, known: Dict[int, Any]) -> Any:
+    identity = id(value)
+    if identity in known:
+        return known[identity]
+    copy: Any
+    if type(value) is dict:
+        copy = known[identity] = dict(value)
+        for name, item in copy.items():
+            if type(item) is dict or type(item) is list:
+                copy[name] = _own(item, known)
+        return copy
+    if type(value) is list:
+        copy = known[identity] = list(value)
+        for place, item in enumerate(copy):
+            if type(item) is dict or type(item) is list:
+                copy[place] = _own(item, known)
+        return copy
+    return value
+
+
 def items(value: object) -> List[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 START = 0
 """A call began: the event as far as it was known then. Worth nothing once its event follows.
@@ -33,6 +33,25 @@ class Record(NamedTuple):
     started_ms: float
     session: Optional[str]
     body: bytes
+
+
+class Draft(NamedTuple):
+    """A record that is yet to be encoded, by whoever takes it to the disk and not by the thread that makes the call.
+
+    `make` returns the record, of this kind, or None if there is no need for it any more.
+    """
+
+    kind: int
+    id: str
+    make: Callable[[], Optional[Record]]
+
+
+Entry = Union[Record, Draft]
+
+
+def made(entry: Entry) -> Optional[Record]:
+    """The record itself."""
+    return entry if isinstance(entry, Record) else entry.make()
 
 
 class Row(NamedTuple):

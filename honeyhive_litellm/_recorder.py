@@ -26,13 +26,14 @@ from ._around import Around, around
 from ._attempt import Attempt, Token
 from ._bodies import Bodies, parent_member
 from ._config import Settings
-from ._event import event_id, is_in_sample
+from ._event import event_id, is_in_sample, session_id
 from ._mapping import Outcome, Request, late_inputs, map_request
-from ._mapping_read import text
+from ._mapping_read import attempt as tried
+from ._mapping_read import own, text
 from ._mapping_realtime import CALL_TYPE as REALTIME
 from ._mapping_request import event_type
 from ._outcomes import Host, Outcomes, untold
-from ._record import CLOSED, EVENT, START, Record
+from ._record import CLOSED, EVENT, START, Draft, Entry, Record
 from ._route import Route
 
 HOLD_S = 5.0
@@ -47,7 +48,7 @@ class Recorder:
     def __init__(
         self,
         settings: Settings,
-        emit: Callable[[Record], None],
+        emit: Callable[[Entry], None],
         host: Host,
         key: str,
     ) -> None:
@@ -116,7 +117,13 @@ class Recorder:
 
     def _emit_start(self, attempt: Attempt) -> None:
         attempt.has_start = True
-        self._emit(Record(START, attempt.event_id, attempt.started_ms, attempt.session, self._bodies.start(attempt)))
+        self._emit(Draft(START, attempt.event_id, lambda: self._start(attempt)))
+
+    def _start(self, attempt: Attempt) -> Optional[Record]:
+        if attempt.is_told:
+            return None  # its event is right behind
+        body = self._bodies.start(attempt)
+        return Record(START, attempt.event_id, attempt.started_ms, attempt.session, body)
 
     def replied(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
@@ -220,15 +227,27 @@ class Recorder:
     def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback tells of a success, once, twice or three times."""
         attempt = self._claim(details, "success")
-        if attempt is not None:
+        if attempt is None:
+            return
+        if attempt.is_sampled_out:
             self._write(attempt, lambda: self._success(attempt, details, response))
+            return
+        told = dict(details)
+
+        def make() -> Record:
+            return self._event(attempt, self._success(attempt, told, response))
+
+        try:
+            self._emit(Draft(EVENT, attempt.event_id, make))
+            attempt.is_told = True
+        finally:
+            self._writing.pop(attempt.mark, None)
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
         late = late_inputs(details, response, attempt.request.capture_content)
         if late:
-            attempt.request.inputs, parent = late, attempt.parent
-            self._bodies.begin(attempt)
-            attempt.parent = parent
+            attempt.request.inputs = late
+            attempt.head = b""  # to be encoded anew
         return self._outcomes.success(attempt, details, response)
 
     def fail(self, details: MutableMapping[str, Any]) -> None:
@@ -260,9 +279,10 @@ class Recorder:
             attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
-        self._bodies.begin(attempt)
         if attempt.route is not None and attempt.route.event is not None:
             attempt.parent = parent_member(attempt.route.id)
+        elif request.parent_id is not None:
+            attempt.parent = parent_member(session_id(request.parent_id))
         share = self._settings.sample_rate
         if share < 1:
             whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
@@ -272,7 +292,10 @@ class Recorder:
 
     def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
         settings = self._without_content if self._host.hides_content() else self._settings
-        return map_request(details, settings, surroundings)
+        request = map_request(details, settings, surroundings)
+        for part in ("config", "inputs", "metadata", "user_properties"):  # they are read later, by another thread
+            setattr(request, part, tried(getattr(request, part), own, getattr(request, part)))
+        return request
 
     def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
@@ -351,7 +374,8 @@ class Recorder:
         event = Attempt(route.id, 1, request, route.started_ms)
         event.kind = "chain" if route.attempts else "model"
         request.metadata.pop("router", None)
-        self._bodies.begin(event)
+        if request.parent_id is not None:
+            event.parent = parent_member(session_id(request.parent_id))
         route.event = event
         if not request.skip:
             self._open[route.id] = event
@@ -411,10 +435,14 @@ class Recorder:
                 with self._order:
                     self.sampled += 1
                 return
-            body = self._bodies.event(attempt, outcome)
-            self._emit(Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body))
+            self._emit(self._event(attempt, outcome))
+            attempt.is_told = True
         finally:
             self._writing.pop(attempt.mark, None)
+
+    def _event(self, attempt: Attempt, outcome: Outcome) -> Record:
+        body = self._bodies.event(attempt, outcome)
+        return Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body)
 
     def _close_start(self, attempt: Attempt) -> None:
         """For a call that gets no event: whoever finds its start is not to take it for interrupted."""

@@ -109,9 +109,12 @@ class _Walk:
             self._inside.discard(identity)
 
     def _dict(self, value: Dict[Any, Any]) -> object:
-        taken, lost = self._take(len(value))
-        if lost and not taken:
-            return f"[{lost} more]"
+        taken, lost = len(value), 0
+        if taken > MAX_ITEMS or taken > self._room:
+            taken, lost = self._part_of(taken)
+            if not taken:
+                return f"[{lost} more]"
+        self._room -= taken
         texts = self.texts
         long = self._long
         result: Dict[str, object] = {}
@@ -137,20 +140,22 @@ class _Walk:
         return result
 
     def _list(self, value: Any) -> object:
-        taken, lost = self._take(len(value))
-        if lost and not taken:
-            return f"[{lost} more]"
+        taken, lost = len(value), 0
+        if taken > MAX_ITEMS or taken > self._room:
+            taken, lost = self._part_of(taken)
+            if not taken:
+                return f"[{lost} more]"
+        self._room -= taken
         walk = self.value
         result = [walk(item) for item in islice(value, taken - bool(lost))]
         if lost:
             result.append(f"[{lost} more]")
         return result
 
-    def _take(self, length: int) -> Tuple[int, int]:
-        """How many entries there is room for, a mark included, and how many that mark has to tell of."""
+    def _part_of(self, length: int) -> Tuple[int, int]:
+        """How many of too many entries there is room for, a mark included, and how many that mark has to tell of."""
         taken = min(length, MAX_ITEMS, self._room)
-        self._room -= taken
-        return taken, 0 if taken == length else length - max(taken - 1, 0)
+        return taken, length - max(taken - 1, 0)
 
     def _name(self, key: object) -> Tuple[str, bool]:
         """The clean form of a dictionary's key, and whether it is a credential's name."""

@@ -30,7 +30,7 @@ from ._log import announce, warn
 from ._losses import Losses
 from ._outcomes import Host
 from ._publisher import Publisher
-from ._record import EVENT, Record, Row
+from ._record import EVENT, Draft, Entry, Record, Row, made
 from ._recorder import HOLD_S, Recorder
 from ._spool import Spool
 from ._sqlite import uninterrupted
@@ -109,7 +109,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._state = State.CREATED
         self._counters = Counters()
-        self._intake = Intake()
+        self._intake = Intake(self._made)
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
         self._looked = threading.Event()
@@ -119,19 +119,33 @@ class Runtime:
 
     # ---- the callers' side
 
-    def _put(self, record: Record) -> None:
+    def _put(self, entry: Entry) -> None:
         """Take a record in. Never raises, and never waits but for the disk once the runtime is closed."""
         if self._state is State.CREATED:
             self._start()
-        if record.kind == EVENT:
+        if entry.kind == EVENT:
             self._counters.accept(1)
-        if self._intake.put(record):
+        is_behind = self._intake.is_behind and isinstance(entry, Draft)
+        if not is_behind and self._intake.put(entry):
+            return
+        record = self._made(entry)
+        if record is None or (is_behind and self._intake.put(record)):
             return
         if self._intake.is_closed:
             self._put_late(record)
         elif record.kind == EVENT:
             warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
             self._counters.lose("memory", 1)
+
+    def _made(self, entry: Entry) -> Optional[Record]:
+        """The record that an entry is to become; None if there is none. Never raises."""
+        try:
+            return made(entry)
+        except Exception as error:
+            warn("fault", "honeyhive: a call could not be recorded: %s in encoding it", type(error).__name__)
+            if entry.kind == EVENT:
+                self._counters.lose("fault", 1)
+            return None
 
     def _put_late(self, record: Record) -> None:
         try:

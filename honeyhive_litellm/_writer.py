@@ -57,7 +57,7 @@ class Writer:
             group, self._left = self._left or self._intake.take(), []
             if group:
                 await self._spool.append(group)
-                self._committed(group)
+            self._committed(group)
             return bool(group)
 
     def _committed(self, group: Sequence[Record]) -> None:

@@ -23,7 +23,7 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm import _event as event
 from honeyhive_litellm import _redaction as redaction
 from honeyhive_litellm._credentials import suspects
-from honeyhive_litellm._record import EVENT, START, Record
+from honeyhive_litellm._record import EVENT, START, Entry, Record, made
 from honeyhive_litellm._recorder import Recorder
 
 from ..faults.emitter import NoHost
@@ -46,9 +46,15 @@ class Recorded:
     def __init__(self, folder: Path, messages: int = 4) -> None:
         self.records: List[Record] = []
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
-        self._recorder = Recorder(settings, self.records.append, NoHost(), "honeyhive_event_id")
+        self._recorder = Recorder(settings, self._take, NoHost(), "honeyhive_event_id")
         self._messages = [{"role": "user", "content": f"{number} {QUESTION}"} for number in range(messages)]
         self._calls = 0
+
+    def _take(self, entry: Entry) -> None:
+        """Encode at once what the writer's thread encodes otherwise."""
+        record = made(entry)
+        assert record is not None
+        self.records.append(record)
 
     def notices(self) -> Tuple[Callable[[], None], Callable[[], None]]:
         """How the start and the success of the next call are told."""
