@@ -233,13 +233,8 @@ class Recorder:
             self._write(attempt, lambda: self._success(attempt, details, response))
             return
         told = dict(details)
-
-        def make() -> Record:
-            return self._event(attempt, self._success(attempt, told, response))
-
         try:
-            self._emit(Draft(EVENT, attempt.event_id, make))
-            attempt.is_told = True
+            self._emit_event(attempt, lambda: self._success(attempt, told, response))
         finally:
             self._writing.pop(attempt.mark, None)
 
@@ -425,6 +420,7 @@ class Recorder:
         """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
         try:
             outcome = tell()
+            outcome.end_ms = outcome.end_ms or time.time() * 1000
             route = attempt.route
             if route is not None and outcome.status == "failure" and not route.is_over:
                 route.failed(attempt.request.metadata, outcome)
@@ -435,10 +431,13 @@ class Recorder:
                 with self._order:
                     self.sampled += 1
                 return
-            self._emit(self._event(attempt, outcome))
-            attempt.is_told = True
+            self._emit_event(attempt, lambda: outcome)
         finally:
             self._writing.pop(attempt.mark, None)
+
+    def _emit_event(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
+        self._emit(Draft(EVENT, attempt.event_id, lambda: self._event(attempt, tell())))
+        attempt.is_told = True
 
     def _event(self, attempt: Attempt, outcome: Outcome) -> Record:
         body = self._bodies.event(attempt, outcome)
