@@ -19,8 +19,9 @@ GROUP_BYTES = 8 * 1024 * 1024
 GROUP_DRAFTS = 64
 """Nor does it take more of these: to encode one takes a tenth of a millisecond or two."""
 
-MOST_DRAFTS = 10_000
-"""Beyond this our thread cannot keep up, and those who make the calls have to encode them."""
+MOST_DRAFTS = 1000
+"""Beyond this our thread cannot keep up, and those who make the calls have to encode them: what a draft refers to stays
+in memory, and does not count in MAX_BYTES."""
 
 MAX_BYTES = 256 * 1024 * 1024
 """Beyond this a disk that hangs would eat the application's memory; further records are refused."""

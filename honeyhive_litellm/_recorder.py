@@ -8,6 +8,9 @@ at exit is written as it was seen.
 An attempt's state hangs on a token, a string with the event's id, that is put into LiteLLM's own details of the
 call. It tells duplicate notices from new ones, and when the details are gone without an outcome - the task was
 cancelled, the stream dropped - the token goes with them and its weak reference tells us at once.
+
+A hook takes what it needs and no more time than that. To redact and encode it takes longer the more was said, and as
+long as a function of the user's likes: that is left to the writer's thread, in drafts of records.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _REMEMBERED_CALLS = 4096
 
 
 class Recorder:
-    """Turns notices into records. Called from any thread; never waits, and does no IO."""
+    """Turns notices into records, most of them drafts. Called from any thread; never waits, and does no IO."""
 
     def __init__(
         self,
@@ -117,13 +120,8 @@ class Recorder:
 
     def _emit_start(self, attempt: Attempt) -> None:
         attempt.has_start = True
-        self._emit(Draft(START, attempt.event_id, lambda: self._start(attempt)))
-
-    def _start(self, attempt: Attempt) -> Optional[Record]:
-        if attempt.is_told:
-            return None  # its event is right behind
-        body = self._bodies.start(attempt)
-        return Record(START, attempt.event_id, attempt.started_ms, attempt.session, body)
+        # Not needed if the event is in the queue, too, by the time that this one's turn comes.
+        self._emit(Draft(START, attempt.event_id, lambda: None if attempt.is_told else self._record(START, attempt)))
 
     def replied(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
@@ -221,8 +219,7 @@ class Recorder:
                 if attempt.is_sampled_out and outcome.status == "success":
                     self._close_start(attempt)
                     return
-                body = self._bodies.event(attempt, outcome)
-                self._emit(Record(START, id_, attempt.started_ms, attempt.session, body))
+                self._emit(Draft(START, id_, lambda: self._record(START, attempt, outcome)))
 
     def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback tells of a success, once, twice or three times."""
@@ -436,12 +433,14 @@ class Recorder:
             self._writing.pop(attempt.mark, None)
 
     def _emit_event(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
-        self._emit(Draft(EVENT, attempt.event_id, lambda: self._event(attempt, tell())))
+        self._emit(Draft(EVENT, attempt.event_id, lambda: self._record(EVENT, attempt, tell())))
         attempt.is_told = True
 
-    def _event(self, attempt: Attempt, outcome: Outcome) -> Record:
-        body = self._bodies.event(attempt, outcome)
-        return Record(EVENT, attempt.event_id, attempt.started_ms, attempt.session, body)
+    def _record(self, kind: int, attempt: Attempt, outcome: Optional[Outcome] = None) -> Record:
+        """The record of an attempt's event, or without an outcome of its start; on the writer's thread."""
+        bodies = self._bodies
+        body = bodies.start(attempt) if outcome is None else bodies.event(attempt, outcome)
+        return Record(kind, attempt.event_id, attempt.started_ms, attempt.session, body)
 
     def _close_start(self, attempt: Attempt) -> None:
         """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
