@@ -15,7 +15,7 @@ from ._intake import Intake
 from ._record import Record
 from ._spool import Spool
 
-COMMIT_EVERY_S = 0.005
+COMMIT_EVERY_S = 0.004
 
 
 class Writer:
