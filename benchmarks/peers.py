@@ -87,7 +87,9 @@ def _openinference(job: Json) -> None:
 
 
 def _openlit(job: Json) -> None:
-    importlib.import_module("openlit").init(otlp_endpoint=job["url"], disable_metrics=True)
+    prices = Path(job["folder"], "prices.json")  # it would fetch them
+    prices.write_text("{}", encoding="utf-8")
+    importlib.import_module("openlit").init(otlp_endpoint=job["url"], disable_metrics=True, pricing_json=str(prices))
 
 
 def _noop(job: Json) -> None:
@@ -104,10 +106,11 @@ def _use(name: str) -> None:
 
 
 class Peer(NamedTuple):
-    """How it is set up, and what is to be installed beside LiteLLM."""
+    """How it is set up, and what is to be installed beside LiteLLM; `alone` without what these packages require."""
 
     set_up: Callable[[Json], None]
     packages: Sequence[str] = ()
+    alone: Sequence[str] = ()
     keeps: bool = True
     stores: bool = False
 
@@ -121,8 +124,12 @@ PEERS: Dict[str, Peer] = {
     "opik": Peer(_opik),
     "otel": Peer(_otel, _OTLP),
     "openinference": Peer(_openinference, ("openinference-instrumentation-litellm", *_OTLP)),
-    # Its many instrumentations have to be of one release, which pip does not find by itself in any time.
-    "openlit": Peer(_openlit, ("openlit", "opentelemetry-instrumentation==0.61b0")),
+    # What it requires cannot be had beside this LiteLLM: openai before 3, anthropic before 1, a dozen instrumentations.
+    "openlit": Peer(
+        _openlit,
+        ("opentelemetry-instrumentation", "opentelemetry-exporter-otlp", "anthropic", "boto3", "requests", "schedule"),
+        alone=("openlit",),
+    ),
 }
 """`langsmith`, `opik` and `otel` are LiteLLM's own callbacks of these names."""
 
@@ -187,7 +194,7 @@ async def _make(numbers: Sequence[int], answered: Json, word: str = "question") 
 
 def python_for(name: str, folder: Path) -> str:
     """The interpreter that has the peer: this one, or that of a venv which is made when it is first asked for."""
-    packages = PEERS[name].packages
+    packages, alone = PEERS[name].packages, PEERS[name].alone
     if not packages or all(_is_installed(package) for package in packages):
         return sys.executable
     home = folder / f".venv-peer-{name}"
@@ -197,6 +204,8 @@ def python_for(name: str, folder: Path) -> str:
         venv.create(home, with_pip=True, clear=True)
         wanted = [f"litellm=={version('litellm')}", *packages]
         subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True, timeout=600)
+        if alone:
+            subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *alone], check=True, timeout=600)
         done.touch()
     return python
 
@@ -211,7 +220,7 @@ def _is_installed(package: str) -> bool:
 
 def versions(python: str, name: str) -> Dict[str, str]:
     """The peer's packages as they are installed."""
-    names = [package.partition("==")[0] for package in PEERS[name].packages]
+    names = [package.partition("==")[0] for package in (*PEERS[name].packages, *PEERS[name].alone)]
     code = "import json, sys; from importlib.metadata import version; "
     code += "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
     told = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, text=True, timeout=60).stdout
