@@ -17,6 +17,7 @@ import honeyhive_litellm
 from honeyhive_litellm.testing import Collector
 
 from ..versions import SERVER_ERROR
+from ..waiting import until_committed
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -177,8 +178,7 @@ def test_without_content_no_text_is_on_disk_or_on_the_wire(collector: Collector,
     litellm.embedding(model="text-embedding-3-small", input=[word], mock_response=[0.1])
     with pytest.raises(getattr(litellm, SERVER_ERROR)):
         litellm.completion(model="gpt-4o", messages=messages, mock_response=Exception(word))
-    honeyhive_litellm.flush(1)
-    assert honeyhive_litellm.stats().committed == 4
+    until_committed(4)
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("*.spool*"))
     assert b"gpt-4o" in stored
     assert word.encode() not in stored

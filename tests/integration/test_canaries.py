@@ -27,6 +27,7 @@ from honeyhive_litellm import _callback
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import has_litellm
+from ..waiting import until_committed
 
 Json = Dict[str, Any]
 
@@ -340,6 +341,7 @@ def test_no_credential_gets_out(
         route = {"model": "openai/gpt-4o", "api_base": models.url, "max_retries": 0}
         asyncio.run(call_all(route, {**route, "model": "openai/fail-401"}))
         honeyhive_litellm.flush(1)
+        until_committed(honeyhive_litellm.stats().accepted)
     gc.collect()
     in_spool = on_disk(tmp_path)
     in_reprs = reprs()

@@ -14,6 +14,8 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..waiting import until_committed
+
 Json = Dict[str, Any]
 
 CARD = "4111 1111 1111 1111"
@@ -109,11 +111,6 @@ def on_disk(folder: Path) -> str:
     return "".join(path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
 
 
-def committed(n_events: int) -> None:
-    honeyhive_litellm.flush(0.1)  # waits for what LiteLLM still has to tell
-    assert honeyhive_litellm.stats().committed == honeyhive_litellm.stats().accepted == n_events
-
-
 def assert_clean(text: str) -> None:
     for word in PERSONAL:
         assert word not in text
@@ -137,7 +134,7 @@ def test_named_patterns_reach_every_place_on_every_path_before_the_disk(
 ) -> None:
     begin(redact="all", capture_headers=True, capture_raw_request=True, debug=True)
     every_path(models)
-    committed(PATHS)
+    until_committed(PATHS)
     stored = on_disk(tmp_path)
     assert stored.count('"status":"in_flight"') >= PATHS - 2  # a mock raises before LiteLLM tells of a start, sometimes
     assert_clean(stored)
@@ -178,7 +175,7 @@ def test_a_function_gets_the_content_of_both_halves_and_its_answer_is_the_event(
 
     begin(redact=[mask], capture_headers=True)
     every_path(models)
-    committed(PATHS)
+    until_committed(PATHS)
     stored = on_disk(tmp_path)
     assert "phone" in stored
     for word in PERSONAL:
@@ -234,7 +231,7 @@ def test_when_it_fails_the_content_goes_and_the_event_stays_and_says_so(
 ) -> None:
     begin(redact=["email", broken], capture_headers=True, capture_raw_request=True)
     every_path(models)
-    committed(PATHS)
+    until_committed(PATHS)
     assert_clean(on_disk(tmp_path))
     events = delivered(collector)
     assert len(events) == PATHS
@@ -264,7 +261,7 @@ def test_it_may_fail_on_one_half_alone(begin: Callable[..., None], collector: Co
 
     begin(redact=half)
     litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": "hello"}], mock_response="secret")
-    committed(1)
+    until_committed(1)
     (event,) = delivered(collector)
     assert event["inputs"]["chat_history"] == [{"role": "user", "content": "hello"}]
     assert event["outputs"] == {}
@@ -278,7 +275,7 @@ def test_no_half_of_an_address_stays_where_a_text_was_cut(
     for shift in range(0, 40, 3):
         text = "y" * (450 + shift) + " " + f"{CARD}, " * 400
         litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": text}], mock_response="hi")
-    committed(14)
+    until_committed(14)
     assert CARD[:6] not in on_disk(tmp_path)  # four digits may be part of an id
     contents = [e["inputs"]["chat_history"][0]["content"] for e in delivered(collector)]
     assert all(len(content.encode()) <= 512 and "[truncated" in content for content in contents)
@@ -298,7 +295,7 @@ def test_credentials_are_gone_before_a_function_sees_the_content_and_after_it_to
     litellm.completion(
         model="gpt-4o", messages=[{"role": "user", "content": f"my key is {secret}"}], mock_response=f"is it {secret}?"
     )
-    committed(1)
+    until_committed(1)
     assert "Zq7" not in on_disk(tmp_path) + "".join(seen)
     (event,) = delivered(collector)
     assert event["inputs"] == {"key": "api_key=[redacted: api key]", "password": "[redacted]"}
