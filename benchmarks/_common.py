@@ -93,12 +93,18 @@ def await_commit(writing: Any) -> None:
 _OTHERS_SETTINGS = ("HONEYHIVE_", "HH_", "OTEL_", "LANGSMITH_")
 
 
+def surroundings(**settings: object) -> Dict[str, str]:
+    """The environment of a process that is measured: nobody else's settings, and these options of `init`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
+    given = {f"HONEYHIVE_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **given}
+
+
 def spawn(script: str, job: Json, stderr: Any = subprocess.PIPE, python: str = sys.executable) -> subprocess.Popen[str]:
     """`script --child job` in a fresh interpreter."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
     return subprocess.Popen(
         [python, script, "--child", json.dumps(job)],
-        env={**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        env=surroundings(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

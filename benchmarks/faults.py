@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-from _common import Json, tell
+from _common import Json, surroundings, tell
 
 AT_ONCE = 50
 LOOKUP_DELAY_S = 1.0
@@ -225,7 +225,8 @@ def measure(fault: Fault, calls: int, *, http: bool) -> Row:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model_url = stack.enter_context(ModelServer()).url if http else None
         board = stack.enter_context(Board(folder / "board", calls))
-        environment = _environment(collector.url, folder / "spool", fault.options)
+        settings = {"api_key": "hh_bench", "project": "faults", "lookup_delay": LOOKUP_DELAY_S, **fault.options}
+        environment = surroundings(api_url=collector.url, spool_path=folder / "spool", **settings)
         job = {
             "board": str(folder / "board"),
             "calls": calls,
@@ -254,21 +255,6 @@ def _count(name: str, sent: Sequence[int], collector: Any, answer: str, exit_s: 
         with_text=sum(texts[f"question {number}"] == f"{answer} {number}" for number in delivered),
         exit_s=exit_s,
     )
-
-
-def _environment(url: str, spool: Path, options: Json) -> Dict[str, str]:
-    """A worker's environment: only our own settings."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
-    settings = {
-        "api_key": "hh_bench",
-        "project": "faults",
-        "api_url": url,
-        "spool_path": spool,
-        "lookup_delay": LOOKUP_DELAY_S,
-        **options,
-    }
-    given = {f"HONEYHIVE_{name.upper()}": str(value) for name, value in settings.items()}
-    return {**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **given}
 
 
 def _run(arguments: List[str], environment: Dict[str, str], expected: int) -> str:

@@ -29,7 +29,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from _common import Json, tell
+from _common import Json, surroundings, tell
 
 AT_ONCE = 50
 CALL_MS = (100, 500)
@@ -194,17 +194,9 @@ class Soak:
         self._ends_at_latest = time.time() + START_TIMEOUT_S + seconds
         self._started = 0
         self._workers: List[subprocess.Popen[bytes]] = []
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
-        self._environment = {
-            **inherited,
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "PYTHONWARNINGS": "ignore",  # LiteLLM's; ours are in the log
-            "HONEYHIVE_API_KEY": "hh_bench",
-            "HONEYHIVE_PROJECT": "soak",
-            "HONEYHIVE_API_URL": url,
-            "HONEYHIVE_SPOOL_PATH": str(self.spool),
-            "HONEYHIVE_LOOKUP_DELAY": str(LOOKUP_DELAY_S),
-        }
+        settings = {"api_key": "hh_bench", "project": "soak", "api_url": url, "lookup_delay": LOOKUP_DELAY_S}
+        self._environment = surroundings(**settings, spool_path=self.spool)
+        self._environment["PYTHONWARNINGS"] = "ignore"  # LiteLLM's; ours are in the log
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._started += 1
