@@ -51,6 +51,7 @@ def check(proxy: Proxy, asked: List[str]) -> None:
 
 
 needs_hooks = needs_litellm("1.83", "its proxy calls no hooks when a worker starts, so that it cannot know our name")
+needs_granian = needs_litellm("1.110", "its proxy does not run under granian")
 RECYCLED = ("--run_gunicorn", "--num_workers", "2", "--max_requests_before_restart", "7")
 
 
@@ -59,6 +60,9 @@ RECYCLED = ("--run_gunicorn", "--num_workers", "2", "--max_requests_before_resta
     [
         pytest.param("honeyhive", COMMAND, ("--num_workers", "2"), marks=needs_hooks, id="uvicorn, by name"),
         pytest.param("honeyhive_litellm.proxy.logger", LITELLM, RECYCLED, id="gunicorn that recycles, by path"),
+        pytest.param(
+            "honeyhive", COMMAND, ("--run_granian", "--num_workers", "2"), marks=needs_granian, id="granian, by name"
+        ),
     ],
 )
 def test_every_worker_records_and_ends_without_a_loss(
