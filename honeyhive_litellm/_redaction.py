@@ -183,10 +183,14 @@ class _Walk:
 
 
 def _is_secret(item: object) -> bool:
-    """A number, a switch, nothing or a schema under a suspicious name is none."""
+    """A number, a switch, nothing or a schema under a suspicious name is none; one that JSON cannot hold may be."""
     if isinstance(item, str):
         return len(item) > 0
-    return not (item is None or isinstance(item, (bool, int, float)) or is_schema(item))
+    if isinstance(item, int):
+        return not _INT_MIN <= item <= _INT_MAX
+    if isinstance(item, float):
+        return item - item != 0.0
+    return not (item is None or is_schema(item))
 
 
 def _big(value: int) -> str:

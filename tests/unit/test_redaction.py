@@ -12,7 +12,7 @@ from typing import Any, Callable, List
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from honeyhive_litellm._bounds import cut, fit, utf8_size
@@ -301,6 +301,9 @@ JSONLIKE = st.recursive(
 
 
 @given(JSONLIKE)
+@example({"api_key": 2**63 - 1})
+@example({"api_key": -(2**63) - 1})
+@example({"api_key": float("nan")})
 def test_cleaning_is_idempotent_encodable_and_leaves_no_secret(value: object) -> None:
     once = clean(value, LIMIT)
     encoded = encode(once)
