@@ -6,7 +6,7 @@ What is known at the start is redacted and encoded once, for both: LiteLLM's dic
 from __future__ import annotations
 
 import time
-from typing import Dict
+from typing import Dict, Optional
 
 from ._attempt import Attempt
 from ._bounds import fit
@@ -95,6 +95,6 @@ class Bodies:
         return body if len(body) <= self._max_bytes else encode(fit(decode(body), self._max_bytes))
 
 
-def parent_member(id_: str) -> bytes:
-    """The member of an event that names the event above it."""
-    return members({"parent_id": id_})
+def parent_member(raw: Optional[str]) -> bytes:
+    """The member of an event that names the event above it by its id, or by what its id is made of; empty for None."""
+    return b"" if raw is None else members({"parent_id": session_id(raw)})

@@ -40,13 +40,16 @@ class Intake:
         self._waiting: Deque[Tuple[int, Callable[[], None]]] = deque()
         self.is_closed = False
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits that no more drafts should come."""
-        return len(self._entries) > MOST_DRAFTS
-
     def put(self, entry: Entry) -> bool:
-        """Hand `entry` over; False if there is no room for it, or nobody left to take it. Never waits."""
+        """Hand `entry` over; False if there is no room for it, or nobody left to take it. Never waits.
+
+        A draft is made here, by the caller, where too many wait.
+        """
+        if len(self._entries) > MOST_DRAFTS and not self.is_closed:
+            record = self._make(entry)
+            if record is None:
+                return True
+            entry = record
         size = _size(entry)
         with self._lock:
             if self.is_closed or self._bytes > MAX_BYTES:

@@ -29,7 +29,7 @@ from ._around import Around, around
 from ._attempt import Attempt, Token
 from ._bodies import Bodies, parent_member
 from ._config import Settings
-from ._event import event_id, is_in_sample, session_id
+from ._event import event_id, is_in_sample
 from ._mapping import Outcome, Request, late_inputs, map_request
 from ._mapping_read import attempt as tried
 from ._mapping_read import own, text
@@ -271,10 +271,8 @@ class Recorder:
             attempt.route = route
         ended, id_ = self._ended, attempt.event_id
         attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
-        if attempt.route is not None and attempt.route.event is not None:
-            attempt.parent = parent_member(attempt.route.id)
-        elif request.parent_id is not None:
-            attempt.parent = parent_member(session_id(request.parent_id))
+        is_below = attempt.route is not None and attempt.route.event is not None
+        attempt.parent = parent_member(attempt.route.id if is_below else request.parent_id)
         share = self._settings.sample_rate
         if share < 1:
             whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
@@ -286,7 +284,8 @@ class Recorder:
         settings = self._without_content if self._host.hides_content() else self._settings
         request = map_request(details, settings, surroundings)
         for part in ("config", "inputs", "metadata", "user_properties"):  # they are read later, by another thread
-            setattr(request, part, tried(getattr(request, part), own, getattr(request, part)))
+            given = getattr(request, part)
+            setattr(request, part, tried(given, own, given))
         return request
 
     def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
@@ -366,8 +365,7 @@ class Recorder:
         event = Attempt(route.id, 1, request, route.started_ms)
         event.kind = "chain" if route.attempts else "model"
         request.metadata.pop("router", None)
-        if request.parent_id is not None:
-            event.parent = parent_member(session_id(request.parent_id))
+        event.parent = parent_member(request.parent_id)
         route.event = event
         if not request.skip:
             self._open[route.id] = event

@@ -98,23 +98,21 @@ class _Walk:
             return "<too deep>"
         self._inside.add(identity)
         try:
-            if kind is dict:
-                return self._dict(value)
-            if kind is list or kind is tuple:
-                return self._list(value)
-            return self.value(_plain(value))
+            if kind is not dict and kind is not list and kind is not tuple:
+                return self.value(_plain(value))
+            taken, lost = len(value), 0
+            if taken > MAX_ITEMS or taken > self._room:
+                taken, lost = self._part_of(taken)
+                if not taken:
+                    return f"[{lost} more]"
+            self._room -= taken
+            return self._dict(value, taken, lost) if kind is dict else self._list(value, taken, lost)
         except Exception:  # it costs this value alone
             return _unserialisable(value)
         finally:
             self._inside.discard(identity)
 
-    def _dict(self, value: Dict[Any, Any]) -> object:
-        taken, lost = len(value), 0
-        if taken > MAX_ITEMS or taken > self._room:
-            taken, lost = self._part_of(taken)
-            if not taken:
-                return f"[{lost} more]"
-        self._room -= taken
+    def _dict(self, value: Dict[Any, Any], taken: int, lost: int) -> object:
         texts = self.texts
         long = self._long
         result: Dict[str, object] = {}
@@ -139,13 +137,7 @@ class _Walk:
             result["…"] = f"[{lost} more]"
         return result
 
-    def _list(self, value: Any) -> object:
-        taken, lost = len(value), 0
-        if taken > MAX_ITEMS or taken > self._room:
-            taken, lost = self._part_of(taken)
-            if not taken:
-                return f"[{lost} more]"
-        self._room -= taken
+    def _list(self, value: Any, taken: int, lost: int) -> object:
         walk = self.value
         result = [walk(item) for item in islice(value, taken - bool(lost))]
         if lost:

@@ -30,7 +30,7 @@ from ._log import announce, warn
 from ._losses import Losses
 from ._outcomes import Host
 from ._publisher import Publisher
-from ._record import EVENT, Draft, Entry, Record, Row, made
+from ._record import EVENT, Entry, Record, Row, made
 from ._recorder import HOLD_S, Recorder
 from ._spool import Spool
 from ._sqlite import uninterrupted
@@ -125,15 +125,13 @@ class Runtime:
             self._start()
         if entry.kind == EVENT:
             self._counters.accept(1)
-        is_behind = self._intake.is_behind and isinstance(entry, Draft)
-        if not is_behind and self._intake.put(entry):
-            return
-        record = self._made(entry)
-        if record is None or (is_behind and self._intake.put(record)):
+        if self._intake.put(entry):
             return
         if self._intake.is_closed:
-            self._put_late(record)
-        elif record.kind == EVENT:
+            record = self._made(entry)
+            if record is not None:
+                self._put_late(record)
+        elif entry.kind == EVENT:
             warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
             self._counters.lose("memory", 1)
 
