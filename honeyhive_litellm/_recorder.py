@@ -68,6 +68,7 @@ class Recorder:
         self._ended: Deque[str] = deque()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._order = threading.Lock()
+        self._is_closed = False
         self.sampled = 0
         self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
 
@@ -139,6 +140,7 @@ class Recorder:
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.holds(response, asyncio.get_running_loop())
+            self._hold(attempt)
 
     def cached(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `answered`."""
@@ -147,6 +149,7 @@ class Recorder:
             if attempt is not None:
                 attempt.is_cached = True
                 attempt.holds(response, asyncio.get_running_loop())
+                self._hold(attempt)
 
     def cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
         """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
@@ -182,6 +185,7 @@ class Recorder:
             attempt.is_complete = True
             attempt.loop = asyncio.get_running_loop()
             attempt.ends()
+            self._hold(attempt)
 
     def ended(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
         """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
@@ -399,11 +403,21 @@ class Recorder:
             if attempt.has_outcome:
                 self._close_held(attempt)
 
-    def write_open(self) -> None:
-        """Write what is known of every attempt: the process ends, and nobody will read a stream on."""
+    def close(self) -> None:
+        """Write what is known of every attempt, since the process ends: nobody sweeps any more or reads a stream on.
+
+        A daemon thread may go on with its calls meanwhile. How they end is written as soon as it is seen.
+        """
+        self._is_closed = True  # first, so that an outcome that is seen meanwhile is found here or written there
+        self.write_held()
         for attempt in list(self._open.values()):
             if attempt.chunks is not None or attempt.answer is not None:
                 self._close_held(attempt)
+
+    def _hold(self, attempt: Attempt) -> None:
+        """Leave the attempt open for LiteLLM's callback, unless the process ends."""
+        if self._is_closed:
+            self._close_held(attempt)
 
     def _close_held(self, attempt: Attempt) -> None:
         if self._take(attempt.event_id) is not None:

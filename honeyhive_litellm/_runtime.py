@@ -255,9 +255,10 @@ class Runtime:
         deadline = time.monotonic() + timeout_s
         if end is End.OF_CHILD or (end is End.OF_PROCESS and sys.version_info < (3, 9)):
             self._await_threads(deadline - _CLOSING_S)
-        self.recorder.write_held()
-        if end is not End.CALLED:
-            self.recorder.write_open()
+        if end is End.CALLED:
+            self.recorder.write_held()
+        else:
+            self.recorder.close()
         with self._lock:
             was, self._state = self._state, State.CLOSED
             if was is State.CREATED:
