@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import List, Tuple
@@ -52,6 +53,10 @@ def check(proxy: Proxy, asked: List[str]) -> None:
 
 needs_hooks = needs_litellm("1.83", "its proxy calls no hooks when a worker starts, so that it cannot know our name")
 needs_granian = needs_litellm("1.110", "its proxy does not run under granian")
+# LiteLLM starts a thread in gunicorn's first process, right before that forks its workers, and in it loads this module:
+# a worker that is forked meanwhile waits for it for ever.
+WITH_ASCII = "import encodings.ascii, runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+GUNICORN = [sys.executable, "-c", WITH_ASCII, *LITELLM]
 RECYCLED = ("--run_gunicorn", "--num_workers", "2", "--max_requests_before_restart", "7")
 
 
@@ -59,7 +64,7 @@ RECYCLED = ("--run_gunicorn", "--num_workers", "2", "--max_requests_before_resta
     ("name", "command", "options"),
     [
         pytest.param("honeyhive", COMMAND, ("--num_workers", "2"), marks=needs_hooks, id="uvicorn, by name"),
-        pytest.param("honeyhive_litellm.proxy.logger", LITELLM, RECYCLED, id="gunicorn that recycles, by path"),
+        pytest.param("honeyhive_litellm.proxy.logger", GUNICORN, RECYCLED, id="gunicorn that recycles, by path"),
         pytest.param(
             "honeyhive", COMMAND, ("--run_granian", "--num_workers", "2"), marks=needs_granian, id="granian, by name"
         ),
