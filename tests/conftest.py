@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, settings, strategies
 
 # Before anything imports LiteLLM: its price map comes with it and is not to be fetched.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -39,6 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
         for leaked in ("function (Connection|ClientSession|TCPConnector).__del__", f"coroutine object ({_UNAWAITED})"):
             line = f"ignore:Exception ignored in. <{leaked}:pytest.PytestUnraisableExceptionWarning"
             config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hypothesis_is_imported() -> None:
+    """Else its `uuids` imports a part of it in the midst of a test, and pytest parses what it imports.
+
+    On Python 3.11 that fails if a garbage collection meanwhile has something parsed as well
+    (https://github.com/python/cpython/issues/106905), as to tell of a connection that an older LiteLLM leaves open.
+    """
+    strategies.randoms().validate()
 
 
 @pytest.fixture(autouse=True)
