@@ -58,6 +58,14 @@ def _nothing_was_said_yet() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _litellm_connects_anew() -> Iterator[None]:
+    """Before 1.80 it keeps the connections to an address for the loops of later tests, and a port may come again."""
+    yield
+    if not has_litellm("1.80") and "litellm" in sys.modules:
+        sys.modules["litellm"].in_memory_llm_clients_cache.flush_cache()
+
+
+@pytest.fixture(autouse=True)
 def _litellms_callbacks_are_those_of_before() -> Iterator[None]:
     """A Router stays in LiteLLM's lists for ever, and one that holds 30 (newer ones: 100) takes no more."""
     litellm = sys.modules.get("litellm")

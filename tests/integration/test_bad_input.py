@@ -66,6 +66,7 @@ def values() -> Dict[str, Any]:
 def test_a_value_that_json_does_not_know_costs_at_most_itself(traced: Collector, name: str) -> None:
     metadata = {"odd": values()[name], "beside": "kept"}
     litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="hi", metadata=metadata)
+    until_committed(1)
     assert honeyhive_litellm.flush(5) == 0
     (event,) = traced.events
     assert event["metadata"]["beside"] == "kept"

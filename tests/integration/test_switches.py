@@ -13,6 +13,7 @@ import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import has_litellm
+from ..waiting import until_committed
 
 WORD = "periwinkle"  # what was said
 TOOL = {
@@ -137,7 +138,7 @@ def test_what_was_said_is_nowhere_when_it_is_not_to_be_recorded(
     record(collector, tmp_path, **settings)
     litellm.turn_off_message_logging = switched
     attempts = make_all(models, options)
-    honeyhive_litellm.flush(1)
+    until_committed(attempts)
     stored = on_disk(tmp_path)
     assert '"status":"in_flight"' in stored
     assert WORD not in stored
@@ -153,6 +154,7 @@ def test_what_was_said_is_nowhere_when_it_is_not_to_be_recorded(
 def test_without_a_switch_it_is_everywhere(collector: Collector, models: ModelServer, tmp_path: Path) -> None:
     record(collector, tmp_path)
     attempts = make_all(models, {})
+    until_committed(attempts)
     collector.up()
     assert honeyhive_litellm.flush(30) == 0
     honeyhive_litellm.shutdown(5)
