@@ -31,14 +31,17 @@ settings.register_profile("shared-machine", deadline=None, suppress_health_check
 settings.load_profile("shared-machine")
 
 
-_UNAWAITED = "acompletion|BaseRoutingStrategy.periodic_sync_in_memory_spend_with_redis"
+# A Router starts it on the loop that it is made on, which may end before its first turn.
+_ROUTERS = "coroutine object BaseRoutingStrategy.periodic_sync_in_memory_spend_with_redis"
+_CONNECTIONS = "function (Connection|ClientSession|TCPConnector).__del__"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not has_litellm("1.110"):  # older ones leave connections open, and coroutines of their Router unawaited
-        for leaked in ("function (Connection|ClientSession|TCPConnector).__del__", f"coroutine object ({_UNAWAITED})"):
-            line = f"ignore:Exception ignored in. <{leaked}:pytest.PytestUnraisableExceptionWarning"
-            config.addinivalue_line("filterwarnings", line)
+    # Before 1.110 LiteLLM leaves connections open, and coroutines unawaited.
+    older = () if has_litellm("1.110") else (_CONNECTIONS, "coroutine object acompletion")
+    for leaked in (_ROUTERS, *older):
+        line = f"ignore:Exception ignored in. <{leaked}:pytest.PytestUnraisableExceptionWarning"
+        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture(autouse=True, scope="session")
