@@ -42,8 +42,9 @@ HOOKS = (
 """What our logger overrides, and therefore the do-nothing one too."""
 
 WARM_UP = 50
-SETTLE_S = 0.3
-"""What LiteLLM and we do after the calls have returned belongs to their cost; so long it is waited for at least."""
+SETTLE_S = 1.3
+"""What LiteLLM and we do after the calls have returned belongs to their cost; so long it is waited for at least. It is
+longer than we let a lone event wait for company."""
 
 TICK_S = 0.002
 PACE_S = 0.01
@@ -138,6 +139,7 @@ class _Block:
         self.latencies: List[float] = []
         self.late: List[float] = []
         self.committed_s: Optional[float] = None
+        self.asking_s = 0.0
         self.wall = time.perf_counter()
         self._own = _own_cpu_s()
         self._cpu = time.process_time()
@@ -147,10 +149,11 @@ class _Block:
         self.wall = time.perf_counter() - self.wall
 
     def told(self) -> Json:
-        """CPU of all threads until now and of our own ones, the time until the last call had returned, each call's
-        latency, and how late a task was that wants to run every `TICK_S`; all in seconds."""
+        """CPU of all threads until now, but for the asking whether all is done, and of our own ones, the time until the
+        last call had returned, each call's latency, and how late a task was that wants to run every `TICK_S`; all in
+        seconds."""
         return {
-            "cpu_s": time.process_time() - self._cpu,
+            "cpu_s": time.process_time() - self._cpu - self.asking_s,
             "own_cpu_s": _own_cpu_s() - self._own,
             "wall_s": self.wall,
             "latencies_s": self.latencies,
@@ -187,9 +190,9 @@ class _Calls:
         for _ in range(count // at_once):
             opened = []
             for _ in range(at_once):
-                question = self._question(3)
+                question = {**self._question(3), "mock_response": "yes"}
                 began = time.perf_counter()
-                opened.append(await acompletion(**question, mock_response="yes", stream=True))
+                opened.append(await acompletion(**question, stream=True))
                 block.latencies.append(time.perf_counter() - began)
             for stream in opened:
                 async for _ in stream:
@@ -215,7 +218,7 @@ class _Calls:
         async def one() -> None:
             question = self._question(kb)
             began = time.perf_counter()
-            await acompletion(**question, mock_response=question["messages"][0]["content"])
+            await acompletion(**question)
             block.latencies.append(time.perf_counter() - began)
 
         if at_once == PACED:
@@ -242,7 +245,7 @@ class _Calls:
         def one(_: object = None) -> None:
             question = self._question(kb)
             began = time.perf_counter()
-            completion(**question, mock_response=question["messages"][0]["content"])
+            completion(**question)
             block.latencies.append(time.perf_counter() - began)
 
         if at_once == PACED:
@@ -259,27 +262,33 @@ class _Calls:
             list(pool.map(one, range(count)))
 
     def _question(self, kb: int) -> Json:
-        """A call's arguments: the four messages, like no others, and an answer as long as one are `kb` KB."""
+        """A call's arguments: four messages and an answer, none like any other, of `kb` KB together."""
         self._made += 1
         room = kb * 1024 // 5
-        text = f"{self._made}: {PROSE * (room // len(PROSE) + 1)}"[:room]
-        return {"model": "gpt-4o", "messages": [{"role": "user", "content": text} for _ in range(4)]}
+        texts = [f"{self._made}.{number}: {PROSE * (room // len(PROSE) + 1)}"[:room] for number in range(5)]
+        messages = [{"role": "user", "content": text} for text in texts[:4]]
+        return {"model": "gpt-4o", "messages": messages, "mock_response": texts[4]}
 
     def settle(self, block: _Block) -> Iterator[float]:
         """Seconds to sleep, again and again, until all that follows the calls is done."""
         began = time.perf_counter()
         if self._is_recorded:
-            yield from self._until(lambda stats: stats.committed - stats.adopted, 0.001)
+            yield from self._until(lambda stats: stats.committed - stats.adopted, 0.001, block)
             block.committed_s = time.perf_counter() - began
-            if not self._is_down:
-                yield from self._until(lambda stats: stats.delivered, 0.02)
         yield max(0.0, began + SETTLE_S - time.perf_counter())
+        if self._is_recorded and not self._is_down:
+            yield from self._until(lambda stats: stats.delivered, 0.02, block)
 
-    def _until(self, reached: Callable[[Any], int], every_s: float) -> Iterator[float]:
+    def _until(self, reached: Callable[[Any], int], every_s: float, block: _Block) -> Iterator[float]:
         from honeyhive_litellm import stats
 
         deadline = time.perf_counter() + CHILD_TIMEOUT_S / 4
-        while reached(stats()) < self._made:
+        while True:
+            asked = time.thread_time()
+            is_done = reached(stats()) >= self._made
+            block.asking_s += time.thread_time() - asked  # an application does not ask all the time
+            if is_done:
+                return
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{self._made} calls were made, and this is what became of them: {stats()}")
             yield every_s

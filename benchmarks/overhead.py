@@ -6,8 +6,8 @@
     python benchmarks/overhead.py --loop uvloop --sync --sizes 1,60 --json samples.json
 
 Every configuration is an interpreter of its own. Those of a round live at the same time and make their calls in turns,
-a block of some dozens each, so that what else the machine does falls on all of them alike; each round has new ones. The
-backend is a process on loopback that only counts. Medians over the rounds are printed as Markdown, with the spread;
+a block of some hundred each, so that what else the machine does falls on all of them alike; each round has new ones.
+The backend is a process on loopback that only counts. Medians over the rounds are printed as Markdown, with the spread;
 `--json FILE` writes all samples as well. `benchmarks/README.md` says what each number is.
 """
 
@@ -23,7 +23,7 @@ from _callers import Caller, beside, in_blocks, told_beside
 from _calls import CONFIGURATIONS, LOOPS, PACED, Load, child
 from _common import Json, Sink, environment, environment_line, parse, parser_for, table, tell
 
-BLOCK = 64
+BLOCK = 128
 AT_ONCE = (1, 32, PACED)
 QUICK_S, FULL_S = 55.0, 225.0
 
@@ -127,9 +127,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         action="store_true",
         help="all sizes, both loops and sync; four configurations; three rounds",
     )
-    parser.add_argument(
-        "--calls", type=int, help=f"calls a configuration, load and round ({4 * BLOCK}; quick {2 * BLOCK})"
-    )
+    parser.add_argument("--calls", type=int, help=f"calls a configuration, load and round ({2 * BLOCK})")
     parser.add_argument("--sizes", help="KB of question and answer together, for instance 1,3,60 (3)")
     parser.add_argument(
         "--concurrency", type=int, help="calls in flight; 0 for 100 calls/s (1, 32 and 0; quick 1 and 32)"
@@ -147,7 +145,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         loops = [*(options.loop.split(",") if options.loop else ()), *(["sync"] if options.sync else ())]
     else:
         loops = list(LOOPS) if options.all else ["asyncio"]
-    calls = options.calls or BLOCK * (2 if options.quick else 4)
+    calls = options.calls or 2 * BLOCK
     in_time = float("inf") if options.rounds or options.all else began + (QUICK_S if options.quick else FULL_S)
     core = min(os.sched_getaffinity(0)) if options.one_core else None
     result: Json = {"environment": {**environment(), "one_core": options.one_core}, "calls": calls}
