@@ -279,13 +279,22 @@ _ANCHORS: Sequence[Tuple[str, Rule]] = (
     ("curl ", _CURL),
 )
 _TRACES = [(anchor.encode().translate(None, _PLAIN), anchor, rule) for anchor, rule in _ANCHORS]
-_ANY_TRACE = re.compile(b"|".join(re.escape(trace) for trace, _, _ in _TRACES if len(trace) > 1))
-_WITHOUT_TRACE = [(anchor, rule) for trace, anchor, rule in _TRACES if len(trace) <= 1]
-"""Anchors of which next to nothing is left: these are looked for in the text itself."""
+
+
+def _is_telling(trace: bytes) -> bool:
+    """Not so short, and not of a letter that is everywhere: to look at each "c" takes longer than all the rest."""
+    return len(trace) > 1 and not trace.startswith(b"c")
+
+
+_ANY_TRACE = re.compile(b"|".join(re.escape(trace) for trace, _, _ in _TRACES if _is_telling(trace)))
+_WITHOUT_TRACE = [(anchor, rule) for trace, anchor, rule in _TRACES if not _is_telling(trace)]
+"""Anchors of which too little is left: these are looked for in the text itself."""
 
 _IN_WORDS = bytes(ord("a") if chr(byte).isalnum() or chr(byte) in "_.-" else ord(" ") for byte in range(256))
 _LONG_WORD = b"a" * 19
 """A vendor's prefix and what follows it, after all characters of words were made alike."""
+_HEX = b"0123456789abcdef-"
+"""All that is in a UUID. Every vendor's prefix has something else."""
 _FEW_WORDS = 8
 """With more long words than these one search of the whole text is cheaper."""
 
@@ -341,7 +350,7 @@ def _may_have_vendor_key(text: str, encoded: bytes) -> bool:
             return False
         end = words.find(b" ", begin)
         word = encoded[begin:] if end < 0 else encoded[begin:end]
-        if _VENDOR_BEGINS.search(word.decode("utf-8", "replace")):
+        if word.translate(None, _HEX) and _VENDOR_BEGINS.search(word.decode("utf-8", "replace")):
             return True
         begin = words.find(_LONG_WORD, end) if end >= 0 else -1
     return begin >= 0 and _VENDOR_BEGINS.search(text) is not None
@@ -355,7 +364,8 @@ def _has_prefix(text: str) -> bool:
 
 def _assigns(sign: str, text: str) -> bool:
     """Whether a credential's name stands before a `sign`, in any case, with quotes or blanks between."""
-    names = [piece[-_LONGEST_NAME:].rstrip(_BETWEEN).lower() for piece in text.split(sign)[:-1]]
+    pieces = [piece for piece in text.split(sign)[:-1] if not piece[-1:].isdigit()]  # most are of a time: 12:30
+    names = [piece[-_LONGEST_NAME:].rstrip(_BETWEEN).lower() for piece in pieces]
     return any(_BEFORE_ASSIGNING.search(name) for name in names if name.endswith(_ENDS_BEFORE_ASSIGNING))
 
 

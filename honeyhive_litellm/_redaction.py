@@ -21,7 +21,7 @@ from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from itertools import islice
 from os import PathLike, fspath
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Sequence, Set, Tuple
 
 from ._bounds import cut, utf8_size
 from ._credentials import REDACTED, is_schema, is_secret_name, scrub, suspects
@@ -38,6 +38,11 @@ _MAX_INT_BITS = 4096
 _BEYOND = 8192
 """How far past the cut a text is searched. Half of it is thrown away again, lest half a credential stays there."""
 
+_MOST_KNOWN = 2**21
+"""Characters of texts that are known to hold no credential: some megabytes of the process's memory at most."""
+_ENTRY_CHARS = 100
+"""What each of them takes beside its characters."""
+
 _names: Dict[str, str] = {}
 """Clean form of the names seen that are not a credential's: events have few, and the same ones."""
 _MAX_NAMES = 4096
@@ -52,8 +57,12 @@ def clean(value: object, max_field_bytes: int) -> object:
     try:
         walk = _Walk(max_field_bytes)
         copy = walk.value(value)
-        seen = "\n".join(walk.texts)
-        return copy if _is_utf8(seen) and not suspects(seen) else _scrubbed(copy, max_field_bytes)
+        new = _harmless.without_known(walk.texts)
+        seen = "\n".join(new)
+        if not _is_utf8(seen) or suspects(seen):
+            return _scrubbed(copy, max_field_bytes)
+        _harmless.add(new)
+        return copy
     except Exception:  # closed: rather no content than content that was not searched
         return _unserialisable(value)
 
@@ -64,6 +73,47 @@ def clean_text(text: str, max_field_bytes: int) -> str:
         return _text(text, max_field_bytes)
     except Exception:  # closed, as above
         return _unserialisable(text)
+
+
+class Harmless:
+    """Texts that were searched and hold no credential. Most of a chat has been said before: its system prompt with each
+    call, its messages with each turn.
+
+    Those that are met go on being known while others are forgotten, so that no more than `most_chars` characters are
+    kept. Threads may meet here: at the worst a text is searched once more.
+    """
+
+    def __init__(self, most_chars: int) -> None:
+        self._most_chars = most_chars // 2
+        self._late: Set[str] = set()
+        self._early: Set[str] = set()
+        self._chars = 0
+
+    def without_known(self, texts: Sequence[str]) -> List[str]:
+        """Those of `texts` that are still to be searched."""
+        late, early = self._late, self._early
+        new = []
+        for text in texts:
+            if text not in late:
+                if text in early:
+                    self.add((text,))
+                else:
+                    new.append(text)
+        return new
+
+    def add(self, texts: Sequence[str]) -> None:
+        """These hold no credential."""
+        chars = sum(map(len, texts)) + _ENTRY_CHARS * len(texts)
+        if chars > self._most_chars:
+            return
+        self._chars += chars
+        if self._chars > self._most_chars:
+            self._early, self._late = self._late, set()
+            self._chars = chars
+        self._late.update(texts)
+
+
+_harmless = Harmless(_MOST_KNOWN)
 
 
 class _Walk:

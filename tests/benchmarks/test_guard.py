@@ -7,8 +7,8 @@ versions differ by some percent, because some inline what others call. Nor do ti
 
 from __future__ import annotations
 
-import copy
 import gc
+import itertools
 import sys
 from collections import Counter
 from datetime import datetime, timezone
@@ -37,6 +37,7 @@ MOST_CALLS_A_MESSAGE = 18
 
 QUESTION = "The spool keeps what was committed until the server has accepted it; 42 calls took 3.14 s each. " * 6
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+NUMBERS = itertools.count(1)
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 
 
@@ -47,8 +48,8 @@ class Recorded:
         self.records: List[Record] = []
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
         self._recorder = Recorder(settings, self._take, NoHost(), "honeyhive_event_id")
-        self._messages = [{"role": "user", "content": f"{number} {QUESTION}"} for number in range(messages)]
-        self._calls = 0
+        self._messages = messages
+        self.number = 0
 
     def _take(self, entry: Entry) -> None:
         """Encode at once what the writer's thread encodes otherwise."""
@@ -57,21 +58,21 @@ class Recorded:
         self.records.append(record)
 
     def notices(self) -> Tuple[Callable[[], None], Callable[[], None]]:
-        """How the start and the success of the next call are told."""
-        self._calls += 1
+        """How the start and the success of the next call are told, of which no word was said before."""
+        self.number = next(NUMBERS)
         details: Dict[str, Any] = {
-            "litellm_call_id": f"00000000-0000-4000-8000-{self._calls:012x}",
-            "litellm_trace_id": f"10000000-0000-4000-8000-{self._calls:012x}",
+            "litellm_call_id": f"00000000-0000-4000-8000-{self.number:012x}",
+            "litellm_trace_id": f"10000000-0000-4000-8000-{self.number:012x}",
             "call_type": "acompletion",
             "model": "gpt-4o",
             "custom_llm_provider": "openai",
-            "messages": copy.deepcopy(self._messages),
+            "messages": [{"role": "user", "content": self.question(place)} for place in range(self._messages)],
             "start_time": NOW,
             "optional_params": {"temperature": 0.5, "max_tokens": 100},
             "litellm_params": {"metadata": {"team": "search"}, "api_base": "https://api.openai.com/v1"},
         }
         payload = {"startTime": NOW.timestamp(), "endTime": NOW.timestamp() + 1, "response_cost": 0.001}
-        answer = {"message": {"role": "assistant", "content": QUESTION}, "finish_reason": "stop"}
+        answer = {"message": {"role": "assistant", "content": self.question(-1)}, "finish_reason": "stop"}
         response = {"id": "chatcmpl-1", "model": "gpt-4o-2024", "choices": [answer], "usage": USAGE}
 
         def succeed() -> None:
@@ -79,6 +80,9 @@ class Recorded:
             self._recorder.succeed(details, response)
 
         return lambda: self._recorder.begin(details, self), succeed
+
+    def question(self, place: int) -> str:
+        return f"call {self.number}, message {place} {QUESTION}"
 
 
 def calls_of(*steps: Callable[[], None]) -> Counter[str]:
@@ -135,9 +139,23 @@ def test_a_further_message_takes_few_steps(tmp_path: Path) -> None:
     assert (many - few) / 100 <= MOST_CALLS_A_MESSAGE
 
 
-def test_a_question_is_searched_once_and_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """The texts that were searched for credentials."""
+    texts: List[str] = []
+
+    def watched(text: str) -> Any:
+        texts.append(text)
+        return suspects(text)
+
+    monkeypatch.setattr(redaction, "suspects", watched)
+    return texts
+
+
+def test_a_question_is_searched_once_and_encoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, searched: List[str]
+) -> None:
     encoded: List[bytes] = []
-    searched: List[str] = []
     dumps = orjson.dumps
 
     class Dumps:
@@ -146,16 +164,21 @@ def test_a_question_is_searched_once_and_encoded_once(tmp_path: Path, monkeypatc
             encoded.append(dumps(value))
             return encoded[-1]
 
-    def watched(text: str) -> Any:
-        searched.append(text)
-        return suspects(text)
-
     monkeypatch.setattr(event, "orjson", Dumps)
-    monkeypatch.setattr(redaction, "suspects", watched)
     recorded = Recorded(tmp_path)
     for step in recorded.notices():
         step()
+    question = recorded.question(3)
     start, end = (record.body.decode() for record in recorded.records)
-    assert start.count(f"3 {QUESTION}") == end.count(f"3 {QUESTION}") == 1
-    assert sum(text.count(f"3 {QUESTION}") for text in searched) == 1
-    assert sum(text.decode().count(f"3 {QUESTION}") for text in encoded) == 1
+    assert start.count(question) == end.count(question) == 1
+    assert sum(text.count(question) for text in searched) == 1
+    assert sum(text.decode().count(question) for text in encoded) == 1
+
+
+def test_what_a_chat_says_again_is_not_searched_again(searched: List[str]) -> None:
+    number = next(NUMBERS)
+    history = [{"role": "user", "content": f"chat {number}, turn {turn}"} for turn in range(20)]
+    for turns in range(1, 21):
+        assert redaction.clean(history[:turns], 1000) == history[:turns]
+    for turn in history:
+        assert sum(text.split("\n").count(turn["content"]) for text in searched) == 1

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from honeyhive_litellm._bounds import cut, fit, utf8_size
 from honeyhive_litellm._credentials import is_secret_name
 from honeyhive_litellm._event import encode
-from honeyhive_litellm._redaction import clean, clean_text
+from honeyhive_litellm._redaction import Harmless, clean, clean_text
 
 LIMIT = 10_000
 TAIL = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7"
@@ -317,3 +317,31 @@ def test_an_event_that_is_too_large_is_made_to_fit_and_keeps_its_ids(parts: Any,
     fitted = fit(event, limit)
     assert len(encode(fitted)) <= limit
     assert (fitted["event_id"], fitted["start_time"]) == ("an id", 1.0)
+
+
+# ---- what was searched before
+
+
+def test_a_credential_is_taken_out_however_often_it_is_said() -> None:
+    said = {"content": "my key is sk-proj-abcdefgh12345678, and this is a text that was not said before"}
+    first, *others = [clean(said, 1000) for _ in range(3)]
+    assert "sk-proj" not in str(first) and "[redacted: api key]" in str(first)
+    assert others == [first, first]
+
+
+def test_texts_that_are_met_again_stay_known_and_others_are_forgotten() -> None:
+    known = Harmless(most_chars=20_000)
+    known.add(["a system prompt"])
+    for number in range(1000):
+        assert known.without_known(["a system prompt"]) == []
+        known.add([f"question {number}"])
+    assert known.without_known(["question 0", "question 999"]) == ["question 0"]
+
+
+def test_what_is_known_takes_no_more_memory_than_it_may() -> None:
+    known = Harmless(most_chars=20_000)
+    texts = [f"{number} " + "x" * 1000 for number in range(100)]
+    for text in texts:
+        known.add([text])
+    left = len(texts) - len(known.without_known(texts))
+    assert 5 <= left <= 20
