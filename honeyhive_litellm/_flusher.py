@@ -22,8 +22,11 @@ from ._spool import BATCH_EVENTS, Spool
 from ._sqlite import uninterrupted
 from ._stats import Counters
 
-LINGER_S = 0.5
-"""How long a lone event waits for company, once it is safe on disk. A full batch or a `flush` does not wait."""
+LINGER_S = 1.0
+"""How long a lone event waits for company, once it is safe on disk. A full batch or a `flush` does not wait.
+
+To send a batch costs some milliseconds of CPU time, however few events are in it.
+"""
 
 HELD_BYTES = 32 * 1024 * 1024
 """How much may be held in memory of batches that wait. With more, none is taken until one of them is settled."""

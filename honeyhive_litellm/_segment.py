@@ -1,9 +1,9 @@
 """One segment of the spool: a SQLite file in WAL mode that has exactly one connection.
 
 The connection is aiosqlite's, and is used per group of records, never per event. Each method below is a single
-transaction, so that the writer and the flusher, who share the connection, never stand inside one another's. All of
-them are a single hop to aiosqlite's thread, but for a small group that needs no fsync: writing it takes less time than
-the way there and back, so it is written here. sqlite3's errors leave here as SpoolError.
+transaction, so that the writer and the flusher, who share the connection, never stand inside one another's. What takes
+long is a hop to aiosqlite's thread each. A small group or batch that needs no fsync takes less time than the way there
+and back, and is written or read here. sqlite3's errors leave here as SpoolError.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _HERE_BYTES = 128 * 1024
 _HERE_ROWS = 32
 """A group up to this size is copied into the page cache in a fraction of a millisecond. A hop to another thread and
 back waits for Python's lock several times, 5 ms each while the application computes; so long it is not on disk."""
+_READ_HERE_BYTES = 512 * 1024
+"""So much is read back from there in as short a time."""
 
 _ROWS_AT_ONCE = 100
 """Rows in one statement; SQLite before 3.32 takes 999 values."""
@@ -355,7 +357,7 @@ class Segment:
             if gap is None:
                 return None
             lo, hi = gap
-            ((told,),) = await self._fetch(_sql.SIZES, (lo, hi, max_events))
+            ((told,),) = self._fetch_here(_sql.SIZES, (lo, hi, max_events))
             sizes = [(int(seq), int(size)) for seq, size in _told(told)]
             taken = _how_many(sizes, max_bytes)
             if taken < len(sizes) or len(sizes) == max_events:
@@ -366,7 +368,7 @@ class Segment:
                 self._cursor = hi
                 continue
             self._cursor = hi
-            rows, damaged = await self._rows(lo, hi)
+            rows, damaged = await self._rows(lo, hi, sum(size for _, size in sizes[:taken]))
             await self.write(self._spans.mark(Span(lo, hi, SENDING, taken, time.time())))
             return Batch(self, lo, hi, taken, rows, damaged)
 
@@ -397,24 +399,32 @@ class Segment:
 
     async def write(self, change: Change) -> None:
         """Write a change of the spans. They are right in memory even if the disk refuses, at worst sent again."""
-        # A script, for one hop and one transaction; it takes no parameters, and these are numbers.
+        # A script, for one transaction in one go; it takes no parameters, and these are numbers.
         statements = [_sql.DELETE_SPANS.format(lo=change.lo, hi=change.hi)]
         statements += [_sql.ADD_SPAN.format(**span._asdict()) for span in change.spans]
+        script = "BEGIN;" + "".join(statements) + "COMMIT;"
         db = self._opened()
         try:
-            await db.executescript("BEGIN;" + "".join(statements) + "COMMIT;")
+            if self._is_synced:
+                await db.executescript(script)
+            else:
+                db.executescript_here(script)
         except sqlite3.Error as error:
             if db.in_transaction:
                 await db.rollback()
             raise SpoolError(f"{self.path}: {error}") from error
 
-    async def _rows(self, lo: int, hi: int) -> Tuple[Tuple[Row, ...], int]:
-        ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi))
+    async def _rows(self, lo: int, hi: int, size: Optional[int] = None) -> Tuple[Tuple[Row, ...], int]:
+        """The events among these records, and how many could not be read; `size` is that of their bodies, if known."""
+        if size is not None and size <= _READ_HERE_BYTES:
+            ((told, bodies),) = self._fetch_here(_sql.READ, (lo, hi))
+        else:
+            ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi))
         heads = _told(told)
         rows = []
         end = 0
-        for seq, id_, started_ms, session, crc, size in heads:
-            begin, end = end, end + int(size)
+        for seq, id_, started_ms, session, crc, length in heads:
+            begin, end = end, end + int(length)
             body = bodies[begin:end]
             if zlib.crc32(body) == int(crc):
                 rows.append(Row(int(seq), _text(id_), float(started_ms), _text(session) or None, body))
@@ -430,6 +440,12 @@ class Segment:
     async def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> List[Any]:
         try:
             return list(await self._opened().execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self.path}: {error}") from error
+
+    def _fetch_here(self, sql: str, parameters: Sequence[Any]) -> List[Any]:
+        try:
+            return self._opened().fetchall_here(sql, parameters)
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
 

@@ -7,9 +7,11 @@ import logging
 import os
 import sqlite3
 import threading
+import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Generator, Optional, Sequence, Type, TypeVar
+from typing import Any, Awaitable, Callable, Deque, Generator, List, Optional, Sequence, Type, TypeVar
 
 import aiosqlite
 
@@ -33,19 +35,15 @@ class _Gate:
 
     A fork copies SQLite's process-wide mutexes and its table of file locks as they are. Had another thread just been
     in there, the child would hang at its first statement, and so lose every event it records. Not to be entered
-    twice by one thread, nor held while waiting for something else.
+    twice by one thread, nor held while waiting for something else. A condition would cost more than twice as much.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
-        self._forks = 0
+        self.forget()
 
     def __enter__(self) -> None:
-        with self._changed:
-            while self._forks:
-                self._changed.wait()
-            self._inside += 1
+        with self._door:
+            self._inside.append(None)
 
     def __exit__(
         self,
@@ -53,33 +51,39 @@ class _Gate:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._changed.notify_all()
+        self._inside.pop()
+        if self._is_shut:
+            self._left.set()
 
     def shut(self) -> None:
         """Before a fork: let nobody in, and wait until all are out."""
-        with self._changed:
-            self._forks += 1
-            if not self._changed.wait_for(lambda: not self._inside, _FORK_WAIT_S):
+        self._door.acquire()
+        self._is_shut = True  # from now on who leaves says so; who left before is not inside
+        deadline = time.monotonic() + _FORK_WAIT_S
+        while True:
+            self._left.clear()
+            if not self._inside:
+                return
+            if not self._left.wait(max(0.0, deadline - time.monotonic())):
                 warn(
                     "fork",
                     "honeyhive: the disk did not answer for %s s while this process forked; the child may not be able "
                     "to write its events",
                     _FORK_WAIT_S,
                 )
+                return
 
     def open(self) -> None:
         """After a fork, in the parent."""
-        with self._changed:
-            self._forks -= 1
-            self._changed.notify_all()
+        self._is_shut = False
+        self._door.release()
 
     def forget(self) -> None:
         """After a fork, in the child, where nobody is inside any more."""
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
-        self._forks = 0
+        self._door = threading.Lock()
+        self._inside: Deque[None] = deque()
+        self._is_shut = False
+        self._left = threading.Event()
 
 
 gate = _Gate()
@@ -148,12 +152,17 @@ class Connection(aiosqlite.Connection):
         result: _T = await super()._execute(self._in_turn, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
-    def executemany_here(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """`executemany` on the calling thread: for what takes less time than the way to the other thread and back.
+    # On the calling thread: for what takes less time than the way to the other thread and back. The connection must
+    # have been made for more than one thread. These raise what sqlite3 raises.
 
-        The connection must have been made for more than one thread. Raises what sqlite3 raises.
-        """
+    def executemany_here(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self._in_turn(self._conn.executemany, sql, rows)
+
+    def executescript_here(self, script: str) -> None:
+        self._in_turn(self._conn.executescript, script)
+
+    def fetchall_here(self, sql: str, parameters: Sequence[Any]) -> List[Any]:
+        return self._in_turn(lambda: self._conn.execute(sql, parameters).fetchall())
 
     def _in_turn(self, work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         with self._turn:  # nobody's statement may fall into the other thread's transaction
