@@ -107,12 +107,14 @@ def stated(value: object) -> object:
     return [stated(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def own(value: object) -> object:
-    """A copy of all dictionaries and lists in `value`, for who reads it later: others may change them meanwhile.
+def own_items(mine: Dict[str, object]) -> None:
+    """Put copies in the place of all dictionaries and lists in `mine`: others may change them before it is read.
 
-    What else is in them is the same in both. Raises RecursionError for what is nested too deep.
+    What else is in them is the same in both. What is nested too deep to be copied stays as it is.
     """
-    return _own(value, {})
+    for name, item in mine.items():
+        if type(item) is dict or type(item) is list:
+            mine[name] = attempt(item, _own, item, {})
 
 
 def _own(value: Any, known: Dict[int, Any]) -> Any:
@@ -125,14 +127,12 @@ def _own(value: Any, known: Dict[int, Any]) -> Any:
         for name, item in copy.items():
             if type(item) is dict or type(item) is list:
                 copy[name] = _own(item, known)
-        return copy
-    if type(value) is list:
+    else:
         copy = known[identity] = list(value)
         for place, item in enumerate(copy):
             if type(item) is dict or type(item) is list:
                 copy[place] = _own(item, known)
-        return copy
-    return value
+    return copy
 
 
 def items(value: object) -> List[Any]:

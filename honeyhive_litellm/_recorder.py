@@ -31,8 +31,7 @@ from ._bodies import Bodies, parent_member
 from ._config import Settings
 from ._event import event_id, is_in_sample
 from ._mapping import Outcome, Request, late_inputs, map_request
-from ._mapping_read import attempt as tried
-from ._mapping_read import own, text
+from ._mapping_read import own_items, text
 from ._mapping_realtime import CALL_TYPE as REALTIME
 from ._mapping_request import event_type
 from ._outcomes import Host, Outcomes, untold
@@ -287,9 +286,8 @@ class Recorder:
     def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
         settings = self._without_content if self._host.hides_content() else self._settings
         request = map_request(details, settings, surroundings)
-        for part in ("config", "inputs", "metadata", "user_properties"):  # they are read later, by another thread
-            given = getattr(request, part)
-            setattr(request, part, tried(given, own, given))
+        for part in (request.config, request.inputs, request.metadata, request.user_properties):
+            own_items(part)  # they are read later, by another thread
         return request
 
     def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
