@@ -2,7 +2,8 @@
 
 A quiet process's record is on disk at once. A busy one's are committed every COMMIT_EVERY_S, since each transaction
 takes Python's lock from the threads that make the calls. Most groups are small and are committed on the spot, in a
-callback of the loop: to wake a task takes two more turns of the loop, which cost as much as the commit does.
+callback of the loop: to wake a task takes two more turns of the loop, which cost as much as the commit does. For the
+same reason a process that makes few calls sleeps right after a commit, instead of looking once more in a while.
 The task is there for all that has to wait for something: a big group, a new segment, a disk in trouble.
 """
 
@@ -32,6 +33,8 @@ class Writer:
         self._tell = on_committed
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._is_quiet = False
         self._left: List[Record] = []
         self._has_work = asyncio.Event()
         self.at_rest = asyncio.Lock()
@@ -65,16 +68,28 @@ class Writer:
         self._tell(group)
 
     def _rest(self) -> None:
-        """Look again when the next group is due: in a turn of the loop of its own, however short the pause."""
-        self._loop.call_later(self._pause_s, self._look)
+        """Look again when the next group is due, in a turn of the loop of its own, or only when something comes."""
+        self._due = self._loop.time() + self._pause_s
+        if not (self._is_quiet and self._intake.sleep_unless_filled(self._wake)):
+            self._loop.call_later(self._pause_s, self._look)
 
     def _look(self) -> None:
         """Commit what has come meanwhile, or sleep until something does."""
-        if not self._intake.sleep_unless_filled(self._wake):
+        self._is_quiet = self._intake.sleep_unless_filled(self._wake)
+        if not self._is_quiet:
             self._commit_here()
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._commit_here)
+        self._loop.call_soon_threadsafe(self._look_when_due)
+
+    def _look_when_due(self) -> None:
+        """Commit what has come, but not too soon after the last group."""
+        early_s = self._due - self._loop.time()
+        if early_s > 0:
+            self._is_quiet = False
+            self._loop.call_later(early_s, self._commit_here)
+        else:
+            self._commit_here()
 
     def _commit_here(self) -> None:
         """Commit a group on the spot if that is easy, or else, or if a fault of ours turns up, leave it to the task."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Sequence
+from typing import List, Sequence, Tuple
 
 import pytest
 
@@ -46,3 +47,41 @@ async def test_one_that_comes_while_another_is_committed_is_committed_next(tmp_p
         await spool.close()
     assert counters.snapshot().committed == COUNT
     assert sum(segment.events for segment in spool.segments()) == COUNT
+
+
+async def sleeps(intake: Intake) -> None:
+    while intake._wake is None:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_path: Path) -> None:
+    pause_s = 0.2
+    counters, intake = Counters(), Intake()
+    spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+    groups: asyncio.Queue[Tuple[float, List[str]]] = asyncio.Queue()
+
+    def committed(group: Sequence[Record]) -> None:
+        if group:
+            groups.put_nowait((time.monotonic(), [record.id for record in group]))
+
+    async def next_group() -> Tuple[float, List[str]]:
+        return await asyncio.wait_for(groups.get(), 30)
+
+    writer = Writer(intake, spool, committed, pause_s=pause_s)
+    writing = asyncio.ensure_future(writer.run())
+    try:
+        intake.put(event(0))
+        assert (await next_group())[1] == ["e0"]
+        await asyncio.wait_for(sleeps(intake), 30)  # it looked once more, and nothing had come
+        intake.put(event(1))
+        first_at, first = await next_group()
+        assert first == ["e1"] and intake._wake is not None
+        intake.put(event(2))
+        await asyncio.sleep(0)
+        intake.put(event(3))
+        second_at, second = await next_group()
+        assert second == ["e2", "e3"] and second_at - first_at >= 0.9 * pause_s
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await spool.close()
