@@ -126,9 +126,16 @@ def drain(url: str, spool: Path) -> None:
 def until_written(spool: Path, text: bytes) -> None:
     """Wait until a record with this text is in a file of the spool: whoever kills then leaves it behind."""
     end = time.monotonic() + 30
-    while not any(text in file.read_bytes() for file in spool.glob("*.spool*")):
+    while not any(text in _bytes_of(file) for file in spool.glob("*.spool*")):
         assert time.monotonic() < end, f"nothing with {text!r} came to the disk"
         time.sleep(0.002)
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""  # a journal, there only while a segment is being made
 
 
 def signal_ready(process: subprocess.Popen[str]) -> str:
