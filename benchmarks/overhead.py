@@ -2,7 +2,7 @@
 
     python benchmarks/overhead.py            # 3 KB on asyncio: 1 and 32 in flight, 100 calls/s: under four minutes
     python benchmarks/overhead.py --quick    # under one
-    python benchmarks/overhead.py --all      # 1, 3, 60 KB on asyncio, uvloop, and without a loop: some twenty minutes
+    python benchmarks/overhead.py --all      # 1, 3, 60 KB on asyncio, uvloop, and without a loop: some thirty minutes
     python benchmarks/overhead.py --loop uvloop --sync --sizes 1,60 --json samples.json
 
 Every configuration is an interpreter of its own. Those of a round live at the same time and make their calls in turns,

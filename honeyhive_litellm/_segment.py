@@ -357,7 +357,7 @@ class Segment:
             if gap is None:
                 return None
             lo, hi = gap
-            ((told,),) = self._fetch_here(_sql.SIZES, (lo, hi, max_events))
+            ((told,),) = await self._fetch(_sql.SIZES, (lo, hi, max_events), here=True)
             sizes = [(int(seq), int(size)) for seq, size in _told(told)]
             taken = _how_many(sizes, max_bytes)
             if taken < len(sizes) or len(sizes) == max_events:
@@ -368,7 +368,8 @@ class Segment:
                 self._cursor = hi
                 continue
             self._cursor = hi
-            rows, damaged = await self._rows(lo, hi, sum(size for _, size in sizes[:taken]))
+            is_small = sum(size for _, size in sizes[:taken]) <= _READ_HERE_BYTES
+            rows, damaged = await self._rows(lo, hi, here=is_small)
             await self.write(self._spans.mark(Span(lo, hi, SENDING, taken, time.time())))
             return Batch(self, lo, hi, taken, rows, damaged)
 
@@ -414,12 +415,9 @@ class Segment:
                 await db.rollback()
             raise SpoolError(f"{self.path}: {error}") from error
 
-    async def _rows(self, lo: int, hi: int, size: Optional[int] = None) -> Tuple[Tuple[Row, ...], int]:
-        """The events among these records, and how many could not be read; `size` is that of their bodies, if known."""
-        if size is not None and size <= _READ_HERE_BYTES:
-            ((told, bodies),) = self._fetch_here(_sql.READ, (lo, hi))
-        else:
-            ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi))
+    async def _rows(self, lo: int, hi: int, *, here: bool = False) -> Tuple[Tuple[Row, ...], int]:
+        """The events among these records, and how many could not be read."""
+        ((told, bodies),) = await self._fetch(_sql.READ, (lo, hi), here=here)
         heads = _told(told)
         rows = []
         end = 0
@@ -437,15 +435,11 @@ class Segment:
             raise SpoolError(f"{self.path} is closed")
         return self._db
 
-    async def _fetch(self, sql: str, parameters: Sequence[Any] = ()) -> List[Any]:
+    async def _fetch(self, sql: str, parameters: Sequence[Any] = (), *, here: bool = False) -> List[Any]:
+        """All rows; `here` reads them on the calling thread."""
+        db = self._opened()
         try:
-            return list(await self._opened().execute_fetchall(sql, parameters))
-        except sqlite3.Error as error:
-            raise SpoolError(f"{self.path}: {error}") from error
-
-    def _fetch_here(self, sql: str, parameters: Sequence[Any]) -> List[Any]:
-        try:
-            return self._opened().fetchall_here(sql, parameters)
+            return db.fetchall_here(sql, parameters) if here else list(await db.execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
 

@@ -265,6 +265,7 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
         if sys.version_info < (3, 9):  # one of the two can succeed, and the thread calls on while all else has ended
             assert fails == ["failure", "success"]
             assert set(last) <= {"cancelled", "interrupted", "failure"}
+            assert last.count("failure") <= 1  # which ends the thread
         else:
             assert fails == ["failure"] * (2 + fails_late)
             # The last call of the thread fails. The one before may be answered when nothing can be written any more.

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from honeyhive_litellm import _credentials as credentials
 from honeyhive_litellm._bounds import cut, fit, utf8_size
 from honeyhive_litellm._credentials import is_secret_name
 from honeyhive_litellm._event import encode
@@ -317,6 +318,13 @@ def test_an_event_that_is_too_large_is_made_to_fit_and_keeps_its_ids(parts: Any,
     fitted = fit(event, limit)
     assert len(encode(fitted)) <= limit
     assert (fitted["event_id"], fitted["start_time"]) == ("an id", 1.0)
+
+
+def test_the_quick_look_passes_over_nothing_that_the_rules_look_for() -> None:
+    for prefix in (*credentials._VENDORS, *credentials._SHORT_VENDORS):
+        assert prefix.encode().translate(None, credentials._HEX), "words of hexadecimal digits are passed over"
+    for ending in credentials._ENDS_BEFORE_ASSIGNING:
+        assert not ending[-1].isdigit(), "signs after a digit are passed over"
 
 
 # ---- what was searched before
