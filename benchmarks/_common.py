@@ -46,7 +46,7 @@ def records(count: int, size: int, first: int = 0) -> List[Any]:
 
 def event_record(number: int, size: int) -> Any:
     """A finished event like those of the callback, `size` bytes of JSON; the number is in its id."""
-    from honeyhive_litellm._record import EVENT, Record
+    from honeyhive_litellm._spool.record import EVENT, Record
 
     id_ = f"{number:08x}-0000-4000-8000-{os.getpid():012x}"
     start = 1_700_000_000_000.0 + number
@@ -60,7 +60,7 @@ def event_record(number: int, size: int) -> Any:
 def runtime(url: str, spool: str, **settings: Any) -> Any:
     """The package's runtime on this spool, without LiteLLM."""
     from honeyhive_litellm import Settings
-    from honeyhive_litellm._runtime import Runtime
+    from honeyhive_litellm._runtime.runtime import Runtime
 
     no_host: Any = None  # no call of LiteLLM's is recorded
     given = {"spool_max_bytes": 2**40, **settings}  # a backlog of any size

@@ -15,8 +15,8 @@ class Watch:
     """Wraps the hooks of our logger's class, and the two ends of the way from them to the disk."""
 
     def __init__(self, logger: Any) -> None:
-        from honeyhive_litellm._runtime import Runtime
-        from honeyhive_litellm._writer import Writer
+        from honeyhive_litellm._runtime.runtime import Runtime
+        from honeyhive_litellm._spool.writer import Writer
 
         self._entered = threading.local()
         self._put: Dict[Tuple[int, str], float] = {}
@@ -60,7 +60,7 @@ class Watch:
 
     def told(self) -> Json:
         """Each hook's times and number, and each kind of record's way to the disk, since the last such question."""
-        from honeyhive_litellm._record import EVENT, START
+        from honeyhive_litellm._spool.record import EVENT, START
 
         kinds = {"start": START, "event": EVENT}
         told = {

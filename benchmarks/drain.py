@@ -74,7 +74,7 @@ def child(job: Json) -> None:
 async def _post(url: str, bodies: Sequence[bytes]) -> None:
     import aiohttp
 
-    from honeyhive_litellm._road import WORKERS
+    from honeyhive_litellm._delivery.circuit_breaker import WORKERS
 
     firsts = iter(range(0, len(bodies), BATCH))
     headers = {"Authorization": "Bearer hh_bench", "Content-Type": "application/json"}

@@ -82,7 +82,7 @@ def kill_writers(job: Json) -> List[int]:
 
 def _write(runtime: Any, number: int, writing: int, chance: random.Random) -> None:
     """Write until killed. A pipe takes thousands of acknowledgements before it would block."""
-    from honeyhive_litellm._record import EVENT, START, Record
+    from honeyhive_litellm._spool.record import EVENT, START, Record
 
     call = 0
     told = 0
@@ -113,7 +113,7 @@ def drain(job: Json) -> Json:
 
 def _runtime(job: Json) -> Any:
     from honeyhive_litellm import Settings
-    from honeyhive_litellm._runtime import Runtime
+    from honeyhive_litellm._runtime.runtime import Runtime
 
     no_host: Any = None  # LiteLLM is not there, and no call of its is recorded
     return Runtime(

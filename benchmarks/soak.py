@@ -283,7 +283,7 @@ def _rss_mb(pid: int) -> float:
 
 def measure(seconds: float, workers: int, calls_per_s: float, kill_every_s: float, seed: int) -> Json:
     """Let it rain, drain, and count."""
-    from honeyhive_litellm._dead import letters
+    from honeyhive_litellm._spool.dead_letters import letters
     from honeyhive_litellm.testing import Collector, ModelServer
 
     with ExitStack() as stack:

@@ -13,14 +13,14 @@ from __future__ import annotations
 # Nothing heavy is imported here: neither LiteLLM nor aiohttp nor asyncio before the functions that need them.
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from ._config import Settings
+from ._config.settings import Settings
 from ._errors import ConfigError, HoneyHiveError, SpoolError
 from ._stats import Stats
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from ._around import Session
-    from ._callback import HoneyHiveLogger
+    from ._capture.context import Session
+    from ._instrumentation.logger import HoneyHiveLogger
 
 __all__ = [
     "ConfigError",
@@ -52,7 +52,7 @@ def init(**options: Any) -> None:
     Imports LiteLLM, and opens neither file nor socket nor thread: those come with the first call. Doing it again
     with the same settings changes nothing, with others it replaces them.
     """
-    from ._callback import install
+    from ._instrumentation.logger import install
 
     install(**options)
 
@@ -69,7 +69,7 @@ def session(
     `user_properties` are those of every event inside. What a call's own `metadata` says of session and user wins.
     The object has `session_id`, the UUID. Raises TypeError for values of another kind.
     """
-    from ._around import Session
+    from ._capture.context import Session
 
     return Session(name, session_id, user_properties)
 
@@ -79,7 +79,7 @@ def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
 
     Those are safe on disk. Blocks: in async code use `aflush`.
     """
-    from ._runtime import flush_all
+    from ._runtime.runtime import flush_all
 
     return flush_all(timeout)
 
@@ -97,8 +97,8 @@ def shutdown(timeout: Optional[float] = None) -> int:
     `timeout` in seconds defaults to the setting `shutdown_timeout`. What is left stays on disk and goes out with the
     next process that opens the spool. Runs by itself at the interpreter's exit.
     """
-    from ._callback import uninstall
-    from ._runtime import shutdown_all
+    from ._instrumentation.logger import uninstall
+    from ._runtime.runtime import shutdown_all
 
     return shutdown_all(timeout, deregister=uninstall)
 
@@ -112,7 +112,7 @@ async def ashutdown(timeout: Optional[float] = None) -> int:
 
 def stats() -> Stats:
     """What became of this process's events, as of now."""
-    from ._runtime import stats_of_all
+    from ._runtime.runtime import stats_of_all
 
     return stats_of_all()
 
@@ -120,7 +120,7 @@ def stats() -> Stats:
 def __getattr__(name: str) -> Any:
     # Lazily, since naming the class imports LiteLLM, which takes a second or two.
     if name == "HoneyHiveLogger":
-        from ._callback import HoneyHiveLogger
+        from ._instrumentation.logger import HoneyHiveLogger
 
         return HoneyHiveLogger
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

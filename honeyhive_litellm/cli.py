@@ -1,41 +1,5 @@
-"""The command line, `honeyhive-litellm`."""
+"""The entry point of the command `honeyhive-litellm`; the commands live in `_cli`."""
 
-from __future__ import annotations
+from ._cli.main import main
 
-from typing import Optional
-
-import click
-
-from ._cli_dead import dead
-from ._cli_proxy import proxy
-from ._cli_spool import drain, status
-from ._version import __version__
-
-
-@click.group()
-@click.version_option(__version__, prog_name="honeyhive-litellm")
-def main() -> None:
-    """Every LiteLLM call becomes a HoneyHive event, through a durable local spool."""
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
-@click.option("--port", default=8787, show_default=True, help="port to listen on; 0 takes a free one")
-@click.option("--db", type=click.Path(dir_okay=False), help="file to keep the events in; without it they go at exit")
-def serve(host: str, port: int, db: Optional[str]) -> None:
-    """Run a local HoneyHive-compatible server and print the line to paste into a program."""
-    from ._errors import ConfigError
-    from .collector import run
-
-    try:
-        run(host, port, db, click.echo)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from error
-
-
-for command in (status, drain, dead, proxy):
-    main.add_command(command)
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["main"]

@@ -27,7 +27,7 @@ def register() -> None:
 
     Doing it again changes nothing. The options are read at the first call: LiteLLM has read all of its config by then.
     """
-    from ._proxy_logger import add_name
+    from ._instrumentation.proxy_logger import add_name
 
     add_name()
 
@@ -35,7 +35,7 @@ def register() -> None:
 def __getattr__(name: str) -> Any:
     # Lazily, since the command line names this module, and LiteLLM takes a second or two to import.
     if name == "logger":
-        from ._proxy_logger import the_logger
+        from ._instrumentation.proxy_logger import the_logger
 
         return the_logger()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, AsyncIterator, Callable, List, Optional
 
 from honeyhive_litellm import Settings
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._delivery import BackOff
-from honeyhive_litellm._flusher import Flusher
-from honeyhive_litellm._ingestion import Ingestion
-from honeyhive_litellm._record import EVENT, Record
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._delivery.flusher import Flusher
+from honeyhive_litellm._delivery.sinks.honeyhive import Ingestion
+from honeyhive_litellm._delivery.sinks.http_status import BackOff
+from honeyhive_litellm._delivery.sinks.http_transport import Transport
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters, Stats
-from honeyhive_litellm._transport import Transport
 
 QUICK = BackOff(first_s=0.02, longest_s=0.1)
 

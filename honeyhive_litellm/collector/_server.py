@@ -15,9 +15,9 @@ from aiohttp import web
 
 from honeyhive_litellm._errors import ConfigError
 
-from ._api import Api, Rules
-from ._app import App, Received, cut_connection
 from ._faults import Script
+from ._http import App, Received, cut_connection
+from ._routes import Api, Rules
 from ._store import Store
 
 DEFAULT_HOST = "127.0.0.1"

@@ -21,7 +21,7 @@ import orjson
 
 from honeyhive_litellm._errors import ConfigError
 
-from ._stored import Event
+from ._semantics import Event
 
 _APPLICATION_ID = 0x68686C63  # "hhlc": whose file this is
 _SCHEMA_VERSION = 1

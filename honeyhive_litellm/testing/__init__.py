@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ._collector import Collector
-from ._model_server import ModelServer
+from ._model_server.server import ModelServer
 
 __all__ = ["Collector", "ModelServer"]

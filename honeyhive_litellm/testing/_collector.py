@@ -35,9 +35,9 @@ from typing import (
 
 import orjson
 
-from honeyhive_litellm.collector._api import MAX_BODY_BYTES, Rules
-from honeyhive_litellm.collector._app import Received
 from honeyhive_litellm.collector._faults import Act, Fault
+from honeyhive_litellm.collector._http import Received
+from honeyhive_litellm.collector._routes import MAX_BODY_BYTES, Rules
 from honeyhive_litellm.collector._server import Server
 
 _CONTROL_TIMEOUT_S = 10.0

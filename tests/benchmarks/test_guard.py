@@ -20,11 +20,11 @@ import orjson
 import pytest
 
 from honeyhive_litellm import Settings
-from honeyhive_litellm import _event as event
-from honeyhive_litellm import _redaction as redaction
-from honeyhive_litellm._credentials import suspects
-from honeyhive_litellm._record import EVENT, START, Entry, Record, made
-from honeyhive_litellm._recorder import Recorder
+from honeyhive_litellm import _json as event
+from honeyhive_litellm._capture.recorder import Recorder
+from honeyhive_litellm._privacy import sanitize as redaction
+from honeyhive_litellm._privacy.credentials import suspects
+from honeyhive_litellm._spool.record import EVENT, START, Entry, Record, made
 
 from ..faults.emitter import NoHost
 

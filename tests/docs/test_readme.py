@@ -13,12 +13,12 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import click
 import pytest
 
-from honeyhive_litellm._config import OPTIONS
-from honeyhive_litellm._mapping_caller import _PROXY
-from honeyhive_litellm._patterns import CREDENTIALS, NAMES, without
-from honeyhive_litellm._redaction import clean_text
+from honeyhive_litellm._cli.main import main as command_line
+from honeyhive_litellm._config.settings import OPTIONS
+from honeyhive_litellm._mapping.metadata import _PROXY
+from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, without
+from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._stats import Stats
-from honeyhive_litellm.cli import main as command_line
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import environment

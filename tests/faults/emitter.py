@@ -10,9 +10,10 @@ import time
 import uuid
 from typing import Any, Dict, Optional, Sequence
 
-from honeyhive_litellm import Settings, _capacity
-from honeyhive_litellm._record import EVENT, IN_FLIGHT, START, Record
-from honeyhive_litellm._runtime import Runtime
+from honeyhive_litellm import Settings
+from honeyhive_litellm._runtime.runtime import Runtime
+from honeyhive_litellm._spool import limits
+from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
 
 
 class NoHost:
@@ -64,7 +65,7 @@ def main(run: str, count: int, pause_s: float) -> None:
     Prints every now and then how many events are on disk, and "committed" when all are. Then waits for a line, hands
     over or delivers, prints how many are undelivered and waits again.
     """
-    _capacity.SEGMENT_BYTES = 60_000
+    limits.SEGMENT_BYTES = 60_000
     runtime = Runtime(Settings.resolve(os.environ), NoHost())
     for number in range(count) if count else itertools.count():
         runtime._put(record(START, run, number))

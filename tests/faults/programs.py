@@ -41,9 +41,9 @@ def committed(n):
 SPOOL_HEAD = """
 import os, sys, threading, time, uuid
 import orjson
-from honeyhive_litellm._config import Settings
-from honeyhive_litellm._record import EVENT, Record
-from honeyhive_litellm._runtime import runtime_for
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._runtime.runtime import runtime_for
 RUNTIME = runtime_for(Settings.resolve(os.environ), None)
 def put(*names):
     for name in names:

@@ -14,10 +14,10 @@ from typing import Any, Iterator, List
 
 import pytest
 
-from honeyhive_litellm._capacity import Ceiling, Limits
-from honeyhive_litellm._record import EVENT, START, Record
-from honeyhive_litellm._segment import MEMORY
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool.limits import Ceiling, Limits
+from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.segment import MEMORY
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
@@ -217,7 +217,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_costs_no_event_and_is_used_again_when_there_is_room(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._spool._DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.spool._DISK_RETRY_S", 0.0)
     counters = Counters()
     spool = spool_in(small_disk, counters)
     for i in range(400):  # 1.6 MB

@@ -16,10 +16,10 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Tuple
 import pytest
 
 from honeyhive_litellm import Settings
-from honeyhive_litellm._dead import DeadLetter, body_of, letters
-from honeyhive_litellm._delivery import BackOff
+from honeyhive_litellm._delivery.sinks.http_status import BackOff
 from honeyhive_litellm._errors import ConfigError
-from honeyhive_litellm._record import Record
+from honeyhive_litellm._spool.dead_letters import DeadLetter, body_of, letters
+from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm.testing import Collector
 
 from ..rig import Rig, event, running
@@ -284,7 +284,7 @@ async def test_a_clock_that_was_set_back_delays_nothing(tmp_path: Path, monkeypa
     with Collector() as collector:
         collector.hang(after=True, path=BATCH)
         with monkeypatch.context() as tomorrow:
-            tomorrow.setattr("honeyhive_litellm._segment.time", SimpleNamespace(time=lambda: time.time() + 86400))
+            tomorrow.setattr("honeyhive_litellm._spool.segment.time", SimpleNamespace(time=lambda: time.time() + 86400))
             async with running(tmp_path, collector.url, request_timeout=30) as rig:
                 await rig.take(some_events(10))
                 await rig.until(lambda: len(collector.events) == 10)
@@ -609,7 +609,7 @@ async def test_a_server_that_sheds_most_requests_makes_no_dead_letters(tmp_path:
 async def test_dead_letters_that_cannot_be_written_wait_and_hold_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._flusher._BURY_AGAIN_S", 0.05)
+    monkeypatch.setattr("honeyhive_litellm._delivery.flusher._BURY_AGAIN_S", 0.05)
     poison = event(0)
     (tmp_path / "dead.db").mkdir()
     with Collector() as collector:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Set
 
-from honeyhive_litellm import _dead
+from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm.testing import Collector
 
 from . import emitter
@@ -38,7 +38,7 @@ def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in
         drain(collector.url, tmp_path)
         told = status(collector.url, tmp_path)
         arrived = {event["event_id"] for event in collector.events}
-        dead = {letter.id for letter in _dead.letters(tmp_path)}
+        dead = {letter.id for letter in dead_letters.letters(tmp_path)}
         assert acknowledged <= arrived | dead
         # A connection that is dropped after the batch was stored never gets as far as the poison.
         assert dead

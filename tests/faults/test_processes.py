@@ -15,7 +15,7 @@ from typing import Any, List
 import orjson
 import pytest
 
-from honeyhive_litellm._lease import Lease, lease_path, new_owner, segment_path
+from honeyhive_litellm._spool.lease import Lease, lease_path, new_owner, segment_path
 from honeyhive_litellm.testing import Collector
 
 from ..versions import has_litellm
@@ -274,8 +274,8 @@ def test_a_process_that_starts_beside_busy_adopters_keeps_its_lease(tmp_path: Pa
     code = """
 import asyncio, select
 from pathlib import Path
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 async def adopt():
     spool = Spool(Path(os.environ["HONEYHIVE_SPOOL_PATH"]), Counters(), durability="process", limits=Limits())

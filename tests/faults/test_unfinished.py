@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 import honeyhive_litellm
-from honeyhive_litellm import _callback
+from honeyhive_litellm._instrumentation import logger as logger_module
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm
@@ -249,7 +249,7 @@ def test_calls_leave_nothing_behind(traced: Collector, route: Dict[str, Any]) ->
     assert honeyhive_litellm.flush(30) == 0
     traced.wait_for(60 * 27, 30)  # an older LiteLLM may still hold the last stream: it is told of some seconds later
     assert len(traced.events) == 60 * 27
-    logger = _callback._installed
+    logger = logger_module._installed
     assert logger is not None
     recorder = logger._runtime.recorder
     parts = logger._runtime._parts

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
-from honeyhive_litellm.testing._model_media import png, wav
+from honeyhive_litellm.testing._model_server.media import png, wav
 from tests.realtime import SPOKEN, converse, typed
 
 KEY = "sk-local"

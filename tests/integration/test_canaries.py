@@ -23,7 +23,7 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm import _callback
+from honeyhive_litellm._instrumentation import logger as logger_module
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import has_litellm
@@ -374,7 +374,7 @@ def on_disk(folder: Path) -> str:
 
 def reprs() -> str:
     """What a debugger, a log line or a traceback would show of our objects."""
-    logger = _callback._installed
+    logger = logger_module._installed
     assert logger is not None
     runtime = logger._runtime
     assert runtime._parts is not None

@@ -11,12 +11,13 @@ from typing import Any, Dict, List, Optional
 import pytest
 from click.testing import CliRunner, Result
 
-from honeyhive_litellm import _cli_common, _dead
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._record import EVENT, Record, Row
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._cli import common
+from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._spool import dead_letters
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.record import EVENT, Record, Row
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
-from honeyhive_litellm.cli import main
 from honeyhive_litellm.testing import Collector
 
 KEY = "hh_key_of_the_test"
@@ -121,7 +122,7 @@ def test_dead_letters_are_listed_and_shown_with_status_reason_and_event(spool: P
     shown = run("dead", "show", id_)
     assert "status:  400" in shown.output and '"n": 7' in shown.output
     assert json.loads(run("dead", "show", id_, "--json").stdout)["event"]["inputs"] == {"n": 7}
-    assert _dead.letters(spool)[0].size == len(event(7).body)
+    assert dead_letters.letters(spool)[0].size == len(event(7).body)
 
 
 def test_a_retried_letter_that_is_accepted_is_gone_and_one_that_is_not_has_its_new_reason(
@@ -133,7 +134,7 @@ def test_a_retried_letter_that_is_accepted_is_gone_and_one_that_is_not_has_its_n
     assert run("dead", "retry", event(0).id).output == "accepted 1, refused again 0, not tried 0\n"
     result = run("dead", "retry", "--all")
     assert (result.exit_code, result.output) == (3, "accepted 3, refused again 1, not tried 0\n")
-    (left,) = _dead.letters(spool)
+    (left,) = dead_letters.letters(spool)
     assert (left.id, left.status, left.retried_at) == (event(3).id, 422, None)
     assert "scripted failure 422" in left.reason
     assert len(collector.events) == 4 and set(collector.receipts.values()) == {1}
@@ -159,8 +160,10 @@ def test_a_letter_that_the_server_may_have_is_looked_up_before_it_is_sent_again(
         collector.fail_partly(keep=2, times=1)
     else:
         assert run("dead", "retry", "--all").exit_code == 0
-        asyncio.run(_dead.bury(spool, [Row(1, e.id, 1.0, None, e.body) for e in map(event, range(4))], 400, "no"))
-        _dead.mark(spool, [event(i).id for i in range(4)], 1.0)
+        asyncio.run(
+            dead_letters.bury(spool, [Row(1, e.id, 1.0, None, e.body) for e in map(event, range(4))], 400, "no")
+        )
+        dead_letters.mark(spool, [event(i).id for i in range(4)], 1.0)
     assert run("dead", "retry", "--all").output == "accepted 4, refused again 0, not tried 0\n"
     assert len(collector.events) == 4
     assert set(collector.receipts.values()) == {1}
@@ -175,7 +178,7 @@ def test_a_retry_stops_where_the_server_takes_nothing_and_says_what_to_do(
     result = run("dead", "retry", "--all")
     assert result.exit_code == 3
     assert f"HTTP {status_code}" in result.output and "HONEYHIVE_API_KEY" in result.output
-    assert [letter.status for letter in _dead.letters(spool)] == [400, 400, 400]
+    assert [letter.status for letter in dead_letters.letters(spool)] == [400, 400, 400]
     assert len(collector.wait_for_requests(1)) == 1
 
 
@@ -222,6 +225,6 @@ def test_a_terminal_gets_tables_that_take_a_servers_words_as_they_are(
     spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    _cli_common.table("dead letters", ("id", "reason"), [("1", "[bold]no[/bold]"), ("2", None)])
+    common.table("dead letters", ("id", "reason"), [("1", "[bold]no[/bold]"), ("2", None)])
     printed = capsys.readouterr().out
     assert "[bold]no[/bold]" in printed and "│" in printed

@@ -12,10 +12,11 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm import Settings, _intake
-from honeyhive_litellm._intake import GROUP_DRAFTS, Intake
-from honeyhive_litellm._record import CLOSED, EVENT, START, Draft, Record
-from honeyhive_litellm._runtime import Runtime
+from honeyhive_litellm import Settings
+from honeyhive_litellm._runtime.runtime import Runtime
+from honeyhive_litellm._spool import queue
+from honeyhive_litellm._spool.queue import GROUP_DRAFTS, Intake
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Record
 from honeyhive_litellm.testing import Collector
 
 from ..faults.emitter import NoHost, record
@@ -165,7 +166,7 @@ def test_a_fault_in_encoding_costs_that_event_alone_and_is_counted(
 def test_who_is_too_fast_for_our_thread_encodes_by_itself(
     collector: Collector, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_intake, "MOST_DRAFTS", 3)
+    monkeypatch.setattr(queue, "MOST_DRAFTS", 3)
     opened = threading.Event()
     threads: Dict[int, str] = {}
 

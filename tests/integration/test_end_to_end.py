@@ -135,7 +135,7 @@ def test_a_logger_registered_by_hand_beside_init_records_a_call_once(traced: Col
         assert honeyhive_litellm.flush(5) == 0
         assert_once(traced, 1)
     finally:
-        from honeyhive_litellm._callback import _unregister
+        from honeyhive_litellm._instrumentation.logger import _unregister
 
         _unregister(logger)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._dead import letters
-from honeyhive_litellm._delivery import BackOff
-from honeyhive_litellm._record import EVENT, Record
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._delivery.sinks.http_status import BackOff
+from honeyhive_litellm._spool.dead_letters import letters
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 

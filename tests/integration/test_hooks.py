@@ -20,7 +20,8 @@ import pytest
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
-from honeyhive_litellm import _callback, _watch
+from honeyhive_litellm._instrumentation import logger as logger_module
+from honeyhive_litellm._instrumentation.patches import router as patches
 from honeyhive_litellm.testing import ModelServer
 
 from ..versions import LITELLM, needs_litellm
@@ -89,7 +90,7 @@ def logger() -> Iterator[Logger]:
     logger = Logger()
     litellm.callbacks.append(logger)
     yield logger
-    _callback._unregister(logger)  # type: ignore[arg-type, unused-ignore]
+    logger_module._unregister(logger)  # type: ignore[arg-type, unused-ignore]
 
 
 @pytest.fixture
@@ -260,10 +261,10 @@ def test_the_readers_of_streams_of_other_forms(
 @needs_litellm("1.80", "its cache cannot read the types of today's openai package, and keeps nothing")
 def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     use = "the event of an async call that the cache answers, when LiteLLM's callback does not come"
-    ways = dict(_watch._PLACES)["answers from the cache"]
+    ways = dict(patches._PLACES)["answers from the cache"]
     seen: Dict[str, List[Any]] = {}
     for place in (place for way in ways for place in way):
-        owner = _watch._owner(place)
+        owner = patches._owner(place)
         if owner is not None:
             seen[place.method] = watched(monkeypatch, owner, place.method)
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
@@ -285,7 +286,7 @@ def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.Mon
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
     use = "the parent of a Router's attempts, and its rejections"
-    ways = dict(_watch._PLACES)["requests to a Router"]
+    ways = dict(patches._PLACES)["requests to a Router"]
     seen: List[Any] = []
     for place in (place for way in ways for place in way):
         try:
@@ -302,7 +303,7 @@ def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatc
     assert answer.choices[0].message.content == "answer to: hello"
     calls = [owner for owners in seen for owner in owners]
     assert calls, broken("the Router's methods " + ", ".join(p.method for way in ways for p in way), use)
-    assert _watch._strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
+    assert patches._strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
 
 
 def test_completion_cost(route: Dict[str, Any]) -> None:
@@ -317,7 +318,7 @@ def test_the_callback_lists(logger: Logger, route: Dict[str, Any]) -> None:
     litellm.completion(model="openai/gpt-4o", **route)
     asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
     holding = [name for name, value in vars(litellm).items() if isinstance(value, list) and logger in value]
-    assert set(holding) <= set(_callback._CALLBACK_LISTS), broken("its callback lists", use)
+    assert set(holding) <= set(logger_module._CALLBACK_LISTS), broken("its callback lists", use)
     assert "callbacks" in holding, broken("litellm.callbacks", use)
 
 
@@ -326,7 +327,7 @@ def test_the_logging_threads(logger: Logger, route: Dict[str, Any]) -> None:
     use = "to start them anew in a forked process, so that its sync calls are told of"
     litellm.completion(model="openai/gpt-4o", **route)
     _, thread = logger.first("log_success_event", use)
-    homes = [sys.modules.get(f"litellm.{name}") for name in _callback._POOL_HOMES]
+    homes = [sys.modules.get(f"litellm.{name}") for name in logger_module._POOL_HOMES]
     pools = [pool for pool in (getattr(home, "executor", None) for home in homes) if pool is not None]
     assert pools, broken("its pool of logging threads", use)
     assert all(isinstance(pool, ThreadPoolExecutor) for pool in pools), broken("its pool of logging threads", use)

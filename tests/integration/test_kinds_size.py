@@ -12,10 +12,10 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping_outputs import outputs
-from honeyhive_litellm._mapping_request import inputs
+from honeyhive_litellm._mapping.inputs import inputs
+from honeyhive_litellm._mapping.outputs import outputs
 from honeyhive_litellm.testing import Collector, ModelServer
-from honeyhive_litellm.testing._model_media import png, wav
+from honeyhive_litellm.testing._model_server.media import png, wav
 
 from ..versions import needs_litellm
 

@@ -9,16 +9,16 @@ from typing import List
 
 import pytest
 
-from honeyhive_litellm import _capacity, _dead
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._ledger import ALL_GONE, Ledger, accounts_in
-from honeyhive_litellm._published import Published, last_seen, publish, published_by
-from honeyhive_litellm._publisher import Publisher
-from honeyhive_litellm._record import EVENT, START, Record
-from honeyhive_litellm._segment import Batch
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool import dead_letters, limits
+from honeyhive_litellm._spool.heartbeat import Publisher
+from honeyhive_litellm._spool.ledger import ALL_GONE, Ledger, accounts_in
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.process_state import Published, last_seen, publish, published_by
+from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.segment import Batch
+from honeyhive_litellm._spool.spool import Spool
+from honeyhive_litellm._spool.status import FolderStatus, status_of
 from honeyhive_litellm._stats import Counters, Stats, Totals
-from honeyhive_litellm._status import FolderStatus, status_of
 
 
 def event(name: str, size: int = 10) -> Record:
@@ -97,8 +97,8 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
     await heir.close()
     expected = Totals(6, 2, 3, {"damaged": 1})
     assert (await numbers(tmp_path)).totals == expected
-    assert _dead.purge(tmp_path, [right.rows[0].id, "unknown"]) == 1
-    assert _dead.accepted(tmp_path, [right.rows[1].id]) == 1
+    assert dead_letters.purge(tmp_path, [right.rows[0].id, "unknown"]) == 1
+    assert dead_letters.accepted(tmp_path, [right.rows[1].id]) == 1
     status = await numbers(tmp_path)
     assert status.totals == Totals(6, 3, 1, {"damaged": 1, "purged": 1})
     assert (status.dead_letters, status.pending) == (1, 0)
@@ -107,7 +107,7 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
 async def test_what_is_dropped_for_want_of_room_is_counted_even_if_some_of_it_was_just_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_capacity, "SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 2000)
     counters = Counters()
     spool = spool_in(tmp_path, counters, max_bytes=6000)
     counters.accept(20)

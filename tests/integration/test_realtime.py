@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping import late_inputs, map_success
+from honeyhive_litellm._mapping.mapper import late_inputs, map_success
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..realtime import SPOKEN, converse, typed

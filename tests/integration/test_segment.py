@@ -9,8 +9,8 @@ from typing import Awaitable, Callable, List, Optional
 import pytest
 
 from honeyhive_litellm import SpoolError
-from honeyhive_litellm._record import CLOSED, EVENT, START, Record
-from honeyhive_litellm._segment import MEMORY, Batch, Segment
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
+from honeyhive_litellm._spool.segment import MEMORY, Batch, Segment
 
 
 def event(name: str, size: int = 10) -> Record:

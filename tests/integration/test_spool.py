@@ -10,14 +10,13 @@ from typing import Any, List
 
 import pytest
 
-from honeyhive_litellm import _spool
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._dead import body_of, letters
-from honeyhive_litellm._lease import segment_path
-from honeyhive_litellm._ledger import accounts_in
-from honeyhive_litellm._record import EVENT, START, Record
-from honeyhive_litellm._segment import Batch, Segment
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool.dead_letters import body_of, letters
+from honeyhive_litellm._spool.lease import segment_path
+from honeyhive_litellm._spool.ledger import accounts_in
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.segment import Batch, Segment
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 
 
@@ -318,7 +317,7 @@ async def test_a_path_where_nothing_can_be_written_still_delivers_from_memory(
 async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_spool, "_DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.spool._DISK_RETRY_S", 0.0)
     spool = spool_in(tmp_path, Counters())
     await spool.append([event("a")])
     active = spool._active

@@ -13,7 +13,7 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping_stream import assembled
+from honeyhive_litellm._mapping.stream_assembly import assembled
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm

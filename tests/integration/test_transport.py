@@ -15,8 +15,8 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
 
 import pytest
 
-from honeyhive_litellm._delivery import Reply, Verdict, classify, is_ambiguous
-from honeyhive_litellm._transport import Transport
+from honeyhive_litellm._delivery.sinks.http_status import Reply, Verdict, classify, is_ambiguous
+from honeyhive_litellm._delivery.sinks.http_transport import Transport
 
 KEY = "hh_ingst_the0key"
 DEADLINE_S = 10.0

@@ -9,12 +9,12 @@ from typing import List, Sequence, Tuple
 
 import pytest
 
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._intake import Intake
-from honeyhive_litellm._record import EVENT, Record
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.queue import Intake
+from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._spool.spool import Spool
+from honeyhive_litellm._spool.writer import Writer
 from honeyhive_litellm._stats import Counters
-from honeyhive_litellm._writer import Writer
 
 COUNT = 3000
 

@@ -7,7 +7,7 @@ from typing import Optional
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm._delivery import (
+from honeyhive_litellm._delivery.sinks.http_status import (
     WAITING,
     BackOff,
     Reply,

@@ -9,11 +9,11 @@ from typing import Any, Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm import _credentials
-from honeyhive_litellm._bounds import cut, fit, utf8_size
-from honeyhive_litellm._credentials import Rule, scrub, suspects
-from honeyhive_litellm._event import encode
-from honeyhive_litellm._redaction import clean, clean_text
+from honeyhive_litellm._json import encode
+from honeyhive_litellm._privacy import credentials
+from honeyhive_litellm._privacy.credentials import Rule, scrub, suspects
+from honeyhive_litellm._privacy.sanitize import clean, clean_text
+from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
 LIMIT = 4096
 ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -91,9 +91,9 @@ def test_numbers_stay_under_any_name(usage: Any) -> None:
 
 
 RULES = [
-    *(value for value in vars(_credentials).values() if isinstance(value, Rule)),
-    *_credentials._UNDERSCORED,
-    *_credentials._ASSIGNED,
+    *(value for value in vars(credentials).values() if isinstance(value, Rule)),
+    *credentials._UNDERSCORED,
+    *credentials._ASSIGNED,
 ]
 
 

@@ -21,13 +21,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from honeyhive_litellm import _capacity, _segment, _spool
-from honeyhive_litellm._capacity import Limits
-from honeyhive_litellm._dead import letters
-from honeyhive_litellm._late import LateWriter
-from honeyhive_litellm._record import EVENT, START, Record
-from honeyhive_litellm._segment import Batch
-from honeyhive_litellm._spool import Spool
+from honeyhive_litellm._spool import limits, segment, spool
+from honeyhive_litellm._spool.dead_letters import letters
+from honeyhive_litellm._spool.late_writer import LateWriter
+from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.segment import Batch
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 
 # A process that is killed closes nothing; here its connections are left to the garbage collector.
@@ -44,7 +44,7 @@ class Killed(BaseException):
     """The process is dead."""
 
 
-class Mortal(_segment._AtomicConnection):
+class Mortal(segment._AtomicConnection):
     """Tells of each statement before it is run."""
 
     before: Callable[[], None] = staticmethod(lambda: None)
@@ -151,8 +151,8 @@ class SpoolMachine(RuleBasedStateMachine):
     async def let_go(self, process: Process) -> None:
         """Close what a process has open; what that does to its files is undone."""
         for owned in (process.spool._own, *process.spool._orphans.values()):
-            for segment in owned.segments:
-                await segment.close()
+            for opened in owned.segments:
+                await opened.close()
             if owned.lease is not None:
                 owned.lease.connection.close()
         for in_hand in process.in_hand:
@@ -392,9 +392,9 @@ def record(kind: int, id_: str, status: str, size: int) -> Record:
 
 @pytest.fixture(autouse=True)
 def _small_segments_and_mortal_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_capacity, "SEGMENT_BYTES", 3000)
-    monkeypatch.setattr(_spool, "BATCH_EVENTS", 4)
-    monkeypatch.setattr(_segment, "_AtomicConnection", Mortal)
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 3000)
+    monkeypatch.setattr(spool, "BATCH_EVENTS", 4)
+    monkeypatch.setattr(segment, "_AtomicConnection", Mortal)
 
 
 class FullSpoolMachine(SpoolMachine):

@@ -12,7 +12,7 @@ from litellm.litellm_core_utils import litellm_logging
 from litellm.proxy.types_utils.utils import get_instance_fn
 
 import honeyhive_litellm
-from honeyhive_litellm._proxy_logger import options_of, the_logger
+from honeyhive_litellm._instrumentation.proxy_logger import options_of, the_logger
 from honeyhive_litellm.proxy import register
 from honeyhive_litellm.testing import Collector, ModelServer
 

@@ -12,7 +12,7 @@ from typing import List, Tuple
 import openai
 import pytest
 
-from honeyhive_litellm._cli_proxy import HOOK, with_hook
+from honeyhive_litellm._cli.proxy import HOOK, with_hook
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm

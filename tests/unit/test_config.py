@@ -14,9 +14,9 @@ from typing import Any, Dict, List, Mapping
 
 import pytest
 
-from honeyhive_litellm._config import OPTIONS, Settings, default_spool_path
+from honeyhive_litellm._config.settings import OPTIONS, Settings, default_spool_path
 from honeyhive_litellm._errors import ConfigError
-from honeyhive_litellm._patterns import NAMES
+from honeyhive_litellm._privacy.pii import NAMES
 
 KEY = "hh_ingst_0123456789abcdef"
 REQUIRED = {"HONEYHIVE_API_KEY": KEY, "HONEYHIVE_PROJECT": "shop"}

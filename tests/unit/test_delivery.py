@@ -9,7 +9,7 @@ from typing import List, Optional
 import pytest
 import tenacity
 
-from honeyhive_litellm._delivery import (
+from honeyhive_litellm._delivery.sinks.http_status import (
     POISON_ATTEMPTS,
     BackOff,
     Reply,

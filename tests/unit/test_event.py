@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm._event import V1_FIELDS, decode, encode, event_id, join, members, session_id
+from honeyhive_litellm._json import V1_FIELDS, decode, encode, event_id, join, members, session_id
 
 CALL = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 

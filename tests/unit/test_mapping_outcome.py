@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping import RESERVED_METADATA, Outcome, map_failure, map_success
+from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, Outcome, map_failure, map_success
 
 SECRET = "a very secret sentence"
 START = datetime(2026, 3, 1, 12, 0, 0)  # noqa: DTZ001 - LiteLLM's are naive

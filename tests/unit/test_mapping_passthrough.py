@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from honeyhive_litellm._mapping import map_request, map_success
+from honeyhive_litellm._mapping.mapper import map_request, map_success
 
 from .test_mapping_outcome import Chosen
 

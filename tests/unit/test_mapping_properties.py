@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyhive_litellm._mapping import RESERVED_METADATA, map_failure, map_request, map_success
+from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, map_failure, map_request, map_success
 
 KEYS = (
     "model", "messages", "input", "call_type", "litellm_params", "metadata", "litellm_metadata",

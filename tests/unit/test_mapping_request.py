@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping import RESERVED_METADATA, Request, map_request
+from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, Request, map_request
 
 SECRET = "a very secret sentence"
 

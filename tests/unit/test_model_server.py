@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List
 import httpx
 import pytest
 
-from honeyhive_litellm.testing._model_server import ModelServer
+from honeyhive_litellm.testing._model_server.server import ModelServer
 
 from ..versions import SERVER_ERROR, needs_litellm, needs_python
 

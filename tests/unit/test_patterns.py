@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm import _patterns
-from honeyhive_litellm._patterns import CREDENTIALS, NAMES, is_card, is_iban, kind, named, without
+from honeyhive_litellm._privacy import pii
+from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, is_card, is_iban, kind, named, without
 
 KINDS = [name for name in NAMES if name not in CREDENTIALS]
 
@@ -220,5 +220,5 @@ def test_hostile_text_is_searched_once_for_each_candidate(name: str, unit: str) 
         text = unit * (size // len(unit))
         for pattern in one.patterns:
             counted: Any = Counted(pattern)
-            _patterns._replaced(text, counted, one)
+            pii._replaced(text, counted, one)
             assert counted.searches <= len(text) + 1

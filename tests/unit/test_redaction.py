@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from honeyhive_litellm import _credentials as credentials
-from honeyhive_litellm._bounds import cut, fit, utf8_size
-from honeyhive_litellm._credentials import is_secret_name
-from honeyhive_litellm._event import encode
-from honeyhive_litellm._redaction import Harmless, clean, clean_text
+from honeyhive_litellm._json import encode
+from honeyhive_litellm._privacy import credentials
+from honeyhive_litellm._privacy.credentials import is_secret_name
+from honeyhive_litellm._privacy.sanitize import Harmless, clean, clean_text
+from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
 LIMIT = 10_000
 TAIL = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7"

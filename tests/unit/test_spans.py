@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm._spans import SENDING, SETTLED, Span, Spans
+from honeyhive_litellm._spool.ranges import SENDING, SETTLED, Span, Spans
 
 
 def span(lo: int, hi: int, state: int = SETTLED) -> Span:

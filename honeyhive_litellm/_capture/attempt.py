@@ -1,0 +1,168 @@
+"""One attempt at a call while it is open, and the token by which it is known to be."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any, Dict, List, Optional, Sequence
+
+from honeyhive_litellm._mapping.mapper import Request
+from honeyhive_litellm._mapping.stream_assembly import is_last
+
+
+class Token(str):
+    """The event's id, as LiteLLM's other loggers may see it among the call's details: a plain string to them."""
+
+    __slots__ = ("__weakref__",)
+
+    def __deepcopy__(self, memo: object) -> str:
+        return str(self)
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+class Attempt:
+    """One attempt at a call, from its start until its event is written."""
+
+    __slots__ = (
+        "answer",
+        "answered_at",
+        "asked",
+        "cancelled_at",
+        "cancelled_chunks",
+        "chunks",
+        "chunks_seen",
+        "ended_ms",
+        "event_id",
+        "has_start",
+        "head",
+        "heard",
+        "heard_ms",
+        "held_since",
+        "is_cached",
+        "is_complete",
+        "is_sampled_out",
+        "is_told",
+        "is_withheld",
+        "kind",
+        "loop",
+        "mark",
+        "metadata",
+        "number",
+        "parent",
+        "proxy",
+        "ref",
+        "replied",
+        "request",
+        "response",
+        "route",
+        "session",
+        "started_ms",
+        "stream",
+        "teller",
+    )
+
+    def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
+        self.event_id = id_
+        self.number = number
+        self.request = request
+        self.started_ms = started_ms
+        self.kind = "model"
+        self.parent = b""
+        self.route: Any = None
+        self.teller: object = None
+        self.session: Optional[str] = None
+        self.head = b""
+        self.metadata = b""
+        self.proxy: Dict[str, object] = {}
+        self.is_withheld = False
+        self.has_start = False
+        self.is_told = False
+        self.is_sampled_out = False
+        self.is_cached = False
+        self.replied = False
+        self.mark: object = None
+        self.response: object = None
+        self.answer: Optional[str] = None
+        self.answered_at: Optional[float] = None
+        self.asked: object = None
+        self.chunks: Optional[Sequence[Any]] = None
+        self.stream: Optional[weakref.ref[Any]] = None
+        self.heard: Optional[List[Any]] = None
+        self.heard_ms: Optional[float] = None
+        self.is_complete = False
+        self.chunks_seen = 0
+        self.cancelled_at: Optional[float] = None
+        self.cancelled_chunks = 0
+        self.held_since: Optional[float] = None
+        self.ended_ms: Optional[float] = None
+        self.loop: Any = None
+        self.ref: Optional[weakref.ref[Token]] = None
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether how it ended was seen: the response, or a stream's last chunk."""
+        return self.response is not None or self.is_complete
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether LiteLLM may still tell how it ended: it does on the loop of the call, as long as that lives."""
+        return self.loop is None or not self.loop.is_closed()
+
+    def holds(self, response: object, loop: object) -> None:
+        """Take the response that the call's awaiter gets, on this loop, until LiteLLM's callback completes it."""
+        self.response = response
+        self.loop = loop
+        self.held_since = time.monotonic()
+        self.ends()
+
+    def ends(self) -> None:
+        """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
+        self.ended_ms = time.time() * 1000
+
+    def hears(self, chunk: object) -> None:
+        """Keep what the reader of a stream gets that is no chat's: of such ones LiteLLM keeps no list of chunks."""
+        if self.chunks is None:
+            self.chunks = self.heard = []
+            self.heard_ms = time.time() * 1000
+        if self.heard is not None:
+            self.heard.append(chunk)
+
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether a chat's stream has come, and nothing in it tells a number of tokens."""
+        if not self.chunks or self.heard is not None:
+            return False
+        return not any(getattr(chunk, "usage", None) for chunk in self.chunks)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the stream's reader was cancelled and has read nothing since."""
+        return self.cancelled_at is not None and len(self.chunks or ()) == self.cancelled_chunks
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nobody has the stream any more. Usually its token goes with it, and tells of that at once; LiteLLMs
+        before 1.110 have cycles of references, in which the token stays until some garbage collection.
+        """
+        return self.stream is not None and self.stream() is None
+
+    def look_at_chunks(self) -> None:
+        """Note when chunks last came; whether the provider has said that the stream is finished."""
+        count = len(self.chunks or ())
+        if count != self.chunks_seen:
+            self.chunks_seen = count
+            self.ends()  # for all that is known yet
+            self.is_complete = self.is_complete or has_finish(self.chunks)
+
+
+def has_finish(chunks: Optional[Sequence[Any]]) -> bool:
+    """Whether one of the last chunks names a reason why the stream is finished."""
+    for chunk in reversed(chunks[-3:] if chunks else ()):
+        if is_last(chunk):
+            return True
+        for choice in getattr(chunk, "choices", None) or ():
+            if getattr(choice, "finish_reason", None):
+                return True
+    return False

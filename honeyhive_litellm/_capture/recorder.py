@@ -1,0 +1,464 @@
+"""From LiteLLM's notices to records: exactly one event an attempt, however many notices tell of it.
+
+LiteLLM's logging callbacks know most, but come late, and at the end of a script often not at all. Its inline hooks
+and a stream's chunks are sure, but know less. So what was seen inline is held by reference, at no cost; the
+callback completes it and writes the event; what is still held when the call's state is gone, after some seconds, or
+at exit is written as it was seen.
+
+An attempt's state hangs on a token, a string with the event's id, that is put into LiteLLM's own details of the
+call. It tells duplicate notices from new ones, and when the details are gone without an outcome - the task was
+cancelled, the stream dropped - the token goes with them and its weak reference tells us at once.
+
+A hook takes what it needs and no more time than that. To redact and encode it takes longer the more was said, and as
+long as a function of the user's likes: that is left to the writer's thread, in drafts of records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
+
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._json import event_id, is_in_sample
+from honeyhive_litellm._mapping.inputs import event_type
+from honeyhive_litellm._mapping.mapper import Outcome, Request, late_inputs, map_request
+from honeyhive_litellm._mapping.reading import own_items, text
+from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Entry, Record
+
+from .attempt import Attempt, Token
+from .context import Around, around
+from .encoder import Bodies, parent_member
+from .outcomes import Host, Outcomes, untold
+from .router_request import Route
+
+HOLD_S = 5.0
+"""How long an outcome seen inline waits for LiteLLM's callback to complete it."""
+
+_REMEMBERED_CALLS = 4096
+
+
+class Recorder:
+    """Turns notices into records, most of them drafts. Called from any thread; never waits, and does no IO."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        emit: Callable[[Entry], None],
+        host: Host,
+        key: str,
+    ) -> None:
+        self._settings = settings
+        self._emit = emit
+        self._host = host
+        self._bodies = Bodies(settings)
+        self._outcomes = Outcomes(settings, host)
+        self._without_content = dataclasses.replace(settings, capture_message_content=False)
+        self._key = key
+        self.since_ms = time.time() * 1000
+        self._open: Dict[str, Attempt] = {}
+        self._writing: Dict[object, None] = {}
+        self._ended: Deque[str] = deque()
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._order = threading.Lock()
+        self._is_closed = False
+        self.sampled = 0
+        self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that began and have no event yet."""
+        return len(self._open) + len(self._writing)
+
+    @property
+    def is_awaiting_notice(self) -> bool:
+        """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
+        told = [a for a in list(self._open.values()) if a.replied or a.held_since is not None]
+        return bool(self._writing) or any(attempt.is_untold for attempt in told)
+
+    @property
+    def is_awaiting_call(self) -> bool:
+        """Whether a call is in flight whose end somebody may still tell of."""
+        return bool(self._writing) or any(attempt.is_untold for attempt in list(self._open.values()))
+
+    @property
+    def is_awaiting_thread(self) -> bool:
+        """Whether a call may have ended that a thread of LiteLLM's is just about to tell of."""
+        return bool(self._writing) or any(a.held_since is None for a in list(self._open.values()))
+
+    # ---- notices
+
+    def begin(self, details: MutableMapping[str, Any], teller: object) -> None:
+        """A provider is about to be asked. `details` is LiteLLM's own dictionary of the call, shared and live.
+
+        `teller` is the logger that tells of it: a second one tells of the same attempt, the first one of a new one.
+        """
+        previous = details.get(self._key)
+        if previous is not None:
+            attempt = self._open.get(previous)
+            if attempt is not None and attempt.teller is not teller:
+                return
+            if attempt is not None and details.get("litellm_no_upstream_llm_call"):
+                return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
+            if attempt is not None and details.get("call_type") == REALTIME:
+                return  # LiteLLM says so before each message of the session
+            self._supersede(previous)
+        started_ms = _unix_ms(details.get("start_time")) if previous is None else None
+        attempt = self._attempt(details, started_ms)
+        if attempt is None:
+            return
+        attempt.teller = teller
+        if not self._settings.capture_in_flight:
+            return
+        self._emit_start(attempt)
+
+    def _emit_start(self, attempt: Attempt) -> None:
+        attempt.has_start = True
+        # Not needed if the event is in the queue, too, by the time that this one's turn comes.
+        self._emit(Draft(START, attempt.event_id, lambda: None if attempt.is_told else self._record(START, attempt)))
+
+    def replied(self, details: Mapping[str, Any]) -> None:
+        """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None and attempt.chunks is None and not details.get("stream"):
+            attempt.replied = True
+            # After some retries LiteLLM tells of nothing more: then this text, of a success, is all there is.
+            said = details.get("original_response")
+            if isinstance(said, str) and said.startswith("{") and '"error"' not in said[:200]:
+                attempt.answer, attempt.answered_at = said, time.monotonic()
+                attempt.ends()
+
+    def answered(self, details: Mapping[str, Any], response: object) -> None:
+        """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.holds(response, asyncio.get_running_loop())
+            self._hold(attempt)
+
+    def cached(self, details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `answered`."""
+        if details.get(self._key) is None:
+            attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+            if attempt is not None:
+                attempt.is_cached = True
+                attempt.holds(response, asyncio.get_running_loop())
+                self._hold(attempt)
+
+    def cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+        """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
+
+        `chunks` is the list that it fills, None if it fills none: then `heard` is told of each.
+        """
+        if details.get(self._key) is not None:
+            return
+        attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+        if attempt is not None:
+            attempt.is_cached = True
+            attempt.chunks = chunks
+            if self._settings.capture_in_flight:
+                self._emit_start(attempt)
+
+    def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any], stream: object) -> None:
+        """`stream` begins; `chunks` is the list that LiteLLM will fill as they are read."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
+            attempt.chunks = chunks
+            attempt.stream = weakref.ref(stream)
+
+    def heard(self, details: Mapping[str, Any], chunk: object) -> None:
+        """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.hears(chunk)
+
+    def finished(self, details: Mapping[str, Any]) -> None:
+        """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `answered`."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.is_complete = True
+            attempt.loop = asyncio.get_running_loop()
+            attempt.ends()
+            self._hold(attempt)
+
+    def ended(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
+        """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
+        attempt = self._take(details.get(self._key, ""))
+        if attempt is None:
+            return
+        attempt.is_complete = error is None
+        attempt.ends()
+        if error is None:
+            self._write(attempt, lambda: self._outcomes.held(attempt))
+        else:
+            self._write(attempt, lambda: self._outcomes.failure(attempt, details, error))
+
+    def cancelled(self, details: Mapping[str, Any]) -> None:
+        """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
+        attempt = self._open.get(details.get(self._key, ""))
+        if attempt is not None:
+            attempt.cancelled_at = time.monotonic()
+            attempt.cancelled_chunks = len(attempt.chunks or ())
+
+    def keep(self, details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
+        """Emit what was seen of the outcome, for a strict call: a start that knows how the call ended.
+
+        Should the process die before LiteLLM's callback has told the rest, this is the event.
+        """
+        id_ = details.get(self._key, "")
+        with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
+            attempt = self._open.get(id_)
+            if attempt is not None and (error is not None or attempt.has_outcome):
+                outcome = (
+                    self._outcomes.held(attempt, counts=False)
+                    if error is None
+                    else self._outcomes.failure(attempt, details, error)
+                )
+                if attempt.is_sampled_out and outcome.status == "success":
+                    self._close_start(attempt)
+                    return
+                self._emit(Draft(START, id_, lambda: self._record(START, attempt, outcome)))
+
+    def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's callback tells of a success, once, twice or three times."""
+        attempt = self._claim(details, "success")
+        if attempt is None:
+            return
+        if attempt.is_sampled_out:
+            self._write(attempt, lambda: self._success(attempt, details, response))
+            return
+        told = dict(details)
+        try:
+            self._emit_event(attempt, lambda: self._success(attempt, told, response))
+        finally:
+            self._writing.pop(attempt.mark, None)
+
+    def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
+        late = late_inputs(details, response, attempt.request.capture_content)
+        if late:
+            attempt.request.inputs = late
+            attempt.head = b""  # to be encoded anew
+        return self._outcomes.success(attempt, details, response)
+
+    def fail(self, details: MutableMapping[str, Any]) -> None:
+        """LiteLLM's callback tells of a failure."""
+        attempt = self._claim(details, "failure")
+        if attempt is not None:
+            self._write(attempt, lambda: self._outcomes.failure(attempt, details, details.get("exception")))
+
+    # ---- attempts
+
+    def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[Attempt]:
+        """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
+        request = self._request(details, around())
+        number = self._attempts.pop(request.call_id, 0) + 1
+        self._attempts[request.call_id] = number
+        if len(self._attempts) > _REMEMBERED_CALLS:
+            self._attempts.popitem(last=False)
+        token = Token(event_id(request.call_id, number))
+        details[self._key] = token
+        if request.skip:
+            return None
+        attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        attempt.kind = event_type(request.call_type)
+        shown = request.inputs.get("chat_history") if request.capture_content else None
+        attempt.asked = shown or details.get("messages") or details.get("input")
+        route = self._route.get()
+        if route is not None and not route.is_over:
+            route.join(request)
+            attempt.route = route
+        ended, id_ = self._ended, attempt.event_id
+        attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
+        is_below = attempt.route is not None and attempt.route.event is not None
+        attempt.parent = parent_member(attempt.route.id if is_below else request.parent_id)
+        share = self._settings.sample_rate
+        if share < 1:
+            whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
+            attempt.is_sampled_out = not is_in_sample(whole, share)
+        self._open[attempt.event_id] = attempt
+        return attempt
+
+    def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
+        settings = self._without_content if self._host.hides_content() else self._settings
+        request = map_request(details, settings, surroundings)
+        for part in (request.config, request.inputs, request.metadata, request.user_properties):
+            own_items(part)  # they are read later, by another thread
+        return request
+
+    def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
+        """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
+        token = details.get(self._key)
+        if token is not None:
+            return self._take(token)
+        # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
+        started_ms = _unix_ms(details.get("start_time"))
+        if started_ms is not None and started_ms < self.since_ms:
+            return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
+        said = f"{details.get('litellm_call_id')} {outcome}"
+        if said in self._attempts:
+            return None
+        self._attempts[said] = 1
+        attempt = self._attempt(details, started_ms)
+        return None if attempt is None else self._take(attempt.event_id)
+
+    def _take(self, id_: str) -> Optional[Attempt]:
+        """The open attempt, for the first thread that asks for it; that one has to `_write` it.
+
+        Until it has, the attempt counts as in flight, so that a `flush` meanwhile does not take it for delivered.
+        """
+        mark = object()
+        self._writing[mark] = None
+        with self._order:
+            attempt = self._open.pop(id_, None)
+        if attempt is None:
+            del self._writing[mark]
+        else:
+            attempt.mark = mark
+        return attempt
+
+    def _supersede(self, token: str) -> None:
+        """LiteLLM tries again under the same call id, and tells nobody of the attempt before."""
+        attempt = self._take(token)
+        if attempt is not None:
+            error = "Retried: LiteLLM tried again and did not report this error"
+            self._write(attempt, lambda: untold("failure", error))
+
+    # ---- requests to a Router
+
+    def begin_route(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
+        """A Router is asked: attempts that begin in this context, until `end_route`, are its.
+
+        None if one is at work already: its sync side asks its async side.
+        """
+        outer = self._route.get()
+        if outer is not None and not outer.is_over:
+            return None
+        route = Route(call, strategy, time.time() * 1000, around())
+        route.before = self._route.set(route)
+        return route
+
+    def end_route(self, route: Route, error: Optional[BaseException], is_told: bool) -> None:
+        """The Router returns or raises. `is_told`: our logger is registered, so that a rejection is to be recorded.
+
+        Only a request with a failed attempt has an event of its own, as their parent; and one that was rejected before
+        any attempt, since LiteLLM tells nobody of that.
+        """
+        route.is_over = True
+        self._route.reset(route.before)
+        if route.event is None and error is not None and route.attempts == 0 and is_told:
+            self._open_route(route)
+        if route.event is not None and self._take(route.id) is not None:
+            keeps_content = route.event.request.capture_content
+            self._write(route.event, lambda: route.outcome(error, keeps_content))
+
+    def _open_route(self, route: Route) -> None:
+        """Begin the event of a request to a Router, unless it has begun."""
+        if route.event is not None:
+            return
+        request = self._request(route.call, route.around)
+        request.session = request.session or route.session
+        if "trace_id" not in request.metadata and route.trace_id:
+            request.metadata["trace_id"] = route.trace_id
+        event = Attempt(route.id, 1, request, route.started_ms)
+        event.kind = "chain" if route.attempts else "model"
+        request.metadata.pop("router", None)
+        event.parent = parent_member(request.parent_id)
+        route.event = event
+        if not request.skip:
+            self._open[route.id] = event
+            if self._settings.capture_in_flight:
+                self._emit_start(event)
+
+    # ---- what nobody completed
+
+    def sweep(self) -> None:
+        """Write the attempts whose callback did not come: their call's state is gone, or they waited long enough."""
+        while self._ended:
+            attempt = self._open.get(self._ended.popleft())
+            if attempt is not None:
+                self._close_held(attempt)
+        overdue = time.monotonic() - HOLD_S
+        for attempt in list(self._open.values()):
+            if attempt.chunks is not None:
+                attempt.look_at_chunks()
+                if attempt.held_since is None and (attempt.is_complete or attempt.is_dropped):
+                    attempt.held_since = time.monotonic()
+            since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.answered_at
+            if since is not None and since <= overdue:
+                self._close_held(attempt)
+
+    def write_held(self) -> None:
+        """Write every outcome that was seen inline, without waiting for its callback any longer."""
+        self.sweep()
+        for attempt in list(self._open.values()):
+            if attempt.chunks is not None:
+                attempt.look_at_chunks()
+            if attempt.has_outcome:
+                self._close_held(attempt)
+
+    def close(self) -> None:
+        """Write what is known of every attempt, since the process ends: nobody sweeps any more or reads a stream on.
+
+        A daemon thread may go on with its calls meanwhile. How they end is written as soon as it is seen.
+        """
+        self._is_closed = True  # first, so that an outcome that is seen meanwhile is found here or written there
+        self.write_held()
+        for attempt in list(self._open.values()):
+            if attempt.chunks is not None or attempt.answer is not None:
+                self._close_held(attempt)
+
+    def _hold(self, attempt: Attempt) -> None:
+        """Leave the attempt open for LiteLLM's callback, unless the process ends."""
+        if self._is_closed:
+            self._close_held(attempt)
+
+    def _close_held(self, attempt: Attempt) -> None:
+        if self._take(attempt.event_id) is not None:
+            self._write(attempt, lambda: self._outcomes.held(attempt))
+
+    # ---- writing
+
+    def _write(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
+        """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
+        try:
+            outcome = tell()
+            outcome.end_ms = outcome.end_ms or time.time() * 1000
+            route = attempt.route
+            if route is not None and outcome.status == "failure" and not route.is_over:
+                route.failed(attempt.request.metadata, outcome)
+                self._open_route(route)
+                attempt.parent = parent_member(route.id)
+            if attempt.is_sampled_out and outcome.status == "success":
+                self._close_start(attempt)
+                with self._order:
+                    self.sampled += 1
+                return
+            self._emit_event(attempt, lambda: outcome)
+        finally:
+            self._writing.pop(attempt.mark, None)
+
+    def _emit_event(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
+        self._emit(Draft(EVENT, attempt.event_id, lambda: self._record(EVENT, attempt, tell())))
+        attempt.is_told = True
+
+    def _record(self, kind: int, attempt: Attempt, outcome: Optional[Outcome] = None) -> Record:
+        """The record of an attempt's event, or without an outcome of its start; on the writer's thread."""
+        bodies = self._bodies
+        body = bodies.start(attempt) if outcome is None else bodies.event(attempt, outcome)
+        return Record(kind, attempt.event_id, attempt.started_ms, attempt.session, body)
+
+    def _close_start(self, attempt: Attempt) -> None:
+        """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
+        if attempt.has_start:
+            self._emit(Record(CLOSED, attempt.event_id, attempt.started_ms, None, b""))
+
+
+def _unix_ms(moment: object) -> Optional[float]:
+    """LiteLLM's naive local datetime as Unix milliseconds."""
+    return moment.timestamp() * 1000 if isinstance(moment, datetime) else None

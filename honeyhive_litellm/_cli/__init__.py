@@ -1,0 +1,4 @@
+"""The command line, one file for each command.
+
+Nothing here imports LiteLLM.
+"""

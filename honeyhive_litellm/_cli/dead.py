@@ -1,0 +1,134 @@
+"""`honeyhive-litellm dead`: the events that HoneyHive refused for good."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import click
+
+from honeyhive_litellm._delivery.redrive import retry as send_again
+from honeyhive_litellm._json import decode
+from honeyhive_litellm._spool import dead_letters
+from honeyhive_litellm._spool.dead_letters import DeadLetter
+
+from .common import LEFT, existing, folder_of, moment, one_line, settings_of, spool_options, table, told_failures
+
+_REASON_LENGTH = 100
+
+
+@click.group()
+def dead() -> None:
+    """The dead letters: events that HoneyHive refused for good, kept with its reason."""
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
+_ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
+
+
+@dead.command("list")
+@spool_options
+@_json_option
+def list_(as_json: bool, **options: Optional[str]) -> None:
+    """List them, oldest first. An ID may be shortened where it stays clear which one is meant."""
+    with told_failures():
+        letters = dead_letters.letters(folder_of(options))
+    if as_json:
+        click.echo(json.dumps([_as_json(letter) for letter in letters], indent=2))
+    elif letters:
+        rows = [(le.id, moment(le.at), le.status, le.size, one_line(le.reason, _REASON_LENGTH)) for le in letters]
+        table("dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
+    else:
+        click.echo("no dead letters")
+
+
+@dead.command()
+@spool_options
+@_json_option
+@click.argument("id_", metavar="ID")
+def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
+    """Show one: when and why it was refused, and the event."""
+    with told_failures():
+        folder = folder_of(options)
+        (letter,) = _chosen(folder, [id_], everything=False)
+        body = dead_letters.body_of(folder, letter.id)
+        if body is None:
+            raise click.ClickException(f"{letter.id} has just been removed by somebody else")
+    try:
+        event: Any = decode(body)
+    except ValueError:
+        event = body.decode("utf-8", "replace")
+    if as_json:
+        click.echo(json.dumps({**_as_json(letter), "event": event}, indent=2))
+        return
+    click.echo(f"id:      {letter.id}")
+    click.echo(f"refused: {moment(letter.at)}")
+    click.echo(f"status:  {'-' if letter.status is None else letter.status}")
+    click.echo(f"reason:  {one_line(letter.reason, len(letter.reason) + 1)}")
+    click.echo("event:")
+    click.echo(json.dumps(event, indent=2))
+
+
+@dead.command()
+@spool_options
+@click.option("--all", "everything", is_flag=True, help="all of them")
+@_ids_argument
+def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
+    """Send them again, with their event ids: those that are accepted are gone, the others keep the new reason.
+
+    The key is taken from HONEYHIVE_API_KEY alone, since anybody can read command lines. Exit code 0 if all were
+    accepted, 3 if some were not.
+    """
+    with told_failures():
+        settings = settings_of(options)
+        folder = existing(settings.spool_path)
+        letters = _chosen(folder, ids, everything)
+        outcome = asyncio.run(send_again(folder, letters, settings))
+    left = len(letters) - outcome.accepted - outcome.refused
+    click.echo(f"accepted {outcome.accepted}, refused again {outcome.refused}, not tried {left}")
+    if outcome.trouble is not None:
+        click.echo(
+            f"{settings.api_url} takes no events now ({outcome.trouble}). The letters are kept: try again later; "
+            "if it answers 401, 403 or 404, check HONEYHIVE_API_KEY and --api-url",
+            err=True,
+        )
+    if outcome.accepted < len(letters):
+        sys.exit(LEFT)
+
+
+@dead.command()
+@spool_options
+@click.option("--all", "everything", is_flag=True, help="all of them")
+@_ids_argument
+def purge(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
+    """Throw them away for good; the spool's numbers then count them as dropped ("purged")."""
+    with told_failures():
+        folder = folder_of(options)
+        removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
+    click.echo(f"purged {removed}")
+
+
+def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLetter]:
+    """The letters meant, each once, oldest first."""
+    if bool(ids) == everything:
+        raise click.UsageError("give the IDs of letters, or --all")
+    letters = dead_letters.letters(folder)
+    if everything:
+        return letters
+    chosen = set()
+    for id_ in ids:
+        found = [letter.id for letter in letters if letter.id.startswith(id_)]
+        if id_ in found:
+            found = [id_]
+        if len(found) != 1:
+            problem = f"{len(found)} dead letters begin with" if found else "there is no dead letter"
+            raise click.ClickException(f"{problem} {id_!r} in {folder}; see `honeyhive-litellm dead list`")
+        chosen.update(found)
+    return [letter for letter in letters if letter.id in chosen]
+
+
+def _as_json(letter: DeadLetter) -> Dict[str, Any]:
+    return {"id": letter.id, "at": letter.at, "status": letter.status, "reason": letter.reason, "bytes": letter.size}

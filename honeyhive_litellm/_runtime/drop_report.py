@@ -1,0 +1,60 @@
+"""The one event that tells of events that were given up: what is lost is not lost in silence."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Dict, Mapping, Optional
+
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._json import encode
+from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._stats import Stats
+
+EVENT_NAME = "honeyhive_litellm.dropped"
+
+
+class Losses:
+    """Compares the numbers with what was told of them. A report that is itself dropped is part of the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._told: Dict[str, int] = {}
+        self._delivered = 0
+        self._since_ms: Optional[float] = None
+
+    def report(self, stats: Stats) -> Optional[Record]:
+        """An event of what was dropped since the last one, once the server takes events again; None until then."""
+        news = {reason: n - self._told.get(reason, 0) for reason, n in stats.dropped.items()}
+        news = {reason: n for reason, n in news.items() if n > 0}
+        if not news:
+            self._delivered = stats.delivered
+            return None
+        now_ms = time.time() * 1000
+        if self._since_ms is None:
+            self._since_ms = now_ms
+        if stats.delivered <= self._delivered or stats.last_error is not None:
+            return None
+        self._told = dict(stats.dropped)
+        record = _event(self._settings, news, self._since_ms, now_ms)
+        self._since_ms = None
+        return record
+
+
+def _event(settings: Settings, dropped: Mapping[str, int], start_ms: float, end_ms: float) -> Record:
+    id_ = str(uuid.uuid4())
+    count = sum(dropped.values())
+    body: Dict[str, object] = {
+        "event_id": id_,
+        "event_type": "tool",
+        "event_name": EVENT_NAME,
+        "source": settings.environment,
+        "start_time": start_ms,
+        "end_time": end_ms,
+        "duration": round(end_ms - start_ms, 3),
+        "inputs": {},
+        "outputs": {"dropped": dict(dropped)},
+        "error": f"{count} events were dropped before they were delivered",
+        "metadata": {"project": settings.project, "status": "failure", "success": False, "dropped": count},
+    }
+    return Record(EVENT, id_, start_ms, None, encode(body))

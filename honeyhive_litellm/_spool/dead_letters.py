@@ -1,0 +1,137 @@
+"""The dead letters: events the server refused for good, kept with its reason in one small file of the folder.
+
+Several processes may write it, so it is opened for one short transaction and closed again, with SQLite's ordinary
+rollback journal and lock. A letter that leaves it changes the ledger in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
+
+from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._stats import Totals
+
+from . import sql
+from .connection import Connection, private_file
+from .ledger import ALL_GONE, BUSY_TIMEOUT_S
+from .ledger import FILE_NAME as LEDGER_FILE_NAME
+from .record import Row
+
+FILE_NAME = "dead.db"
+
+PURGED = "purged"
+"""Why events are dropped whose letter a user removed."""
+
+
+class DeadLetter(NamedTuple):
+    """One refused event without its body, of `size` bytes.
+
+    When (Unix seconds), the HTTP status, the server's words; the call's start in Unix milliseconds and its session as
+    in a `Record`. `retried_at` is the Unix time of a retry whose outcome nobody knows.
+    """
+
+    id: str
+    at: float
+    status: Optional[int]
+    reason: str
+    started_ms: float
+    session: Optional[str]
+    retried_at: Optional[float]
+    size: int
+
+
+async def bury(folder: Path, rows: Sequence[Row], status: Optional[int], reason: str) -> None:
+    """Keep `rows` as dead letters. Doing it twice leaves one letter. Raises SpoolError."""
+    now = time.time()
+    try:
+        private_file(folder / FILE_NAME)
+        async with Connection(lambda: sqlite3.connect(str(folder / FILE_NAME), timeout=BUSY_TIMEOUT_S)) as db:
+            await db.execute(sql.CREATE_DEAD.format(schema="main"))
+            letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
+            await db.executemany(sql.BURY, letters)
+            await db.commit()
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"{folder / FILE_NAME}: {error}") from error
+
+
+def letters(folder: Path) -> List[DeadLetter]:
+    """Every dead letter of the spool in `folder`, oldest first. Raises SpoolError."""
+    return [DeadLetter(*row) for row in _read(folder, sql.LETTER_HEADS)]
+
+
+def body_of(folder: Path, id_: str) -> Optional[bytes]:
+    """The event as it was sent; None if there is no such letter. Raises SpoolError."""
+    found = _read(folder, sql.LETTER_BODY, id_)
+    return bytes(found[0][0]) if found else None
+
+
+def mark(folder: Path, ids: Sequence[str], at: Optional[float]) -> None:
+    """Note that these are about to be sent again at the Unix time `at`, so that should we die the outcome is unknown.
+
+    None says that they were certainly not stored. Raises SpoolError.
+    """
+    with _transaction(folder) as db:
+        db.executemany(sql.RETRYING, [(at, id_) for id_ in ids])
+
+
+def refused_again(folder: Path, ids: Sequence[str], status: Optional[int], reason: str) -> None:
+    """Note what the server says now. Raises SpoolError."""
+    with _transaction(folder) as db:
+        db.executemany(sql.REFUSED_AGAIN, [(time.time(), status, reason, id_) for id_ in ids])
+
+
+def accepted(folder: Path, ids: Sequence[str]) -> int:
+    """Remove letters whose events were delivered after all; how many there were. Raises SpoolError."""
+    return _remove(folder, ids, lambda events: Totals(delivered=events, dead=-events))
+
+
+def purge(folder: Path, ids: Sequence[str]) -> int:
+    """Throw letters away; how many there were. Raises SpoolError."""
+    return _remove(folder, ids, lambda events: Totals(dead=-events, dropped={PURGED: events}))
+
+
+def _remove(folder: Path, ids: Sequence[str], change: Callable[[int], Totals]) -> int:
+    with _transaction(folder) as db:
+        removed = db.executemany(sql.REMOVE_LETTER, [(id_,) for id_ in ids]).rowcount
+        rows = [(ALL_GONE, item, events) for item, events in change(removed).as_items().items()]
+        db.executemany(sql.ADD_TO_ACCOUNT, rows)
+    return removed
+
+
+def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
+    path = folder / FILE_NAME
+    try:
+        if not path.exists() or path.stat().st_size == 0:  # empty: its maker died before the first letter
+            return []
+        db = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
+        try:
+            return db.execute(sql, parameters).fetchall()
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _transaction(folder: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction on the letters and, with them, the ledger."""
+    path, ledger = folder / FILE_NAME, folder / LEDGER_FILE_NAME
+    try:
+        private_file(path)
+        private_file(ledger)
+        db = sqlite3.connect(str(ledger), timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            db.executescript(sql.CREATE_LEDGER)
+            db.execute("ATTACH DATABASE ? AS dead", (str(path),))
+            db.execute(sql.CREATE_DEAD.format(schema="dead"))
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"{path}: {error}") from error

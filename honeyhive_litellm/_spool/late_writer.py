@@ -1,0 +1,62 @@
+"""Records that come when there is no loop to take them: appended with plain sqlite3, synchronously.
+
+LiteLLM's own exit handler delivers late notices on a throw-away loop after ours has ended, when the interpreter no
+longer starts threads. They go to a further segment of the same owner, so that a start and its event stay together,
+and are delivered by the next process that opens the spool.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import zlib
+from pathlib import Path
+from typing import Optional
+
+from honeyhive_litellm._errors import SpoolError
+
+from . import sql
+from .connection import gate, private_file
+from .lease import Lease, lease_path, new_owner, segment_path
+from .record import Record
+
+LATE_NUMBER = 999_999
+"""Sorts behind every segment that the owner wrote before."""
+
+
+class LateWriter:
+    """One segment, opened at the first record and left to the end of the process."""
+
+    def __init__(self, folder: Path, owner: Optional[str]) -> None:
+        """`owner` is the one whose spool has just been closed, None where there was none."""
+        self._folder = folder
+        self._owner = owner or new_owner()
+        self._lock = threading.Lock()
+        self._lease: Optional[Lease] = None
+        self._db: Optional[sqlite3.Connection] = None
+        self._seq = 0
+
+    def append(self, record: Record) -> None:
+        """Commit `record`. Blocks for the disk. Raises SpoolError."""
+        with self._lock:
+            try:
+                db = self._db = self._db or self._open()
+                self._seq += 1
+                row = (self._seq, record.kind, record.id, record.started_ms, record.session)
+                with gate:
+                    db.execute(sql.APPEND, (*row, zlib.crc32(record.body), record.body))
+            except (sqlite3.Error, OSError) as error:
+                raise SpoolError(f"{self._folder}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lease = Lease.take(lease_path(self._folder, self._owner))
+        if self._lease is None:  # adopted already: then what comes now stands alone
+            self._owner = new_owner()
+            self._lease = Lease.take(lease_path(self._folder, self._owner))
+        path = segment_path(self._folder, self._owner, LATE_NUMBER)
+        private_file(path)
+        with gate:
+            db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
+            db.executescript(sql.CREATE_SEGMENT + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
+        return db

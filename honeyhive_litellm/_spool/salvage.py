@@ -1,0 +1,108 @@
+"""What can still be read of a damaged segment, and whether one lost its end without SQLite saying so.
+
+SQLite reads a write-ahead log up to the first frame that does not add up, and is silent about the rest; a damaged
+page of the database fails only those statements that touch it. So rows are read one by one, and the log's frames are
+counted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import zlib
+from contextlib import closing
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+from . import sql
+from .ranges import SETTLED
+from .record import EVENT, START, Record
+
+_WAL_HEADER = struct.Struct(">IIIIIIII")
+_FRAME_HEADER = struct.Struct(">IIIIII")
+_GIVE_UP_AFTER = 2000
+"""So many numbers in a row without a record are taken for the end, where the end cannot be read."""
+
+
+class Salvaged(NamedTuple):
+    """The records that could be read and are not settled. `lost` is how many others there are known to have been."""
+
+    records: List[Record]
+    lost: int
+
+
+def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
+    """Read what can be read of the segment at `path`, which nobody has open, but for the numbers in `skip`."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as db:
+            db.execute("PRAGMA writable_schema = ON")  # or a file that was cut off is not read at all
+            return _read(db, skip + _settled(db))
+    except sqlite3.Error:
+        return Salvaged([], 0)
+
+
+def _settled(db: sqlite3.Connection) -> List[Tuple[int, int]]:
+    try:
+        return [(lo, hi) for lo, hi, state, *_ in db.execute(sql.SPANS) if state == SETTLED]
+    except sqlite3.Error:
+        return []  # then all is sent again, under the same ids
+
+
+def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
+    last: Optional[int] = None
+    try:
+        ((last,),) = db.execute(sql.LAST)
+    except sqlite3.Error:
+        pass  # it is found by trying
+    events: List[Record] = []
+    starts = {}
+    lost = misses = seq = 0
+    while seq < last if last is not None else misses < _GIVE_UP_AFTER:
+        seq += 1
+        if any(lo <= seq <= hi for lo, hi in skip):
+            continue
+        try:
+            row = db.execute(sql.READ_ONE, (seq,)).fetchone()
+        except sqlite3.Error:
+            row = None
+        if row is None or zlib.crc32(row[5]) != row[4]:
+            misses += 1
+            lost += last is not None
+            continue
+        misses = 0
+        kind, id_, started_ms, session, _, body = row
+        record = Record(kind, id_, started_ms, session, body)
+        if kind == START:
+            starts[id_] = record
+        elif starts.pop(id_, None) is None or kind == EVENT:
+            events.append(record)
+    return Salvaged([*starts.values(), *events], lost)
+
+
+def lost_commits(wal: Path, pages: int) -> int:
+    """How many transactions of the log are beyond what SQLite took of it: their database has more than `pages` pages.
+
+    The format: https://www.sqlite.org/fileformat2.html, section 4.1. What a process was writing when it was killed has
+    no commit frame and does not count, nor does an older log's rest, whose salt differs.
+    """
+    try:
+        with wal.open("rb") as file:
+            header = file.read(_WAL_HEADER.size)
+            if len(header) < _WAL_HEADER.size:
+                return 0
+            _, _, page_size, _, *salts, _, _ = _WAL_HEADER.unpack(header)
+            lost = 0
+            while True:
+                frame = file.read(_FRAME_HEADER.size)
+                if len(frame) < _FRAME_HEADER.size:
+                    return lost
+                _, size_after_commit, *frame_salts, _, _ = _FRAME_HEADER.unpack(frame)
+                if frame_salts == salts and size_after_commit > pages:
+                    lost += 1
+                file.seek(page_size, 1)
+    except OSError:
+        return 0
+
+
+def events_of(records: Sequence[Record]) -> int:
+    return sum(1 for record in records if record.kind == EVENT)
