@@ -26,41 +26,41 @@ class Attempt:
     """One attempt at a call, from its start until its event is written."""
 
     __slots__ = (
-        "answer",
-        "answered_at",
-        "asked",
         "cancelled_at",
         "cancelled_chunks",
         "chunks",
         "chunks_seen",
+        "claim",
         "ended_ms",
         "event_id",
+        "first_chunk_ms",
+        "has_provider_reply",
         "has_start",
         "head",
-        "heard",
-        "heard_ms",
         "held_since",
         "is_cached",
         "is_complete",
+        "is_emitted",
         "is_sampled_out",
-        "is_told",
         "is_withheld",
         "kind",
         "loop",
-        "mark",
         "metadata",
         "number",
         "parent",
+        "prompt",
         "proxy",
+        "raw_chunks",
+        "raw_reply",
         "ref",
-        "replied",
+        "replied_at",
+        "reporter",
         "request",
         "response",
         "route",
         "session",
         "started_ms",
         "stream",
-        "teller",
     )
 
     def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
@@ -71,26 +71,26 @@ class Attempt:
         self.kind = "model"
         self.parent = b""
         self.route: Any = None
-        self.teller: object = None
+        self.reporter: object = None
         self.session: Optional[str] = None
         self.head = b""
         self.metadata = b""
         self.proxy: Dict[str, object] = {}
         self.is_withheld = False
         self.has_start = False
-        self.is_told = False
+        self.is_emitted = False
         self.is_sampled_out = False
         self.is_cached = False
-        self.replied = False
-        self.mark: object = None
+        self.has_provider_reply = False
+        self.claim: object = None
         self.response: object = None
-        self.answer: Optional[str] = None
-        self.answered_at: Optional[float] = None
-        self.asked: object = None
+        self.raw_reply: Optional[str] = None
+        self.replied_at: Optional[float] = None
+        self.prompt: object = None
         self.chunks: Optional[Sequence[Any]] = None
         self.stream: Optional[weakref.ref[Any]] = None
-        self.heard: Optional[List[Any]] = None
-        self.heard_ms: Optional[float] = None
+        self.raw_chunks: Optional[List[Any]] = None
+        self.first_chunk_ms: Optional[float] = None
         self.is_complete = False
         self.chunks_seen = 0
         self.cancelled_at: Optional[float] = None
@@ -106,33 +106,33 @@ class Attempt:
         return self.response is not None or self.is_complete
 
     @property
-    def is_untold(self) -> bool:
+    def callback_may_come(self) -> bool:
         """Whether LiteLLM may still tell how it ended: it does on the loop of the call, as long as that lives."""
         return self.loop is None or not self.loop.is_closed()
 
-    def holds(self, response: object, loop: object) -> None:
+    def hold(self, response: object, loop: object) -> None:
         """Take the response that the call's awaiter gets, on this loop, until LiteLLM's callback completes it."""
         self.response = response
         self.loop = loop
         self.held_since = time.monotonic()
-        self.ends()
+        self.note_end()
 
-    def ends(self) -> None:
+    def note_end(self) -> None:
         """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
         self.ended_ms = time.time() * 1000
 
-    def hears(self, chunk: object) -> None:
+    def add_chunk(self, chunk: object) -> None:
         """Keep what the reader of a stream gets that is no chat's: of such ones LiteLLM keeps no list of chunks."""
         if self.chunks is None:
-            self.chunks = self.heard = []
-            self.heard_ms = time.time() * 1000
-        if self.heard is not None:
-            self.heard.append(chunk)
+            self.chunks = self.raw_chunks = []
+            self.first_chunk_ms = time.time() * 1000
+        if self.raw_chunks is not None:
+            self.raw_chunks.append(chunk)
 
     @property
-    def is_uncounted(self) -> bool:
+    def lacks_usage(self) -> bool:
         """Whether a chat's stream has come, and nothing in it tells a number of tokens."""
-        if not self.chunks or self.heard is not None:
+        if not self.chunks or self.raw_chunks is not None:
             return False
         return not any(getattr(chunk, "usage", None) for chunk in self.chunks)
 
@@ -153,7 +153,7 @@ class Attempt:
         count = len(self.chunks or ())
         if count != self.chunks_seen:
             self.chunks_seen = count
-            self.ends()  # for all that is known yet
+            self.note_end()  # for all that is known yet
             self.is_complete = self.is_complete or has_finish(self.chunks)
 
 

@@ -45,7 +45,7 @@ class Outcomes:
         """What LiteLLM's callback tells of a success."""
         outcome = map_success(details, response, self._settings, attempt.request.capture_content)
         metadata, request = outcome.metadata, attempt.request
-        if attempt.is_uncounted:
+        if attempt.lacks_usage:
             mark_estimate(metadata)
         is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
         if is_free and not self._host.has_price(request.provider, request.model):
@@ -73,8 +73,8 @@ class Outcomes:
 
     def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
         response = attempt.response
-        if response is None and attempt.answer is not None:
-            response = _read(attempt.answer)
+        if response is None and attempt.raw_reply is not None:
+            response = _read(attempt.raw_reply)
         if response is not None:
             call = {"call_type": attempt.request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
             outcome = map_success(call, response, self._settings, attempt.request.capture_content)
@@ -95,20 +95,20 @@ class Outcomes:
         """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
         chunks, request = attempt.chunks or (), attempt.request
         try:
-            response = assembled(chunks) if attempt.heard is not None else self._host.assemble(chunks)
+            response = assembled(chunks) if attempt.raw_chunks is not None else self._host.assemble(chunks)
         except Exception:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
-        is_estimate = attempt.is_uncounted if attempt.heard is None else not usage_of(response, {})
+        is_estimate = attempt.lacks_usage if attempt.raw_chunks is None else not usage_of(response, {})
         if is_estimate and counts:
-            estimate(response, attempt.asked, lambda asked: self._host.tokens(request.model, asked))
+            estimate(response, attempt.prompt, lambda asked: self._host.tokens(request.model, asked))
         call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
         outcome = map_success(call, response, self._settings, request.capture_content)
         if not has_finish(chunks):
             outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
         if is_estimate:
             mark_estimate(outcome.metadata)
-        if attempt.heard_ms is not None:
-            outcome.metadata["time_to_first_token_ms"] = round(attempt.heard_ms - attempt.started_ms, 3)
+        if attempt.first_chunk_ms is not None:
+            outcome.metadata["time_to_first_token_ms"] = round(attempt.first_chunk_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
         return outcome
 

@@ -80,13 +80,13 @@ class Recorder:
     @property
     def is_awaiting_notice(self) -> bool:
         """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
-        told = [a for a in list(self._open.values()) if a.replied or a.held_since is not None]
-        return bool(self._writing) or any(attempt.is_untold for attempt in told)
+        told = [a for a in list(self._open.values()) if a.has_provider_reply or a.held_since is not None]
+        return bool(self._writing) or any(attempt.callback_may_come for attempt in told)
 
     @property
     def is_awaiting_call(self) -> bool:
         """Whether a call is in flight whose end somebody may still tell of."""
-        return bool(self._writing) or any(attempt.is_untold for attempt in list(self._open.values()))
+        return bool(self._writing) or any(attempt.callback_may_come for attempt in list(self._open.values()))
 
     @property
     def is_awaiting_thread(self) -> bool:
@@ -95,15 +95,15 @@ class Recorder:
 
     # ---- notices
 
-    def begin(self, details: MutableMapping[str, Any], teller: object) -> None:
+    def on_start(self, details: MutableMapping[str, Any], reporter: object) -> None:
         """A provider is about to be asked. `details` is LiteLLM's own dictionary of the call, shared and live.
 
-        `teller` is the logger that tells of it: a second one tells of the same attempt, the first one of a new one.
+        `reporter` is the logger that tells of it: a second one tells of the same attempt, the first one of a new one.
         """
         previous = details.get(self._key)
         if previous is not None:
             attempt = self._open.get(previous)
-            if attempt is not None and attempt.teller is not teller:
+            if attempt is not None and attempt.reporter is not reporter:
                 return
             if attempt is not None and details.get("litellm_no_upstream_llm_call"):
                 return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
@@ -114,7 +114,7 @@ class Recorder:
         attempt = self._attempt(details, started_ms)
         if attempt is None:
             return
-        attempt.teller = teller
+        attempt.reporter = reporter
         if not self._settings.capture_in_flight:
             return
         self._emit_start(attempt)
@@ -122,39 +122,39 @@ class Recorder:
     def _emit_start(self, attempt: Attempt) -> None:
         attempt.has_start = True
         # Not needed if the event is in the queue, too, by the time that this one's turn comes.
-        self._emit(Draft(START, attempt.event_id, lambda: None if attempt.is_told else self._record(START, attempt)))
+        self._emit(Draft(START, attempt.event_id, lambda: None if attempt.is_emitted else self._record(START, attempt)))
 
-    def replied(self, details: Mapping[str, Any]) -> None:
+    def on_provider_reply(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None and attempt.chunks is None and not details.get("stream"):
-            attempt.replied = True
+            attempt.has_provider_reply = True
             # After some retries LiteLLM tells of nothing more: then this text, of a success, is all there is.
             said = details.get("original_response")
             if isinstance(said, str) and said.startswith("{") and '"error"' not in said[:200]:
-                attempt.answer, attempt.answered_at = said, time.monotonic()
-                attempt.ends()
+                attempt.raw_reply, attempt.replied_at = said, time.monotonic()
+                attempt.note_end()
 
-    def answered(self, details: Mapping[str, Any], response: object) -> None:
+    def on_response(self, details: Mapping[str, Any], response: object) -> None:
         """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
-            attempt.holds(response, asyncio.get_running_loop())
+            attempt.hold(response, asyncio.get_running_loop())
             self._hold(attempt)
 
-    def cached(self, details: MutableMapping[str, Any], response: object) -> None:
-        """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `answered`."""
+    def on_cache_hit(self, details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `on_response`."""
         if details.get(self._key) is None:
             attempt = self._attempt(details, _unix_ms(details.get("start_time")))
             if attempt is not None:
                 attempt.is_cached = True
-                attempt.holds(response, asyncio.get_running_loop())
+                attempt.hold(response, asyncio.get_running_loop())
                 self._hold(attempt)
 
-    def cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+    def on_cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
         """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
 
-        `chunks` is the list that it fills, None if it fills none: then `heard` is told of each.
+        `chunks` is the list that it fills, None if it fills none: then `on_chunk` is told of each.
         """
         if details.get(self._key) is not None:
             return
@@ -165,48 +165,48 @@ class Recorder:
             if self._settings.capture_in_flight:
                 self._emit_start(attempt)
 
-    def streaming(self, details: Mapping[str, Any], chunks: Sequence[Any], stream: object) -> None:
+    def on_stream_start(self, details: Mapping[str, Any], chunks: Sequence[Any], stream: object) -> None:
         """`stream` begins; `chunks` is the list that LiteLLM will fill as they are read."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
             attempt.chunks = chunks
             attempt.stream = weakref.ref(stream)
 
-    def heard(self, details: Mapping[str, Any], chunk: object) -> None:
+    def on_chunk(self, details: Mapping[str, Any], chunk: object) -> None:
         """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
-            attempt.hears(chunk)
+            attempt.add_chunk(chunk)
 
-    def finished(self, details: Mapping[str, Any]) -> None:
-        """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `answered`."""
+    def on_last_chunk(self, details: Mapping[str, Any]) -> None:
+        """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `on_response`."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.is_complete = True
             attempt.loop = asyncio.get_running_loop()
-            attempt.ends()
+            attempt.note_end()
             self._hold(attempt)
 
-    def ended(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
+    def on_stream_end(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
         """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
-        attempt = self._take(details.get(self._key, ""))
+        attempt = self.claim(details.get(self._key, ""))
         if attempt is None:
             return
         attempt.is_complete = error is None
-        attempt.ends()
+        attempt.note_end()
         if error is None:
             self._write(attempt, lambda: self._outcomes.held(attempt))
         else:
             self._write(attempt, lambda: self._outcomes.failure(attempt, details, error))
 
-    def cancelled(self, details: Mapping[str, Any]) -> None:
+    def on_cancel(self, details: Mapping[str, Any]) -> None:
         """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
         attempt = self._open.get(details.get(self._key, ""))
         if attempt is not None:
             attempt.cancelled_at = time.monotonic()
             attempt.cancelled_chunks = len(attempt.chunks or ())
 
-    def keep(self, details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
+    def checkpoint(self, details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
         """Emit what was seen of the outcome, for a strict call: a start that knows how the call ended.
 
         Should the process die before LiteLLM's callback has told the rest, this is the event.
@@ -225,9 +225,9 @@ class Recorder:
                     return
                 self._emit(Draft(START, id_, lambda: self._record(START, attempt, outcome)))
 
-    def succeed(self, details: MutableMapping[str, Any], response: object) -> None:
+    def on_success(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback tells of a success, once, twice or three times."""
-        attempt = self._claim(details, "success")
+        attempt = self._claim_for_outcome(details, "success")
         if attempt is None:
             return
         if attempt.is_sampled_out:
@@ -237,7 +237,7 @@ class Recorder:
         try:
             self._emit_event(attempt, lambda: self._success(attempt, told, response))
         finally:
-            self._writing.pop(attempt.mark, None)
+            self._writing.pop(attempt.claim, None)
 
     def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
         late = late_inputs(details, response, attempt.request.capture_content)
@@ -246,9 +246,9 @@ class Recorder:
             attempt.head = b""  # to be encoded anew
         return self._outcomes.success(attempt, details, response)
 
-    def fail(self, details: MutableMapping[str, Any]) -> None:
+    def on_failure(self, details: MutableMapping[str, Any]) -> None:
         """LiteLLM's callback tells of a failure."""
-        attempt = self._claim(details, "failure")
+        attempt = self._claim_for_outcome(details, "failure")
         if attempt is not None:
             self._write(attempt, lambda: self._outcomes.failure(attempt, details, details.get("exception")))
 
@@ -268,7 +268,7 @@ class Recorder:
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
         attempt.kind = event_type(request.call_type)
         shown = request.inputs.get("chat_history") if request.capture_content else None
-        attempt.asked = shown or details.get("messages") or details.get("input")
+        attempt.prompt = shown or details.get("messages") or details.get("input")
         route = self._route.get()
         if route is not None and not route.is_over:
             route.join(request)
@@ -291,11 +291,11 @@ class Recorder:
             own_items(part)  # they are read later, by another thread
         return request
 
-    def _claim(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
+    def _claim_for_outcome(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
         token = details.get(self._key)
         if token is not None:
-            return self._take(token)
+            return self.claim(token)
         # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
         started_ms = _unix_ms(details.get("start_time"))
         if started_ms is not None and started_ms < self.since_ms:
@@ -305,9 +305,9 @@ class Recorder:
             return None
         self._attempts[said] = 1
         attempt = self._attempt(details, started_ms)
-        return None if attempt is None else self._take(attempt.event_id)
+        return None if attempt is None else self.claim(attempt.event_id)
 
-    def _take(self, id_: str) -> Optional[Attempt]:
+    def claim(self, id_: str) -> Optional[Attempt]:
         """The open attempt, for the first thread that asks for it; that one has to `_write` it.
 
         Until it has, the attempt counts as in flight, so that a `flush` meanwhile does not take it for delivered.
@@ -319,19 +319,19 @@ class Recorder:
         if attempt is None:
             del self._writing[mark]
         else:
-            attempt.mark = mark
+            attempt.claim = mark
         return attempt
 
     def _supersede(self, token: str) -> None:
         """LiteLLM tries again under the same call id, and tells nobody of the attempt before."""
-        attempt = self._take(token)
+        attempt = self.claim(token)
         if attempt is not None:
             error = "Retried: LiteLLM tried again and did not report this error"
             self._write(attempt, lambda: untold("failure", error))
 
     # ---- requests to a Router
 
-    def begin_route(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
+    def begin_router_request(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
         """A Router is asked: attempts that begin in this context, until `end_route`, are its.
 
         None if one is at work already: its sync side asks its async side.
@@ -343,21 +343,21 @@ class Recorder:
         route.before = self._route.set(route)
         return route
 
-    def end_route(self, route: Route, error: Optional[BaseException], is_told: bool) -> None:
-        """The Router returns or raises. `is_told`: our logger is registered, so that a rejection is to be recorded.
+    def end_router_request(self, route: Route, error: Optional[BaseException], is_registered: bool) -> None:
+        """The Router returned or raised. `is_registered`: our logger is registered, so a rejection is to be recorded.
 
         Only a request with a failed attempt has an event of its own, as their parent; and one that was rejected before
         any attempt, since LiteLLM tells nobody of that.
         """
         route.is_over = True
         self._route.reset(route.before)
-        if route.event is None and error is not None and route.attempts == 0 and is_told:
-            self._open_route(route)
-        if route.event is not None and self._take(route.id) is not None:
+        if route.event is None and error is not None and route.attempts == 0 and is_registered:
+            self._open_router_request(route)
+        if route.event is not None and self.claim(route.id) is not None:
             keeps_content = route.event.request.capture_content
             self._write(route.event, lambda: route.outcome(error, keeps_content))
 
-    def _open_route(self, route: Route) -> None:
+    def _open_router_request(self, route: Route) -> None:
         """Begin the event of a request to a Router, unless it has begun."""
         if route.event is not None:
             return
@@ -382,25 +382,25 @@ class Recorder:
         while self._ended:
             attempt = self._open.get(self._ended.popleft())
             if attempt is not None:
-                self._close_held(attempt)
+                self._settle_held(attempt)
         overdue = time.monotonic() - HOLD_S
         for attempt in list(self._open.values()):
             if attempt.chunks is not None:
                 attempt.look_at_chunks()
                 if attempt.held_since is None and (attempt.is_complete or attempt.is_dropped):
                     attempt.held_since = time.monotonic()
-            since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.answered_at
+            since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.replied_at
             if since is not None and since <= overdue:
-                self._close_held(attempt)
+                self._settle_held(attempt)
 
-    def write_held(self) -> None:
+    def settle_all_held(self) -> None:
         """Write every outcome that was seen inline, without waiting for its callback any longer."""
         self.sweep()
         for attempt in list(self._open.values()):
             if attempt.chunks is not None:
                 attempt.look_at_chunks()
             if attempt.has_outcome:
-                self._close_held(attempt)
+                self._settle_held(attempt)
 
     def close(self) -> None:
         """Write what is known of every attempt, since the process ends: nobody sweeps any more or reads a stream on.
@@ -408,18 +408,18 @@ class Recorder:
         A daemon thread may go on with its calls meanwhile. How they end is written as soon as it is seen.
         """
         self._is_closed = True  # first, so that an outcome that is seen meanwhile is found here or written there
-        self.write_held()
+        self.settle_all_held()
         for attempt in list(self._open.values()):
-            if attempt.chunks is not None or attempt.answer is not None:
-                self._close_held(attempt)
+            if attempt.chunks is not None or attempt.raw_reply is not None:
+                self._settle_held(attempt)
 
     def _hold(self, attempt: Attempt) -> None:
         """Leave the attempt open for LiteLLM's callback, unless the process ends."""
         if self._is_closed:
-            self._close_held(attempt)
+            self._settle_held(attempt)
 
-    def _close_held(self, attempt: Attempt) -> None:
-        if self._take(attempt.event_id) is not None:
+    def _settle_held(self, attempt: Attempt) -> None:
+        if self.claim(attempt.event_id) is not None:
             self._write(attempt, lambda: self._outcomes.held(attempt))
 
     # ---- writing
@@ -432,7 +432,7 @@ class Recorder:
             route = attempt.route
             if route is not None and outcome.status == "failure" and not route.is_over:
                 route.failed(attempt.request.metadata, outcome)
-                self._open_route(route)
+                self._open_router_request(route)
                 attempt.parent = parent_member(route.id)
             if attempt.is_sampled_out and outcome.status == "success":
                 self._close_start(attempt)
@@ -441,11 +441,11 @@ class Recorder:
                 return
             self._emit_event(attempt, lambda: outcome)
         finally:
-            self._writing.pop(attempt.mark, None)
+            self._writing.pop(attempt.claim, None)
 
     def _emit_event(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
         self._emit(Draft(EVENT, attempt.event_id, lambda: self._record(EVENT, attempt, tell())))
-        attempt.is_told = True
+        attempt.is_emitted = True
 
     def _record(self, kind: int, attempt: Attempt, outcome: Optional[Outcome] = None) -> Record:
         """The record of an attempt's event, or without an outcome of its start; on the writer's thread."""

@@ -72,11 +72,11 @@ class HoneyHiveLogger(CustomLogger):
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         guarded(self._stay_registered)
-        guarded(self._runtime.recorder.begin, kwargs, self)
+        guarded(self._runtime.recorder.on_start, kwargs, self)
         _let_go("PRE_CALL")
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        guarded(self._runtime.recorder.replied, kwargs)
+        guarded(self._runtime.recorder.on_provider_reply, kwargs)
         # For LiteLLM's debug log this may be the stream's own wrapper, which refers to `kwargs`: a cycle that keeps a
         # dropped stream alive. The text that would be logged does as well.
         if isinstance(kwargs.get("original_response"), CustomStreamWrapper):
@@ -84,16 +84,16 @@ class HoneyHiveLogger(CustomLogger):
         _let_go("POST_CALL")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+        guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        guarded(self._runtime.recorder.fail, kwargs)
+        guarded(self._runtime.recorder.on_failure, kwargs)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        guarded(self._runtime.recorder.succeed, kwargs, response_obj)
+        guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        guarded(self._runtime.recorder.fail, kwargs)
+        guarded(self._runtime.recorder.on_failure, kwargs)
         if self.settings.strict:
             await self._runtime.committed()
 
@@ -101,7 +101,7 @@ class HoneyHiveLogger(CustomLogger):
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             details = logging_object.model_call_details
-            guarded(self._runtime.recorder.answered, details, response)
+            guarded(self._runtime.recorder.on_response, details, response)
             if self.settings.strict:
                 await kept(self._runtime, details)
 

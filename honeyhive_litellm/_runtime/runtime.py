@@ -212,7 +212,7 @@ class Runtime:
         """
         deadline = time.monotonic() + timeout_s
         self.await_callbacks(time.monotonic() + timeout_s * _CALLBACKS_SHARE)
-        self.recorder.write_held()
+        self.recorder.settle_all_held()
         self._start()
         parts = self._running_parts(deadline)
         if parts is not None and not self.settings.flush:
@@ -257,7 +257,7 @@ class Runtime:
         if end is End.OF_CHILD or (end is End.OF_PROCESS and sys.version_info < (3, 9)):
             self._await_threads(deadline - _CLOSING_S)
         if end is End.CALLED:
-            self.recorder.write_held()
+            self.recorder.settle_all_held()
         else:
             self.recorder.close()
         with self._lock:

@@ -77,9 +77,9 @@ class Recorded:
 
         def succeed() -> None:
             details.update(standard_logging_object=payload)
-            self._recorder.succeed(details, response)
+            self._recorder.on_success(details, response)
 
-        return lambda: self._recorder.begin(details, self), succeed
+        return lambda: self._recorder.on_start(details, self), succeed
 
     def question(self, place: int) -> str:
         return f"call {self.number}, message {place} {QUESTION}"

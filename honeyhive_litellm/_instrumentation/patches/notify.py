@@ -21,7 +21,7 @@ def guarded(notice: Callable[..., None], *arguments: Any) -> None:
 
 async def kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
     """Return when the outcome, as far as it was seen, is on disk."""
-    guarded(runtime.recorder.keep, details, error)
+    guarded(runtime.recorder.checkpoint, details, error)
     await runtime.committed()
 
 

@@ -46,7 +46,7 @@ def _event_comes(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(read)
     def wrapped(self: Any) -> Any:
         event = read(self)
-        tell("heard", details_of(self), event)
+        tell("on_chunk", details_of(self), event)
         return event
 
     return wrapped
@@ -90,12 +90,12 @@ def _contents_come(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             chunk = read(self)
         except StopIteration:
-            tell("ended", details_of(self), None)
+            tell("on_stream_end", details_of(self), None)
             raise
         except Exception as error:
-            tell("ended", details_of(self), error)
+            tell("on_stream_end", details_of(self), error)
             raise
-        tell("heard", details_of(self), chunk)
+        tell("on_chunk", details_of(self), chunk)
         return chunk
 
     return wrapped
@@ -132,18 +132,18 @@ def _read_later(read: Callable[[Any], Awaitable[Any]], is_told: bool) -> Callabl
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
-            tell("cancelled", details_of(self))
+            tell("on_cancel", details_of(self))
             raise
         except StopAsyncIteration:
-            tell("finished", details_of(self))
+            tell("on_last_chunk", details_of(self))
             await keep(details_of(self))
             raise
         except Exception as error:
             if not is_told:
-                tell("ended", details_of(self), error)
+                tell("on_stream_end", details_of(self), error)
             await keep(details_of(self), error)
             raise
-        tell("heard", details_of(self), chunk)
+        tell("on_chunk", details_of(self), chunk)
         return chunk
 
     return wrapped

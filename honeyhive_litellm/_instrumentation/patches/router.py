@@ -89,7 +89,7 @@ def _stream_begins(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        tell("streaming", details_of(self), self.chunks, self)
+        tell("on_stream_start", details_of(self), self.chunks, self)
 
     return wrapped
 
@@ -100,7 +100,7 @@ def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Aw
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
-            tell("cancelled", details_of(self))
+            tell("on_cancel", details_of(self))
             raise
         except StopAsyncIteration:
             raise
@@ -111,7 +111,7 @@ def _stream_is_read(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Aw
         ends = any(getattr(choice, "finish_reason", None) for choice in choices or ())
         if ends or not choices:
             if ends:
-                tell("finished", details_of(self))
+                tell("on_last_chunk", details_of(self))
             await keep(details_of(self))  # what comes after the last words has the token counts, and no choices
         return chunk
 
@@ -129,7 +129,7 @@ def _cache_answers(report: Callable[..., None]) -> Callable[..., None]:
         told = dict(zip(("logging_obj", "cached_result"), args), **kwargs)
         for runtime in watched:
             if not runtime.is_closed and _is_registered(runtime):
-                guarded(runtime.recorder.cached, told["logging_obj"].model_call_details, told["cached_result"])
+                guarded(runtime.recorder.on_cache_hit, told["logging_obj"].model_call_details, told["cached_result"])
         report(self, *args, **kwargs)
 
     return wrapped
@@ -171,7 +171,7 @@ def _stream_of_cache(answer: Any) -> None:
         watch_readers(stream)
     for runtime in watched:
         if not runtime.is_closed and _is_registered(runtime):
-            guarded(runtime.recorder.cached_stream, details_of(stream), chunks)
+            guarded(runtime.recorder.on_cached_stream, details_of(stream), chunks)
 
 
 # ---- requests to a Router
@@ -223,13 +223,13 @@ def _routed(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Itera
     finally:
         for runtime, route in routes:
             if route is not None:
-                guarded(runtime.recorder.end_route, route, error, _is_registered(runtime))
+                guarded(runtime.recorder.end_router_request, route, error, _is_registered(runtime))
 
 
 def _begin_route(runtime: Runtime, router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[Route]:
     try:
         arguments = _asked(args, kwargs)
-        return runtime.recorder.begin_route(call_of(arguments.get("model"), arguments), _strategy_of(router))
+        return runtime.recorder.begin_router_request(call_of(arguments.get("model"), arguments), _strategy_of(router))
     except Exception as error:
         warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
         return None

@@ -45,16 +45,16 @@ class _Call:
         self.details = _details(name, asked)
         self._runtimes = [runtime for runtime in watched if not runtime.is_closed and is_registered(runtime)]
         for runtime in self._runtimes:
-            guarded(runtime.recorder.begin, self.details, self)
+            guarded(runtime.recorder.on_start, self.details, self)
 
     def succeeds(self, answer: object) -> None:
         for runtime in self._runtimes:
-            guarded(runtime.recorder.succeed, self.details, answer)
+            guarded(runtime.recorder.on_success, self.details, answer)
 
     def fails(self, error: BaseException) -> None:
         self.details["exception"] = error
         for runtime in self._runtimes:
-            guarded(runtime.recorder.fail, self.details)
+            guarded(runtime.recorder.on_failure, self.details)
 
     async def is_kept(self) -> None:
         for runtime in self._runtimes:
