@@ -82,7 +82,7 @@ def fill(spool: str, count: int, size: int) -> None:
 def await_commit(writing: Any) -> None:
     """Wait until all that the runtime has taken in is committed."""
     done = threading.Event()
-    writing._intake.when_committed(done.set)
+    writing._queue.when_committed(done.set)
     if not done.wait(CHILD_TIMEOUT_S):
         raise TimeoutError(f"not committed in time: {writing.stats()}")
 

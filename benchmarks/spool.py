@@ -3,7 +3,7 @@
     python benchmarks/spool.py            # 1, 3, 60 KB; 1, 4, 8 processes; three rounds: some four minutes
     python benchmarks/spool.py --quick    # 3 KB; 1 and 4 processes
 
-**spool** puts events into the package's runtime, from the intake to the commit, with nobody listening at the backend's
+**spool** puts events into the package's runtime, from the queue to the commit, with nobody listening at the backend's
 address; **executemany** writes the same bodies with sqlite3 alone, 100 a transaction, in WAL mode; **file** appends
 them to a file, 100 a `write`. Each process has a file of its own in all three. All run in fresh interpreters, in turns.
 """

@@ -31,8 +31,8 @@ from honeyhive_litellm._spool.connection import uninterrupted
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.limits import Limits
-from honeyhive_litellm._spool.queue import Intake
-from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row, made
+from honeyhive_litellm._spool.queue import RecordQueue
+from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import COMMIT_EVERY_S, Writer
 from honeyhive_litellm._stats import Counters, Stats, sum_of
@@ -94,7 +94,7 @@ class _Parts(NamedTuple):
 
 
 class Runtime:
-    """Everything behind one `Settings`: recorder, intake, spool, flusher, and the thread that runs them."""
+    """Everything behind one `Settings`: recorder, queue, spool, flusher, and the thread that runs them."""
 
     def __init__(self, settings: Settings, host: Host) -> None:
         self.settings = settings
@@ -110,7 +110,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._state = State.CREATED
         self._counters = Counters()
-        self._intake = Intake(self._made)
+        self._queue = RecordQueue(self._counters)
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
         self._looked = threading.Event()
@@ -126,25 +126,15 @@ class Runtime:
             self._start()
         if entry.kind == EVENT:
             self._counters.accept(1)
-        if self._intake.put(entry):
+        if self._queue.put(entry):
             return
-        if self._intake.is_closed:
-            record = self._made(entry)
+        if self._queue.is_closed:
+            record = self._queue.encode(entry)
             if record is not None:
                 self._put_late(record)
         elif entry.kind == EVENT:
             warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
             self._counters.lose("memory", 1)
-
-    def _made(self, entry: Entry) -> Optional[Record]:
-        """The record that an entry is to become; None if there is none. Never raises."""
-        try:
-            return made(entry)
-        except Exception as error:
-            warn("fault", "honeyhive: a call could not be recorded: %s in encoding it", type(error).__name__)
-            if entry.kind == EVENT:
-                self._counters.lose("fault", 1)
-            return None
 
     def _put_late(self, record: Record) -> None:
         try:
@@ -173,7 +163,7 @@ class Runtime:
             except RuntimeError:  # the interpreter is shutting down and starts no more threads
                 self._thread = None
                 self._state = State.CLOSED
-                self._intake.close()
+                self._queue.close()
             else:
                 self._state = State.RUNNING
                 _end_with_multiprocessing()
@@ -193,7 +183,7 @@ class Runtime:
             except RuntimeError:
                 pass  # the caller's loop is closed: nobody waits any more
 
-        self._intake.when_committed(tell)
+        self._queue.when_committed(tell)
         await asyncio.wait([done], timeout=STRICT_PATIENCE_S)
         if not done.done():
             warn("strict", "honeyhive: a strict call was not on disk after %g s and returns", STRICT_PATIENCE_S)
@@ -263,13 +253,13 @@ class Runtime:
         with self._lock:
             was, self._state = self._state, State.CLOSED
             if was is State.CREATED:
-                self._intake.close()
+                self._queue.close()
         if was is State.RUNNING and self._thread is not None:
             self._deadline = deadline
             if self._ready.wait(timeout_s) and self._parts is not None:
                 self._parts.loop.call_soon_threadsafe(self._parts.stop.set)
             self._thread.join(max(0.0, deadline - time.monotonic()))
-        self._intake.close()
+        self._queue.close()
         return self._counters.snapshot().pending
 
     # ---- the thread
@@ -293,7 +283,7 @@ class Runtime:
         def committed(group: Sequence[Record]) -> None:
             self._tell_committed(group, flusher)
 
-        writer = Writer(self._intake, spool, committed, pause_s=0.0 if settings.strict else COMMIT_EVERY_S)
+        writer = Writer(self._queue, spool, committed, pause_s=0.0 if settings.strict else COMMIT_EVERY_S)
         parts = self._parts = _Parts(loop, asyncio.Event(), spool, writer, flusher, transport)
         self._ready.set()
         writing = asyncio.ensure_future(_forever("writer", writer.run))
@@ -304,7 +294,7 @@ class Runtime:
             await parts.stop.wait()
             await self._finish(parts)
         finally:
-            self._intake.close()
+            self._queue.close()
             try:
                 async with writer.at_rest:  # a transaction would go on without it
                     await _cancel([writing, *others])

@@ -1,7 +1,8 @@
-"""The door between the callbacks and the writer: any thread, any loop or none on one side, our loop on the other.
+"""The queue between the callbacks and the writer.
 
-The caller's side costs an append and, only when the writer sleeps, a wake-up. It belongs to no loop, because
-LiteLLM calls back from threads, from loops that are about to end, and from a throw-away loop at exit.
+Any thread puts entries in, on an event loop or not; the writer takes them out on our own loop. A `put` costs an append
+and, only while the writer sleeps, a wake-up. The queue belongs to no loop, because LiteLLM calls back from threads,
+from loops that are about to end, and from a throw-away loop at the interpreter's exit.
 """
 
 from __future__ import annotations
@@ -10,28 +11,32 @@ import threading
 from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
-from .record import Entry, Record, made
+from honeyhive_litellm._log import warn
+from honeyhive_litellm._stats import Counters
+
+from .record import EVENT, Entry, Record
 
 GROUP_RECORDS = 1000
 GROUP_BYTES = 8 * 1024 * 1024
-"""A transaction takes at most this much, so that one burst does not hold up the flusher's reads."""
+"""The limits of one transaction, so that a burst of records does not hold up the flusher's reads."""
 
-GROUP_DRAFTS = 64
-"""Nor does it take more of these: to encode one takes a tenth of a millisecond or two."""
+GROUP_UNENCODED = 64
+"""How many entries are encoded for one transaction: encoding takes 0.1 to 0.2 ms each."""
 
-MOST_DRAFTS = 1000
-"""Beyond this our thread cannot keep up, and those who make the calls have to encode them: what a draft refers to stays
-in memory, and does not count in MAX_BYTES."""
+MAX_UNENCODED = 1000
+"""With more entries than this in the queue, `put` encodes on the caller's thread: the writer's cannot keep up, and
+MAX_BYTES does not count what an unencoded entry keeps alive."""
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Beyond this a disk that hangs would eat the application's memory; further records are refused."""
+"""With more encoded bytes than this in the queue, `put` refuses: a disk that hangs must not use up the application's
+memory."""
 
 
-class Intake:
-    """Records and drafts on their way to the writer, in order. `make` makes records of them."""
+class RecordQueue:
+    """Entries on their way to the writer, in order. `take` encodes them."""
 
-    def __init__(self, make: Callable[[Entry], Optional[Record]] = made) -> None:
-        self._make = make
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._entries: Deque[Entry] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -41,12 +46,12 @@ class Intake:
         self.is_closed = False
 
     def put(self, entry: Entry) -> bool:
-        """Hand `entry` over; False if there is no room for it, or nobody left to take it. Never waits.
+        """Append `entry`; False if the queue is full or closed. Never waits.
 
-        A draft is made here, by the caller, where too many wait.
+        With more than MAX_UNENCODED entries in the queue, the calling thread encodes.
         """
-        if len(self._entries) > MOST_DRAFTS and not self.is_closed:
-            record = self._make(entry)
+        if len(self._entries) > MAX_UNENCODED and not self.is_closed:
+            record = self.encode(entry)
             if record is None:
                 return True
             entry = record
@@ -62,8 +67,8 @@ class Intake:
             wake()
         return True
 
-    def sleep_unless_filled(self, wake: Callable[[], None]) -> bool:
-        """Ask to be woken by the next `put`; False, and no wake-up, when records are there already."""
+    def arm_wakeup(self, wake: Callable[[], None]) -> bool:
+        """Have the next `put` call `wake`. If the queue is not empty, do nothing and return False."""
         with self._lock:
             if self._entries:
                 return False
@@ -71,47 +76,58 @@ class Intake:
             return True
 
     def close(self) -> None:
-        """Refuse what comes from now on. What came before is still there to take."""
+        """Refuse every later `put`. What is in the queue can still be taken."""
         with self._lock:
             self.is_closed = True
 
     def take(self) -> List[Record]:
-        """All that came, oldest first, up to one group. Empty only if nothing is left."""
+        """Remove and encode the oldest entries, one group at most. An empty list means that the queue is empty."""
         group: List[Record] = []
-        size = drafts = 0
-        while len(group) < GROUP_RECORDS and size < GROUP_BYTES and (drafts < GROUP_DRAFTS or not group):
+        size = encoded = 0
+        while len(group) < GROUP_RECORDS and size < GROUP_BYTES and (encoded < GROUP_UNENCODED or not group):
             with self._lock:
                 if not self._entries:
                     break
                 entry = self._entries.popleft()
                 self._bytes -= _size(entry)
                 self._taken += 1
-            record = self._make(entry)
-            drafts += entry is not record
+            record = self.encode(entry)
+            encoded += entry is not record
             if record is not None:
                 size += len(record.body)
                 group.append(record)
         return group
 
+    def encode(self, entry: Entry) -> Optional[Record]:
+        """The record of `entry`; None if there is none any more, or if encoding failed. Never raises."""
+        try:
+            return entry.encode()
+        except Exception as error:
+            # The message may quote the call's content, so the log gets the class alone.
+            warn("fault", "honeyhive: a call could not be recorded: %s while encoding it", type(error).__name__)
+            if entry.kind == EVENT:
+                self._counters.lose("fault", 1)
+            return None
+
     def committed(self) -> None:
-        """All that was taken so far is committed, or given up and counted."""
+        """Note that all that was taken so far is committed, or dropped and counted; run the callbacks that wait."""
         ready = []
         with self._lock:
             self._committed = self._taken
             while self._waiting and self._waiting[0][0] <= self._committed:
                 ready.append(self._waiting.popleft()[1])
-        for tell in ready:
-            tell()
+        for callback in ready:
+            callback()
 
-    def when_committed(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called, on the writer's thread, once all that was put so far is committed."""
+    def when_committed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once all that was put so far is committed: now, or later on the writer's thread."""
         with self._lock:
             if self._committed < self._put:
-                self._waiting.append((self._put, tell))
+                self._waiting.append((self._put, callback))
                 return
-        tell()
+        callback()
 
 
 def _size(entry: Entry) -> int:
-    """What the entry alone keeps in memory; what a draft refers to is the application's still."""
+    """The bytes that only the queue keeps in memory: what an unencoded entry refers to is the application's as well."""
     return len(entry.body) if isinstance(entry, Record) else 0

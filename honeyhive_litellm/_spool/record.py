@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional, Protocol
 
 START = 0
 """A call began: the event as far as it was known then. Worth nothing once its event follows.
@@ -20,6 +20,19 @@ CLOSED = 2
 """A call ended well and is not in the sample: its start is worth nothing, and no event follows. Its body is empty."""
 
 
+class Entry(Protocol):
+    """What the queue takes: a record, or an object that can still become one.
+
+    `encode` runs on the writer's thread, or on the thread that calls `RecordQueue.put` while the queue is long.
+    It returns the record, of this `kind`, or None if the record is no longer needed.
+    """
+
+    @property
+    def kind(self) -> int: ...
+
+    def encode(self) -> Optional[Record]: ...
+
+
 class Record(NamedTuple):
     """One entry of the append-only log.
 
@@ -34,24 +47,20 @@ class Record(NamedTuple):
     session: Optional[str]
     body: bytes
 
+    def encode(self) -> Record:
+        """The record itself: it is encoded already."""
+        return self
+
 
 class Draft(NamedTuple):
-    """A record that is yet to be encoded, by whoever takes it to the disk and not by the thread that makes the call.
-
-    `make` returns the record, of this kind, or None if there is no need for it any more.
-    """
+    """An entry whose record `make` returns."""
 
     kind: int
     id: str
     make: Callable[[], Optional[Record]]
 
-
-Entry = Union[Record, Draft]
-
-
-def made(entry: Entry) -> Optional[Record]:
-    """The record itself."""
-    return entry if isinstance(entry, Record) else entry.make()
+    def encode(self) -> Optional[Record]:
+        return self.make()
 
 
 class Row(NamedTuple):

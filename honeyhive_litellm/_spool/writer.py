@@ -1,4 +1,4 @@
-"""From the intake to the disk: what comes in is committed in groups, one transaction each.
+"""From the queue to the disk: what comes in is committed in groups, one transaction each.
 
 A quiet process's record is on disk at once. A busy one's are committed every COMMIT_EVERY_S, since each transaction
 takes Python's lock from the threads that make the calls. Most groups are small and are committed on the spot, in a
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Callable, List, Sequence
 
-from .queue import Intake
+from .queue import RecordQueue
 from .record import Record
 from .spool import Spool
 
@@ -26,9 +26,9 @@ class Writer:
     """
 
     def __init__(
-        self, intake: Intake, spool: Spool, on_committed: Callable[[Sequence[Record]], None], *, pause_s: float
+        self, queue: RecordQueue, spool: Spool, on_committed: Callable[[Sequence[Record]], None], *, pause_s: float
     ) -> None:
-        self._intake = intake
+        self._queue = queue
         self._spool = spool
         self._tell = on_committed
         self._pause_s = pause_s
@@ -57,25 +57,25 @@ class Writer:
     async def commit_some(self) -> bool:
         """Commit one group; False if there was nothing."""
         async with self.at_rest:
-            group, self._left = self._left or self._intake.take(), []
+            group, self._left = self._left or self._queue.take(), []
             if group:
                 await self._spool.append(group)
             self._committed(group)
             return bool(group)
 
     def _committed(self, group: Sequence[Record]) -> None:
-        self._intake.committed()
+        self._queue.committed()
         self._tell(group)
 
     def _rest(self) -> None:
         """Look again when the next group is due, in a turn of the loop of its own, or only when something comes."""
         self._due = self._loop.time() + self._pause_s
-        if not (self._is_quiet and self._intake.sleep_unless_filled(self._wake)):
+        if not (self._is_quiet and self._queue.arm_wakeup(self._wake)):
             self._loop.call_later(self._pause_s, self._look)
 
     def _look(self) -> None:
         """Commit what has come meanwhile, or sleep until something does."""
-        self._is_quiet = self._intake.sleep_unless_filled(self._wake)
+        self._is_quiet = self._queue.arm_wakeup(self._wake)
         if not self._is_quiet:
             self._commit_here()
 
@@ -96,7 +96,7 @@ class Writer:
         is_done = False
         try:
             if not self.at_rest.locked():
-                group = self._left = self._intake.take()
+                group = self._left = self._queue.take()
                 is_done = not group or self._spool.append_here(group)
                 if is_done:
                     self._left = []

@@ -24,7 +24,7 @@ from honeyhive_litellm import _json as event
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._privacy import sanitize as redaction
 from honeyhive_litellm._privacy.credentials import suspects
-from honeyhive_litellm._spool.record import EVENT, START, Entry, Record, made
+from honeyhive_litellm._spool.record import EVENT, START, Entry, Record
 
 from ..faults.emitter import NoHost
 
@@ -53,7 +53,7 @@ class Recorded:
 
     def _take(self, entry: Entry) -> None:
         """Encode at once what the writer's thread encodes otherwise."""
-        record = made(entry)
+        record = entry.encode()
         assert record is not None
         self.records.append(record)
 

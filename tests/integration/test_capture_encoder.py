@@ -15,8 +15,9 @@ import honeyhive_litellm
 from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import queue
-from honeyhive_litellm._spool.queue import GROUP_DRAFTS, Intake
+from honeyhive_litellm._spool.queue import GROUP_UNENCODED, RecordQueue
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Record
+from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
 from ..faults.emitter import NoHost, record
@@ -102,35 +103,35 @@ def draft(kind: int, make: Callable[[], Any]) -> Draft:
 
 
 def test_the_order_is_kept_and_what_has_become_needless_left_out() -> None:
-    intake = Intake()
+    entries = RecordQueue(Counters())
     first, second, third = (record(EVENT, "order", number) for number in range(3))
-    intake.put(draft(EVENT, lambda: first))
-    intake.put(draft(START, lambda: None))
-    intake.put(second)
-    intake.put(draft(EVENT, lambda: third))
+    entries.put(draft(EVENT, lambda: first))
+    entries.put(draft(START, lambda: None))
+    entries.put(second)
+    entries.put(draft(EVENT, lambda: third))
     told: List[int] = []
-    intake.when_committed(lambda: told.append(4))
-    assert intake.take() == [first, second, third]
+    entries.when_committed(lambda: told.append(4))
+    assert entries.take() == [first, second, third]
     assert told == []
-    intake.committed()
+    entries.committed()
     assert told == [4]
-    assert intake.take() == []
+    assert entries.take() == []
 
 
 def test_drafts_come_in_small_groups_and_an_empty_group_means_that_none_is_left() -> None:
-    intake = Intake()
-    for number in range(2 * GROUP_DRAFTS):
-        intake.put(draft(EVENT, functools.partial(record, EVENT, "small", number)))
-    for _ in range(2 * GROUP_DRAFTS):
-        intake.put(draft(START, lambda: None))
+    entries = RecordQueue(Counters())
+    for number in range(2 * GROUP_UNENCODED):
+        entries.put(draft(EVENT, functools.partial(record, EVENT, "small", number)))
+    for _ in range(2 * GROUP_UNENCODED):
+        entries.put(draft(START, lambda: None))
     last = record(CLOSED, "small", 0)
-    intake.put(last)
+    entries.put(last)
     sizes = []
-    group = intake.take()
+    group = entries.take()
     while group:
         sizes.append(len(group))
-        final, group = group, intake.take()
-    assert sizes == [GROUP_DRAFTS, GROUP_DRAFTS, 1]
+        final, group = group, entries.take()
+    assert sizes == [GROUP_UNENCODED, GROUP_UNENCODED, 1]
     assert final == [last]
 
 
@@ -166,7 +167,7 @@ def test_a_fault_in_encoding_costs_that_event_alone_and_is_counted(
 def test_who_is_too_fast_for_our_thread_encodes_by_itself(
     collector: Collector, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "MOST_DRAFTS", 3)
+    monkeypatch.setattr(queue, "MAX_UNENCODED", 3)
     opened = threading.Event()
     threads: Dict[int, str] = {}
 

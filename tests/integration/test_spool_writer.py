@@ -10,7 +10,7 @@ from typing import List, Sequence, Tuple
 import pytest
 
 from honeyhive_litellm._spool.limits import Limits
-from honeyhive_litellm._spool.queue import Intake
+from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import Writer
@@ -25,19 +25,20 @@ def event(number: int) -> Record:
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.0001], ids=["strict", "patient"])
 async def test_one_that_comes_while_another_is_committed_is_committed_next(tmp_path: Path, pause_s: float) -> None:
-    counters, intake = Counters(), Intake()
+    counters = Counters()
+    queue = RecordQueue(counters)
     spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
     done = asyncio.Event()
 
     def committed(group: Sequence[Record]) -> None:
         made = counters.snapshot().committed
         if made < COUNT:
-            assert intake.put(event(made))  # as many threads do, while the commit lets go of Python's lock
+            assert queue.put(event(made))  # as many threads do, while the commit lets go of Python's lock
         else:
             done.set()
 
-    writer = Writer(intake, spool, committed, pause_s=pause_s)
-    intake.put(event(0))
+    writer = Writer(queue, spool, committed, pause_s=pause_s)
+    queue.put(event(0))
     writing = asyncio.ensure_future(writer.run())
     try:
         await asyncio.wait_for(done.wait(), 60)
@@ -49,14 +50,15 @@ async def test_one_that_comes_while_another_is_committed_is_committed_next(tmp_p
     assert sum(segment.events for segment in spool.segments()) == COUNT
 
 
-async def sleeps(intake: Intake) -> None:
-    while intake._wake is None:
+async def sleeps(queue: RecordQueue) -> None:
+    while queue._wake is None:
         await asyncio.sleep(0.001)
 
 
 async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_path: Path) -> None:
     pause_s = 0.2
-    counters, intake = Counters(), Intake()
+    counters = Counters()
+    queue = RecordQueue(counters)
     spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
     groups: asyncio.Queue[Tuple[float, List[str]]] = asyncio.Queue()
 
@@ -67,18 +69,18 @@ async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_pa
     async def next_group() -> Tuple[float, List[str]]:
         return await asyncio.wait_for(groups.get(), 30)
 
-    writer = Writer(intake, spool, committed, pause_s=pause_s)
+    writer = Writer(queue, spool, committed, pause_s=pause_s)
     writing = asyncio.ensure_future(writer.run())
     try:
-        intake.put(event(0))
+        queue.put(event(0))
         assert (await next_group())[1] == ["e0"]
-        await asyncio.wait_for(sleeps(intake), 30)  # it looked once more, and nothing had come
-        intake.put(event(1))
+        await asyncio.wait_for(sleeps(queue), 30)  # it looked once more, and nothing had come
+        queue.put(event(1))
         first_at, first = await next_group()
-        assert first == ["e1"] and intake._wake is not None
-        intake.put(event(2))
+        assert first == ["e1"] and queue._wake is not None
+        queue.put(event(2))
         await asyncio.sleep(0)
-        intake.put(event(3))
+        queue.put(event(3))
         second_at, second = await next_group()
         assert second == ["e2", "e3"] and second_at - first_at >= 0.9 * pause_s
     finally:
