@@ -7,7 +7,7 @@ import json
 import uuid
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, List, Optional
+from typing import Any, AsyncIterator, List, Optional
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
@@ -18,6 +18,8 @@ from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters, Stats
+
+from .waiting import PATIENCE_S, Condition, until_on_loop
 
 QUICK = BackOff(first_s=0.02, longest_s=0.1)
 
@@ -52,18 +54,11 @@ class Rig:
         await self.spool.append(records)
         self.flusher.wake()
 
-    async def until(self, is_so: Callable[[], bool], timeout: float = 40.0) -> None:
-        async def wait() -> None:
-            while not is_so():
-                await asyncio.sleep(0.005)
+    async def until(self, holds: Condition, timeout_s: float = PATIENCE_S) -> None:
+        await until_on_loop(holds, timeout_s, lambda: self.stats)
 
-        try:
-            await asyncio.wait_for(wait(), timeout)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"not within {timeout} s: {self.stats}") from None
-
-    async def settled(self, timeout: float = 40.0) -> None:
-        await self.until(lambda: self.stats.pending == 0, timeout)
+    async def settled(self, timeout_s: float = PATIENCE_S) -> None:
+        await self.until(lambda: self.stats.pending == 0, timeout_s)
 
 
 @asynccontextmanager

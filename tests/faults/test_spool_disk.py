@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -10,17 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Iterator, List
 
 import pytest
 
 from honeyhive_litellm._spool.limits import Ceiling, Limits
-from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.segment import MEMORY
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
+from ..spools import dies, drained, event, spool_in
+from ..spools import start as start_record
 from .programs import drain, run, signal_ready, start
 
 KB = 1024
@@ -34,47 +35,9 @@ sys.stdin.read()
 """
 
 
-def event(name: str, size: int = 10) -> Record:
-    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
-
-
-def begun(name: str) -> Record:
-    body = {"event_id": name, "inputs": {}, "metadata": {"status": "in_flight"}}
-    return Record(START, name, 1.0, None, json.dumps(body).encode())
-
-
-def spool_in(folder: Path, counters: Counters, **limits: Any) -> Spool:
-    return Spool(folder, counters, durability="process", limits=Limits(**limits))
-
-
 async def taken_in(spool: Spool, counters: Counters, records: List[Record]) -> None:
     counters.accept(sum(record.kind == EVENT for record in records))
     await spool.append(records)
-
-
-async def delivered(spool: Spool, counters: Counters) -> List[str]:
-    ids: List[str] = []
-    while True:
-        batch = await spool.next_batch()
-        if batch is None:
-            return ids
-        ids += [row.id for row in batch.rows]
-        counters.deliver(len(batch.rows))
-        await spool.settle(batch)
-
-
-async def dies(spool: Spool) -> None:
-    """End a spool as the death of its process would: the locks go, nothing is tidied up, the log stays."""
-    for segment in spool.segments():
-        if segment.connection is not None:
-            # The log stays as a kill leaves it: the file is copied aside, closed, and put back.
-            files = [Path(f"{segment.path}{suffix}") for suffix in ("", "-wal")]
-            kept = [(path, path.read_bytes()) for path in files if path.exists()]
-            await segment.close()
-            for path, content in kept:
-                path.write_bytes(content)
-    assert spool._own.lease is not None
-    spool._own.lease.release(remove=False)
 
 
 def assert_adds_up(counters: Counters, pending: int) -> None:
@@ -90,14 +53,14 @@ async def test_with_drop_newest_what_was_there_stays_and_what_comes_is_counted(t
     counters = Counters()
     spool = spool_in(tmp_path, counters, max_bytes=64 * KB, drops_newest=True)
     for i in range(100):
-        await taken_in(spool, counters, [begun(f"e{i}"), event(f"e{i}", 2 * KB)])
-    kept = await delivered(spool, counters)
+        await taken_in(spool, counters, [start_record(f"e{i}"), event(f"e{i}", 2 * KB)])
+    kept = await drained(spool, counters)
     assert kept == [f"e{i}" for i in range(len(kept))]
     assert 20 < len(kept) < 40
     assert counters.snapshot().dropped == {"capacity": 100 - len(kept)}
     assert [segment.open_starts for segment in spool.segments() if segment.open_starts] == []
     await taken_in(spool, counters, [event("again")])  # there is room again
-    assert await delivered(spool, counters) == ["again"]
+    assert await drained(spool, counters) == ["again"]
     assert_adds_up(counters, 0)
     await spool.close()
 
@@ -108,7 +71,7 @@ async def test_a_small_limit_is_kept_although_segments_are_big(tmp_path: Path) -
     for i in range(300):
         await taken_in(spool, counters, [event(f"e{i}", 4 * KB)])
         assert sum(segment.size for segment in spool.segments()) <= 256 * KB + 64 * KB
-    kept = await delivered(spool, counters)
+    kept = await drained(spool, counters)
     assert kept == [f"e{i}" for i in range(300 - len(kept), 300)]
     assert len(kept) > 30
     assert_adds_up(counters, 0)
@@ -123,7 +86,7 @@ async def test_what_is_too_old_goes_and_what_is_not_stays(tmp_path: Path) -> Non
     old.begun_at = old.written_at = time.time() - 1001
     await taken_in(spool, counters, [event("new")])  # the old segment is worn: another one begins
     await spool.look_after()
-    assert await delivered(spool, counters) == ["new"]
+    assert await drained(spool, counters) == ["new"]
     assert counters.snapshot().dropped == {"age": 1}
     assert_adds_up(counters, 0)
     await spool.close()
@@ -161,7 +124,7 @@ async def test_space_comes_back_after_a_backlog(tmp_path: Path) -> None:
     for i in range(100):
         await taken_in(spool, counters, [event(f"e{i}", 10 * KB)])
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 1000 * KB
-    assert len(await delivered(spool, counters)) == 100
+    assert len(await drained(spool, counters)) == 100
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200 * KB
     await spool.close()
     assert list(tmp_path.glob("*.spool*")) == []
@@ -223,10 +186,10 @@ async def test_a_full_disk_costs_no_event_and_is_used_again_when_there_is_room(
     for i in range(400):  # 1.6 MB
         await taken_in(spool, counters, [event(f"e{i}", 4 * KB)])
     assert any(segment.path == MEMORY for segment in spool.segments())
-    assert len(await delivered(spool, counters)) == 400
+    assert len(await drained(spool, counters)) == 400
     await taken_in(spool, counters, [event("later")])
     assert [segment.path == MEMORY for segment in spool.segments() if segment.pending] == [False]
-    assert await delivered(spool, counters) == ["later"]
+    assert await drained(spool, counters) == ["later"]
     assert_adds_up(counters, 0)
     await spool.close()
 
@@ -268,7 +231,7 @@ time.sleep(60)
 async def test_a_file_that_is_deleted_under_a_batch_on_its_way(tmp_path: Path) -> None:
     counters = Counters()
     spool = spool_in(tmp_path, counters)
-    await taken_in(spool, counters, [event(f"e{i}") for i in range(150)] + [begun("open")])
+    await taken_in(spool, counters, [event(f"e{i}") for i in range(150)] + [start_record("open")])
     batch = await spool.next_batch()
     assert batch is not None
     for path in tmp_path.glob("*.spool*"):
@@ -276,12 +239,12 @@ async def test_a_file_that_is_deleted_under_a_batch_on_its_way(tmp_path: Path) -
     await spool.look_after()
     counters.deliver(len(batch.rows))
     await spool.settle(batch)
-    assert await delivered(spool, counters) == [f"e{i}" for i in range(100, 150)]
+    assert await drained(spool, counters) == [f"e{i}" for i in range(100, 150)]
     assert [list(segment.open_starts) for segment in spool.segments()] == [["open"]]
     assert counters.snapshot().dropped == {}
     assert_adds_up(counters, 0)
     await taken_in(spool, counters, [event("open")])
-    assert await delivered(spool, counters) == ["open"]
+    assert await drained(spool, counters) == ["open"]
     await spool.close()
     assert list(tmp_path.glob("*.spool*")) == []
 
@@ -349,7 +312,7 @@ async def test_a_damaged_page_costs_the_events_on_it_and_no_others(
     counters = Counters()
     spool = spool_in(tmp_path, counters)
     await spool.adopt()
-    kept = set(await delivered(spool, counters)) | set(await delivered(spool, counters))
+    kept = set(await drained(spool, counters)) | set(await drained(spool, counters))
     stats = counters.snapshot()
     assert 40 <= len(kept) < 50
     assert stats.dropped == {"damaged": 50 - len(kept)}
@@ -366,7 +329,7 @@ async def test_a_damaged_log_loses_its_end_and_says_so(tmp_path: Path, caplog: p
     counters = Counters()
     spool = spool_in(tmp_path, counters)
     await spool.adopt()
-    kept = await delivered(spool, counters)
+    kept = await drained(spool, counters)
     assert kept == [f"e{i}" for i in range(len(kept))]
     assert 10 < len(kept) < 45
     lost = counters.snapshot().dropped["damaged"]
@@ -386,8 +349,8 @@ async def test_a_truncated_file_costs_what_was_cut_off(tmp_path: Path, part: str
     counters = Counters()
     spool = spool_in(tmp_path, counters)
     await spool.adopt()
-    kept = await delivered(spool, counters)
-    kept += await delivered(spool, counters)
+    kept = await drained(spool, counters)
+    kept += await drained(spool, counters)
     assert 10 < len(kept) < 50
     assert len(set(kept)) == len(kept)
     assert_adds_up(counters, 0)
@@ -403,7 +366,7 @@ async def test_rubbish_is_put_aside_and_holds_up_nobody(tmp_path: Path, content:
     counters = Counters()
     spool = spool_in(tmp_path, counters)
     await spool.adopt()
-    assert await delivered(spool, counters) == ["e0", "e1", "e2"]
+    assert await drained(spool, counters) == ["e0", "e1", "e2"]
     assert list(tmp_path.glob("host-1-*.spool*")) == []
     assert not path.exists()
     await spool.close()
@@ -428,10 +391,10 @@ async def test_a_segment_that_a_stranger_has_locked_is_taken_later(tmp_path: Pat
         spool = spool_in(tmp_path, counters)
         assert await spool.adopt() == 0
         await taken_in(spool, counters, [event("own")])
-        assert await delivered(spool, counters) == ["own"]
+        assert await drained(spool, counters) == ["own"]
         stranger.communicate("")
     assert await spool.adopt() == 3
-    assert await delivered(spool, counters) == ["e0", "e1", "e2"]
+    assert await drained(spool, counters) == ["e0", "e1", "e2"]
     assert not (tmp_path / "quarantine").exists()
     await spool.close()
 

@@ -13,53 +13,22 @@ import pytest
 from honeyhive_litellm._spool.dead_letters import body_of, letters
 from honeyhive_litellm._spool.lease import segment_path
 from honeyhive_litellm._spool.ledger import accounts_in
-from honeyhive_litellm._spool.limits import Limits
-from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm._spool.segment import Batch, Segment
-from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 
-
-def event(name: str, size: int = 10) -> Record:
-    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
-
-
-def start(name: str) -> Record:
-    body = {"event_id": name, "inputs": {"q": "?"}, "metadata": {"status": "in_flight", "model": "gpt-4o"}}
-    return Record(START, name, 1.0, None, json.dumps(body).encode())
-
-
-def spool_in(folder: Path, counters: Counters, **limits: Any) -> Spool:
-    return Spool(folder, counters, durability="process", limits=Limits(**limits))
-
-
-async def delivered(spool: Spool) -> List[str]:
-    """Take and settle everything there is."""
-    ids: List[str] = []
-    while True:
-        batch = await spool.next_batch()
-        if batch is None:
-            return ids
-        ids += [row.id for row in batch.rows]
-        await spool.settle(batch)
+from ..spools import batches_of, dies, drained, event, spool_in, start
+from ..waiting import until_on_loop
 
 
 def names(folder: Path) -> List[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != "ledger.db")
 
 
-async def dies(spool: Spool) -> None:
-    """End a spool as the death of its process would: the locks go, nothing is tidied up."""
-    for segment in spool.segments():
-        await segment.close()
-    assert spool._own.lease is not None
-    spool._own.lease.release(remove=False)
-
-
 async def test_a_spool_that_is_delivered_in_full_leaves_nothing_behind(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, Counters())
     await spool.append([start("a"), event("a"), event("b")])
-    assert await delivered(spool) == ["a", "b"]
+    assert await drained(spool) == ["a", "b"]
     await spool.close()
     assert names(tmp_path) == []
 
@@ -71,7 +40,7 @@ async def test_what_is_undelivered_is_adopted_by_the_next_process(tmp_path: Path
     counters = Counters()
     second = spool_in(tmp_path, counters)
     assert await second.adopt() == 2
-    assert await delivered(second) == ["a", "b"]
+    assert await drained(second) == ["a", "b"]
     assert names(tmp_path) == []
     stats = counters.snapshot()
     assert (stats.accepted, stats.adopted) == (2, 2)
@@ -82,8 +51,8 @@ async def test_what_a_living_process_holds_is_left_alone(tmp_path: Path) -> None
     living, other = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
     await living.append([event("a")])
     assert await other.adopt() == 0
-    assert await delivered(other) == []
-    assert await delivered(living) == ["a"]
+    assert await drained(other) == []
+    assert await drained(living) == ["a"]
     await living.close()
     await other.close()
 
@@ -105,7 +74,7 @@ async def test_of_two_adopters_one_wins(tmp_path: Path) -> None:
     await dies(dead)
     one, other = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
     assert [await one.adopt(), await other.adopt()] == [1, 0]
-    assert (await delivered(one), await delivered(other)) == (["a"], [])
+    assert (await drained(one), await drained(other)) == (["a"], [])
     await one.close()
     await other.close()
 
@@ -121,7 +90,7 @@ async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path)
     while not heir.has_seen_all:
         looks += 1
         assert await heir.adopt() < 10
-        ids += await delivered(heir)
+        ids += await drained(heir)
     assert sorted(ids) == [f"e{i}" for i in range(10)]
     assert looks < 10
     assert names(tmp_path) == []
@@ -138,13 +107,9 @@ async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: P
 
     async def deliver() -> None:
         while not (heir.has_seen_all and heir.pending == 0):
-            batch = await heir.next_batch()
-            if batch is None:
-                await asyncio.sleep(0)
-                continue
-            counters.deliver(len(batch.rows))
-            await heir.settle(batch)
+            await drained(heir, counters)
             assert counters.snapshot().pending >= 0
+            await asyncio.sleep(0)
 
     async def adopt() -> None:
         while not heir.has_seen_all:
@@ -190,7 +155,7 @@ async def test_a_start_that_was_carried_along_is_one_call_although_its_first_seg
     await left_behind(tmp_path, 2, [start("lost"), start("done"), event("done")])
     heir = spool_in(tmp_path, Counters())
     assert await heir.adopt() == 2
-    assert sorted(await delivered(heir)) == ["done", "lost"]
+    assert sorted(await drained(heir)) == ["done", "lost"]
     await heir.close()
     assert names(tmp_path) == []
 
@@ -210,7 +175,7 @@ async def test_a_call_whose_event_was_delivered_first_is_not_reported_as_interru
         orphan.lease.release(remove=False)
     second = spool_in(tmp_path, Counters())
     assert await second.adopt() == 1
-    assert await delivered(second) == ["a"]
+    assert await drained(second) == ["a"]
     await second.close()
     assert names(tmp_path) == []
 
@@ -228,12 +193,12 @@ async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_gra
     await spool.append([start("long")])
     for i in range(10):
         await spool.append([event(f"e{i}", 500)])
-    assert await delivered(spool) == [f"e{i}" for i in range(10)]
+    assert await drained(spool) == [f"e{i}" for i in range(10)]
     assert len([n for n in names(tmp_path) if n.endswith(".spool")]) == 1  # the sealed ones are gone
     await dies(spool)
     heir = spool_in(tmp_path, Counters())
     await heir.adopt()
-    assert await delivered(heir) == ["long"]
+    assert await drained(heir) == ["long"]
     await heir.close()
     assert names(tmp_path) == []
 
@@ -245,7 +210,7 @@ async def test_a_start_and_its_event_in_different_segments_belong_together(tmp_p
     await dies(spool)
     heir = spool_in(tmp_path, Counters())
     await heir.adopt()
-    assert await delivered(heir) == ["big", "a"]
+    assert await drained(heir) == ["big", "a"]
     await heir.close()
 
 
@@ -255,7 +220,7 @@ async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_i
         await spool.append([event(f"e{i}", 600)])
     assert sum(1 for segment in spool.segments() if segment.is_open) <= 2
     assert spool.pending == 40
-    assert await delivered(spool) == [f"e{i}" for i in range(40)]
+    assert await drained(spool) == [f"e{i}" for i in range(40)]
     await spool.close()
     assert names(tmp_path) == []
 
@@ -266,7 +231,7 @@ async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(tmp_pa
     counters.accept(20)
     for i in range(20):
         await spool.append([event(f"e{i}", 600)])
-    kept = await delivered(spool)
+    kept = await drained(spool)
     assert kept == [f"e{i}" for i in range(20 - len(kept), 20)]
     assert counters.snapshot().dropped == {"capacity": 20 - len(kept)}
     assert 0 < len(kept) < 20
@@ -306,7 +271,7 @@ async def test_a_path_where_nothing_can_be_written_still_delivers_from_memory(
     await spool.append([start("a"), event("a")])
     await spool.append([event("b")])
     assert await spool.adopt() == 0
-    assert await delivered(spool) == ["a", "b"]
+    assert await drained(spool) == ["a", "b"]
     await spool.close()
     lines = [r.getMessage() for r in caplog.records if r.name == "honeyhive_litellm"]
     assert len(lines) == 1
@@ -325,7 +290,7 @@ async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it
     await active.connection.execute("PRAGMA max_page_count = 10")
     await spool.append([event("b", 300_000)])
     await spool.append([event("c")])
-    assert sorted(await delivered(spool)) == ["a", "b", "c"]
+    assert sorted(await drained(spool)) == ["a", "b", "c"]
     assert any("cannot be written" in r.getMessage() for r in caplog.records)
     await spool.close()
     assert names(tmp_path) == []
@@ -341,7 +306,7 @@ async def test_a_file_that_is_no_segment_is_put_aside_and_delays_nobody(
     (tmp_path / "host-2-abc-000001.spool").write_bytes(b"")
     heir = spool_in(tmp_path, Counters())
     assert await heir.adopt() == 1
-    assert await delivered(heir) == ["a"]
+    assert await drained(heir) == ["a"]
     await heir.close()
     assert names(tmp_path) == ["host-1-abc-000001.spool"]
     assert (tmp_path / "quarantine" / "host-1-abc-000001.spool").exists()
@@ -376,7 +341,7 @@ async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path) -> Non
     assert await heir.adopt() == 0  # this one has decided
     other = spool_in(tmp_path, Counters())
     assert await other.adopt() == 1
-    assert await delivered(other) == ["a"]
+    assert await drained(other) == ["a"]
     await other.close()
 
 
@@ -398,17 +363,14 @@ async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and
     counters = Counters()
     heir = spool_in(tmp_path, counters)
     adopting = asyncio.ensure_future(heir.adopt())
-    while not any(str(s.path).endswith("-000003.spool") for s in heir.segments()):
-        await asyncio.sleep(0)
+    await until_on_loop(lambda: any(str(s.path).endswith("-000003.spool") for s in heir.segments()), every_s=0)
     (slow,) = [s for s in heir.segments() if str(s.path).endswith("-000002.spool")]
     assert slow.connection is not None
     busy = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
     hogging = asyncio.ensure_future(slow.connection.execute_fetchall(busy))  # a slow disk
     batches: List[Batch] = []
     while sum(len(batch.rows) for batch in batches) + sum(counters.snapshot().dropped.values()) < 10:
-        batch = await heir.next_batch()
-        if batch is not None:
-            batches.append(batch)
+        batches += await batches_of(heir)
         await asyncio.sleep(0)
     assert await adopting == 10
     await hogging
@@ -428,13 +390,13 @@ async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_d
     assert batch is not None
     counters.accept(2)
     appending = asyncio.ensure_future(spool.append([event("b", 70_000)]))
-    while not spool._ending:  # the oldest segment goes, and its account is being closed
-        assert not appending.done()
-        await asyncio.sleep(0)
+    # The oldest segment goes, and its account is being closed.
+    await until_on_loop(lambda: spool._ending or appending.done(), every_s=0)
+    assert not appending.done()
     await spool.settle(batch)
     counters.deliver(1)
     await appending
-    assert await delivered(spool) == ["b"]
+    assert await drained(spool) == ["b"]
     await spool.close()
     accounts = accounts_in(tmp_path).values()
     assert [sum(a.accepted for a in accounts), sum(a.delivered for a in accounts)] == [2, 2]

@@ -5,49 +5,18 @@ import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import List
 
 import pytest
 
 from honeyhive_litellm._spool import dead_letters, limits
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.ledger import ALL_GONE, Ledger, accounts_in
-from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.process_state import Published, last_seen, publish, published_by
-from honeyhive_litellm._spool.record import EVENT, START, Record
-from honeyhive_litellm._spool.segment import Batch
-from honeyhive_litellm._spool.spool import Spool
+from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 from honeyhive_litellm._stats import Counters, Stats, Totals
 
-
-def event(name: str, size: int = 10) -> Record:
-    return Record(EVENT, name, 1.0, None, json.dumps({"event_id": name, "x": "x" * size}).encode())
-
-
-def start(name: str) -> Record:
-    return Record(START, name, 1.0, None, json.dumps({"event_id": name, "metadata": {"status": "in_flight"}}).encode())
-
-
-def spool_in(folder: Path, counters: Counters, max_bytes: int = 2**30) -> Spool:
-    return Spool(folder, counters, durability="process", limits=Limits(max_bytes))
-
-
-async def batches_of(spool: Spool) -> List[Batch]:
-    batches: List[Batch] = []
-    while True:
-        batch = await spool.next_batch()
-        if batch is None:
-            return batches
-        batches.append(batch)
-
-
-async def dies(spool: Spool) -> None:
-    """End a spool as the death of its process would: the locks go, nothing is tidied up."""
-    for segment in spool.segments():
-        await segment.close()
-    if spool._own.lease is not None:
-        spool._own.lease.release(remove=False)
+from ..spools import batches_of, dies, event, spool_in, start
 
 
 async def numbers(folder: Path) -> FolderStatus:
