@@ -6,7 +6,7 @@ import time
 import weakref
 from typing import Any, Dict, List, Optional, Sequence
 
-from honeyhive_litellm._mapping.mapper import Request
+from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.stream_assembly import is_last
 
 

@@ -10,28 +10,15 @@ import sys
 import uuid
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Type
+from typing import Any, Dict, List, Mapping, Optional, Type
 
 from honeyhive_litellm._json import session_id as to_uuid
-from honeyhive_litellm._mapping.reading import attempt, mapping, text
+from honeyhive_litellm._mapping.model import NO_CONTEXT, CallContext
+from honeyhive_litellm._mapping.reading import mapping, or_default, text
 
 _NOTHING: Mapping[str, Any] = {}
 _FROM_BAGGAGE = ("run_id", "dataset_id", "datapoint_id")
 """What HoneyHive's experiments put there, for the event's metadata."""
-
-
-class Around(NamedTuple):
-    """The surroundings of one call. `session` is an id as it was given, perhaps no UUID."""
-
-    session: Optional[str] = None
-    session_name: Optional[str] = None
-    parent_id: Optional[str] = None
-    user_properties: Mapping[str, Any] = _NOTHING
-    metadata: Mapping[str, Any] = _NOTHING
-    otel: Optional[Dict[str, str]] = None
-
-
-NOWHERE = Around()
 
 
 class Session:
@@ -54,8 +41,8 @@ class Session:
             raise TypeError(f"session(user_properties=...) takes a dict, not {type(user_properties).__name__}")
         raw = str(session_id) if session_id else str(uuid.uuid4())
         self.session_id = to_uuid(raw)
-        self._around = Around(raw, text(name), None, dict(user_properties or {}))
-        self._entered: List[Token[Optional[Around]]] = []
+        self._around = CallContext(raw, text(name), None, dict(user_properties or {}))
+        self._entered: List[Token[Optional[CallContext]]] = []
 
     def __enter__(self) -> Session:
         self._entered.append(_session.set(self._around))
@@ -87,23 +74,23 @@ class Session:
         return f"Session(session_id={self.session_id!r})"
 
 
-_session: ContextVar[Optional[Around]] = ContextVar("honeyhive_litellm_session", default=None)
+_session: ContextVar[Optional[CallContext]] = ContextVar("honeyhive_litellm_session", default=None)
 
 
-def around() -> Around:
+def around() -> CallContext:
     """What surrounds the code that calls this. Never raises."""
     ours = _session.get()
     if "opentelemetry.trace" not in sys.modules:
-        return ours or NOWHERE
-    theirs: Around = attempt(NOWHERE, _traced)
+        return ours or NO_CONTEXT
+    theirs: CallContext = or_default(NO_CONTEXT, _traced)
     return theirs if ours is None else ours._replace(metadata=theirs.metadata, otel=theirs.otel)
 
 
-def _traced() -> Around:
+def _traced() -> CallContext:
     span = sys.modules["opentelemetry.trace"].get_current_span()
-    attributes = mapping(attempt(_NOTHING, lambda: dict(span.attributes or {})))
+    attributes = mapping(or_default(_NOTHING, lambda: dict(span.attributes or {})))
     baggage = _baggage()
-    return Around(
+    return CallContext(
         session=text(baggage.get("session_id")) or text(attributes.get("honeyhive.session_id")) or _tracers_session(),
         parent_id=text(attributes.get("honeyhive_event_id")) or text(baggage.get("parent_id")),
         metadata={name: baggage[name] for name in _FROM_BAGGAGE if text(baggage.get(name))},
@@ -121,7 +108,7 @@ def span_ids(span: Any) -> Optional[Dict[str, str]]:
 
 def _baggage() -> Mapping[str, Any]:
     module = sys.modules.get("opentelemetry.baggage")
-    return _NOTHING if module is None else attempt(_NOTHING, lambda: dict(module.get_all()))
+    return _NOTHING if module is None else or_default(_NOTHING, lambda: dict(module.get_all()))
 
 
 def _tracers_session() -> Optional[str]:

@@ -11,7 +11,7 @@ from typing import Dict, Optional
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode, encode, join, members, session_id
 from honeyhive_litellm._mapping.inputs import event_name
-from honeyhive_litellm._mapping.mapper import Outcome
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
 from honeyhive_litellm._mapping.reading import mapping
 from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import clean_text
@@ -27,7 +27,7 @@ class Bodies:
     def __init__(self, settings: Settings) -> None:
         self._source = settings.environment
         self._max_bytes = settings.max_event_bytes
-        self._redactor = Redactor(settings.redact, settings.max_field_bytes)
+        self._redactor = Redactor(settings.redact, settings.max_field_bytes, OUTCOME_METADATA)
 
     def _begin(self, attempt: Attempt) -> None:
         """Encode what is known at the start, into the attempt, unless that is done.

@@ -6,7 +6,8 @@ from typing import Any, Dict, Mapping, Optional, Protocol, Sequence
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
-from honeyhive_litellm._mapping.mapper import Outcome, map_failure, map_success
+from honeyhive_litellm._mapping.mapper import map_failure, map_success
+from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.stream_assembly import assembled, estimate
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 

@@ -28,13 +28,14 @@ from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import event_id, is_in_sample
 from honeyhive_litellm._mapping.inputs import event_type
-from honeyhive_litellm._mapping.mapper import Outcome, Request, late_inputs, map_request
+from honeyhive_litellm._mapping.mapper import late_inputs, map_request
+from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
 from honeyhive_litellm._mapping.reading import own_items, text
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Entry, Record
 
 from .attempt import Attempt, Token
-from .context import Around, around
+from .context import around
 from .encoder import Bodies, parent_member
 from .outcomes import Host, Outcomes, untold
 from .router_request import Route
@@ -284,7 +285,7 @@ class Recorder:
         self._open[attempt.event_id] = attempt
         return attempt
 
-    def _request(self, details: Mapping[str, Any], surroundings: Around) -> Request:
+    def _request(self, details: Mapping[str, Any], surroundings: CallContext) -> Request:
         settings = self._without_content if self._host.hides_content() else self._settings
         request = map_request(details, settings, surroundings)
         for part in (request.config, request.inputs, request.metadata, request.user_properties):

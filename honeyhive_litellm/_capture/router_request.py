@@ -9,11 +9,10 @@ from __future__ import annotations
 import uuid
 from typing import Any, Dict, List, Mapping, Optional
 
-from honeyhive_litellm._mapping.mapper import Outcome, Request
+from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
 from honeyhive_litellm._mapping.reading import mapping, text
 
 from .attempt import Attempt
-from .context import Around
 
 _OWN = frozenset(
     (
@@ -29,7 +28,9 @@ class Route:
     `event` is None until there is reason for one; `before` restores the context.
     """
 
-    def __init__(self, call: Mapping[str, Any], strategy: Optional[str], started_ms: float, around: Around) -> None:
+    def __init__(
+        self, call: Mapping[str, Any], strategy: Optional[str], started_ms: float, around: CallContext
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.call = call
         self.strategy = strategy

@@ -14,108 +14,39 @@ What the caller put into the metadata stays: it was put there for us.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Protocol
-
-from honeyhive_litellm._capture.context import NOWHERE, Around
+from typing import Any, Dict, Mapping
 
 from . import metadata as caller
 from . import passthrough, realtime
 from . import usage as measures
 from .inputs import add_parameters, event_name, inputs, is_streaming, origin, provider_and_model, raw_request
+from .model import NO_CONTEXT, RESERVED_METADATA, CallContext, MappingSettings, Outcome, Request
 from .outputs import outputs
-from .reading import attempt, fields, mapping, number, text, without_credentials
-
-RESERVED_METADATA = frozenset(
-    (
-        "status", "success", "duration_ms", "response_id", "response_model", "system_fingerprint", "prompt_tokens",
-        "completion_tokens", "total_tokens", "reasoning_tokens", "cache_read_tokens", "cache_creation_tokens", "cost",
-        "estimated_cost", "usage_estimated", "cache_hit", "saved_cost", "time_to_first_token_ms", "litellm_overhead_ms",
-        "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
-    )
-)  # fmt: skip
-"""Every name that an outcome may write into an event's metadata; a request never does. Into `proxy` both do."""
-
-_OURS = RESERVED_METADATA | frozenset(
-    (
-        "trace_id", "timestamp", "call_type", "project", "model", "provider", "tags", "api_base", "router", "proxy",
-        "raw_request", "session_id", "otel", "user_metadata",
-    )
-)  # fmt: skip
+from .reading import fields, mapping, number, or_default, text, without_credentials
 
 
-class MappingSettings(Protocol):
-    """The settings that the mapping reads; `Settings` has them all."""
-
-    @property
-    def project(self) -> str: ...
-    @property
-    def custom_attributes(self) -> Optional[Mapping[str, Any]]: ...
-    @property
-    def capture_message_content(self) -> bool: ...
-    @property
-    def capture_headers(self) -> bool: ...
-    @property
-    def capture_raw_request(self) -> bool: ...
-
-
-@dataclass
-class Request:
-    """What was asked. `session` is the id as it was given, perhaps no UUID; `skip` asks for no event at all.
-
-    `session_name` is None where the session has no name but its id.
-    """
-
-    call_type: str
-    event_name: str
-    provider: Optional[str]
-    model: Optional[str]
-    config: Dict[str, object]
-    inputs: Dict[str, object]
-    metadata: Dict[str, object]
-    user_properties: Dict[str, object]
-    session: Optional[str]
-    session_name: Optional[str]
-    parent_id: Optional[str]
-    skip: bool
-    capture_content: bool
-    call_id: str
-
-
-@dataclass
-class Outcome:
-    """How it ended: `status` is success, failure, cancelled or abandoned; times are Unix milliseconds."""
-
-    status: str
-    outputs: Dict[str, object]
-    metadata: Dict[str, object]
-    error: Optional[str]
-    start_ms: Optional[float]
-    end_ms: Optional[float]
-
-
-def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, around: Around = NOWHERE) -> Request:
-    """The request's part of an event of a call that began amid `around`.
+def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, context: CallContext = NO_CONTEXT) -> Request:
+    """The request's part of an event of a call that began in `context`.
 
     `kwargs` are LiteLLM's `model_call_details`, as `log_pre_api_call` gets them (they say most then: LiteLLM drops
     headers and some inputs on the way) or as a later callback does.
     """
     call = mapping(kwargs)
-    call = attempt(call, passthrough.request, call)
+    call = or_default(call, passthrough.request, call)
     params = mapping(call.get("litellm_params"))
     optional = mapping(call.get("optional_params"))
-    said = attempt(mapping(None), caller.metadata_of, params, optional)
-    keep = settings.capture_message_content and attempt(False, caller.keeps_content, call, said)
+    said = or_default(mapping(None), caller.metadata_of, params, optional)
+    keep = settings.capture_message_content and or_default(False, caller.keeps_content, call, said)
     call_type = text(call.get("call_type")) or "unknown"
     name = event_name(call_type)
     provider, model = provider_and_model(call, params)
 
     config: Dict[str, object] = {}
-    attempt(None, add_parameters, config, call, optional, keep)
+    or_default(None, add_parameters, config, call, optional, keep)
     config.update(provider=provider, model=model, is_streaming=is_streaming(call, optional))
 
-    metadata: Dict[str, object] = dict(around.metadata)
-    attempt(None, caller.add_custom, metadata, said, settings.custom_attributes, _OURS)
+    metadata: Dict[str, object] = dict(context.metadata)
+    or_default(None, caller.add_custom, metadata, said, settings.custom_attributes, RESERVED_METADATA)
     address = text(params.get("api_base"))
     api_base = origin(address) if address else None
     ours = (
@@ -124,33 +55,33 @@ def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, around: Ar
         ("provider", provider),
         ("model", model),
         ("trace_id", caller.trace_of(call, params, said)),
-        ("timestamp", attempt(None, measures.timestamp, call)),
+        ("timestamp", or_default(None, measures.timestamp, call)),
         ("tags", caller.tags(said)),
         ("api_base", api_base),
-        ("router", attempt(None, caller.router, said)),
-        ("proxy", attempt(None, caller.proxy, call, said, keep)),
-        ("otel", around.otel or attempt(None, caller.incoming_trace, call, params, said)),
+        ("router", or_default(None, caller.router, said)),
+        ("proxy", or_default(None, caller.proxy, call, said, keep)),
+        ("otel", context.otel or or_default(None, caller.incoming_trace, call, params, said)),
     )
     metadata.update({key: value for key, value in ours if value})
     if settings.capture_raw_request and keep:
-        raw = attempt(None, raw_request, call, api_base)
+        raw = or_default(None, raw_request, call, api_base)
         if raw:
             metadata["raw_request"] = raw
 
-    session = caller.session_of(call, params, said, around.session)
+    session = caller.session_of(call, params, said, context.session)
     return Request(
         call_type=call_type,
         event_name=text(said.get("event_name")) or name,
         provider=provider,
         model=model,
         config={key: value for key, value in config.items() if value is not None},
-        inputs=attempt({}, inputs, name, call, optional, keep),
+        inputs=or_default({}, inputs, name, call, optional, keep),
         metadata=metadata,
-        user_properties={**around.user_properties, **attempt({}, caller.user_properties, call, optional, said)},
+        user_properties={**context.user_properties, **or_default({}, caller.user_properties, call, optional, said)},
         session=session,
-        session_name=around.session_name if session == around.session else None,
-        parent_id=text(said.get("honeyhive_parent_id")) or around.parent_id,
-        skip=attempt(False, caller.is_skipped, call, params, said),
+        session_name=context.session_name if session == context.session else None,
+        parent_id=text(said.get("honeyhive_parent_id")) or context.parent_id,
+        skip=or_default(False, caller.is_skipped, call, params, said),
         capture_content=keep,
         call_id=text(call.get("litellm_call_id")) or text(params.get("litellm_call_id")) or "",
     )
@@ -169,17 +100,17 @@ def map_success(
     payload = mapping(call.get("standard_logging_object"))
     if response is None:
         response = _assembled(call)
-    response = attempt(response, passthrough.answer, call, response)
-    response = attempt(response, realtime.answer, call, response)
+    response = or_default(response, passthrough.answer, call, response)
+    response = or_default(response, realtime.answer, call, response)
     metadata: Dict[str, object] = {}
     outcome = _outcome("success", call, payload, metadata)
     if payload or "cache_hit" in call:
         metadata["cache_hit"] = call.get("cache_hit") is True or payload.get("cache_hit") is True
-    attempt(None, measures.add_saved_cost, metadata, payload)
-    attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, False)
+    or_default(None, measures.add_saved_cost, metadata, payload)
+    or_default(None, _add_answer, metadata, call, payload, response, settings.capture_headers, False)
     told = mapping(payload.get("error_information"))
     if told.get("error_class"):
-        left = attempt(measures.NOTHING_KNOWN, measures.failure, None, payload)
+        left = or_default(measures.NOTHING_KNOWN, measures.failure, None, payload)
         _add_failure(metadata, left)
         if left.error_class == "ClientDisconnected":
             outcome.status = metadata["status"] = "cancelled"
@@ -192,12 +123,12 @@ def map_success(
 def late_inputs(kwargs: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
     """The inputs of a call that tells them only when it is over, a realtime session; empty for any other."""
     call = mapping(kwargs)
-    messages = attempt(None, realtime.history, call, response)
+    messages = or_default(None, realtime.history, call, response)
     if messages is None:
         return {}
     told = {"messages": messages} if messages else {}
     tools = {"tools": call.get("realtime_tools")}
-    return attempt({}, inputs, "realtime", told, tools, _keeps(call, capture_content))
+    return or_default({}, inputs, "realtime", told, tools, _keeps(call, capture_content))
 
 
 def map_failure(
@@ -208,20 +139,20 @@ def map_failure(
     payload = mapping(call.get("standard_logging_object"))
     if exception is None:
         exception = call.get("exception")
-    failed = attempt(measures.NOTHING_KNOWN, measures.failure, exception, payload)
+    failed = or_default(measures.NOTHING_KNOWN, measures.failure, exception, payload)
     metadata: Dict[str, object] = {}
     has_left = failed.status == 499 and failed.error_class in ("HTTPException", "ClientDisconnected")  # the client
     is_cancelled = has_left or failed.error_class == "CancelledError"
     outcome = _outcome("cancelled" if is_cancelled else "failure", call, payload, metadata)
     response = _assembled(call)
-    attempt(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
+    or_default(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
     if metadata.get("estimated_cost") == 0:  # of a failure LiteLLM says so without knowing it
         del metadata["estimated_cost"]
         metadata.pop("cost", None)
     _add_failure(metadata, failed)
     _add_proxy(metadata, call, capture_content, has_left)
     outcome.outputs = _outputs(call, response, capture_content)
-    said = text(attempt(mapping(None), fields, exception).get("generated_content"))
+    said = text(or_default(mapping(None), fields, exception).get("generated_content"))
     if said is not None and not outcome.outputs and _keeps(call, capture_content):
         outcome.outputs = {"role": "assistant", "content": said}
     outcome.error = failed.message if _keeps(call, capture_content) else failed.error_class
@@ -298,7 +229,7 @@ def _add_proxy(
     said = caller.metadata_of(mapping(call.get("litellm_params")), {})
     if caller.is_proxied(said):
         nothing: Dict[str, object] = {}
-        told = attempt(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
+        told = or_default(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
         if has_left:
             told["client_disconnected"] = True
         if told:
@@ -307,7 +238,7 @@ def _add_proxy(
 
 def _outputs(call: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
     name = event_name(text(call.get("call_type")) or "")
-    return attempt({}, outputs, response, name, _keeps(call, capture_content))
+    return or_default({}, outputs, response, name, _keeps(call, capture_content))
 
 
 def _keeps(call: Mapping[str, Any], capture_content: bool) -> bool:
@@ -315,4 +246,4 @@ def _keeps(call: Mapping[str, Any], capture_content: bool) -> bool:
     if not capture_content:
         return False
     said = mapping(mapping(call.get("litellm_params")).get("metadata"))
-    return not attempt(True, caller.is_redacted, call, said)
+    return not or_default(True, caller.is_redacted, call, said)

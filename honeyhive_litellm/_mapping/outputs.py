@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from .reading import attempt, fields, items, number, plain, stated, text, without_none
+from .reading import fields, items, number, or_default, plain, stated, text, without_none
 
 _ABOUT_JOBS = ("file", "file.deleted", "batch")
 
@@ -39,14 +39,14 @@ def outputs(response: object, name: str, keep: bool) -> Dict[str, object]:
         return _transcription(answer, keep)
     if answer.get("object") in _ABOUT_JOBS:
         return _job(answer, keep)
-    return attempt({}, _binary, answer) or _unknown(response, keep)
+    return or_default({}, _binary, answer) or _unknown(response, keep)
 
 
 # ---- chats and text completions
 
 
 def _choices(choices: List[Any], is_text: bool, keep: bool) -> Dict[str, object]:
-    told: List[Dict[str, object]] = [attempt({}, _choice, choice, is_text, keep) for choice in choices]
+    told: List[Dict[str, object]] = [or_default({}, _choice, choice, is_text, keep) for choice in choices]
     if len(told) > 1:
         told[0]["choices"] = told[1:]
     return told[0]

@@ -20,7 +20,7 @@ _HUGE = 2**63
 _OFF = frozenset(("", "0", "false", "no", "off", "none", "null"))
 
 
-def attempt(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
+def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
     """What the function returns, or the default if it raises: a bad part costs that part only."""
     try:
         return function(*arguments)
@@ -95,7 +95,7 @@ def plain(value: object) -> object:
         return value
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return attempt(type(value).__name__, dump)
+        return or_default(type(value).__name__, dump)
     return dict(fields(value)) or type(value).__name__
 
 
@@ -114,7 +114,7 @@ def own_items(mine: Dict[str, object]) -> None:
     """
     for name, item in mine.items():
         if type(item) is dict or type(item) is list:
-            mine[name] = attempt(item, _own, item, {})
+            mine[name] = or_default(item, _own, item, {})
 
 
 def _own(value: Any, known: Dict[int, Any]) -> Any:

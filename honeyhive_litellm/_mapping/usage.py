@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Union
 
-from .reading import attempt, fields, hidden_params, mapping, number, text
+from .reading import fields, hidden_params, mapping, number, or_default, text
 
 Number = Union[int, float]
 
@@ -163,7 +163,7 @@ def _unix_ms(seconds: object, moment: object) -> Optional[float]:
     given = number(seconds)
     if given is not None and given > 0:
         return given * 1000.0
-    return attempt(None, _to_ms, moment) if isinstance(moment, datetime) else None
+    return or_default(None, _to_ms, moment) if isinstance(moment, datetime) else None
 
 
 def _to_ms(moment: datetime) -> float:
@@ -231,7 +231,7 @@ def failure(exception: object, payload: Mapping[str, Any]) -> Failure:
     told = mapping(payload.get("error_information"))
     if isinstance(exception, BaseException):
         name = type(exception).__name__
-        said = attempt("", str, exception)
+        said = or_default("", str, exception)
     else:
         name = text(told.get("error_class")) or "Error"
         said = text(exception) or text(told.get("error_message")) or text(payload.get("error_str")) or ""

@@ -7,10 +7,9 @@ the record of the start and the event alike; and what came of it, when it ends.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping
+from typing import AbstractSet, Any, Callable, Dict, List, Mapping
 
 from honeyhive_litellm._log import warn
-from honeyhive_litellm._mapping.mapper import RESERVED_METADATA
 
 from .pii import without
 from .sanitize import clean
@@ -29,19 +28,23 @@ _SAFE_TEXTS = ("status", "error_class", "call_type", "provider", "model", "proje
 class Redactor:
     """Makes content fit for an event: free of credentials, redacted as the user asked, cut to size."""
 
-    def __init__(self, redact: object, max_field_bytes: int) -> None:
-        """`redact` is the setting: a tuple of names of `_patterns` and then functions, or None."""
+    def __init__(self, redact: object, max_field_bytes: int, outcome_metadata: AbstractSet[str]) -> None:
+        """`redact` is the setting: a tuple of names of `pii` and then functions, or None.
+
+        `outcome_metadata` are the metadata names that only an outcome may write.
+        """
         steps = redact if isinstance(redact, tuple) else ()
         self._names: List[str] = [step for step in steps if isinstance(step, str)]
         self._functions: List[Function] = [step for step in steps if not isinstance(step, str)]
         self._is_asked_for = bool(steps)
         self._max_bytes = max_field_bytes
+        self._outcome_metadata = outcome_metadata
 
     def asked(self, content: Mapping[str, object]) -> Dict[str, Any]:
         """The request's part. Its metadata has no name that an outcome may write."""
         told = self._cleaned(content)
         if self._functions and not told["metadata"].get("redaction_failed"):
-            told["metadata"] = {name: v for name, v in told["metadata"].items() if name not in RESERVED_METADATA}
+            told["metadata"] = {name: v for name, v in told["metadata"].items() if name not in self._outcome_metadata}
         return told
 
     def answered(self, content: Mapping[str, object]) -> Dict[str, Any]:
@@ -61,7 +64,7 @@ class Redactor:
         except Exception as error:
             # Its message may quote what was to be redacted.
             warn("redact", "honeyhive: redact failed (%s), the content is left out of the event", type(error).__name__)
-            redacted = clean(_withheld(content), self._max_bytes)
+            redacted = clean(_withheld(content, self._outcome_metadata), self._max_bytes)
         return _filled(content, redacted)
 
     def _redacted(self, content: Mapping[str, object]) -> object:
@@ -91,14 +94,14 @@ def _filled(content: Mapping[str, object], told: object) -> Dict[str, Any]:
     return {**parts, **texts}
 
 
-def _withheld(content: Mapping[str, object]) -> Dict[str, object]:
+def _withheld(content: Mapping[str, object], outcome_metadata: AbstractSet[str]) -> Dict[str, object]:
     """What needs no redaction, and a note that the rest was left out."""
     metadata, config = _mapping(content.get("metadata")), _mapping(content.get("config"))
     safe: Dict[str, object] = {
         name: value
         for name, value in metadata.items()
         if (name in _SAFE_TEXTS and isinstance(value, str))
-        or (name in RESERVED_METADATA and isinstance(value, (bool, int, float)))
+        or (name in outcome_metadata and isinstance(value, (bool, int, float)))
     }
     told: Dict[str, object] = {
         "metadata": {**safe, "redaction_failed": True},

@@ -15,7 +15,8 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, List
 import pytest
 import pytest_asyncio
 
-from honeyhive_litellm._mapping.mapper import Outcome, Request, map_failure, map_request, map_success
+from honeyhive_litellm._mapping.mapper import map_failure, map_request, map_success
+from honeyhive_litellm._mapping.model import Outcome, Request
 from honeyhive_litellm.testing import ModelServer
 
 from ..versions import has_litellm, needs_litellm, needs_python

@@ -9,7 +9,8 @@ from typing import Any, Dict, Mapping, Optional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, map_failure, map_request, map_success
+from honeyhive_litellm._mapping.mapper import map_failure, map_request, map_success
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA
 
 KEYS = (
     "model", "messages", "input", "call_type", "litellm_params", "metadata", "litellm_metadata",
@@ -55,8 +56,8 @@ def test_nothing_raises_and_nothing_is_changed(kwargs: Dict[str, Any], response:
     failure = map_failure(kwargs, response, Chosen(), request.capture_content)
 
     assert repr((kwargs, response)) == repr(before)
-    assert not RESERVED_METADATA & set(request.metadata)
-    assert set(success.metadata) | set(failure.metadata) <= RESERVED_METADATA | {"proxy"}
+    assert not OUTCOME_METADATA & set(request.metadata)
+    assert set(success.metadata) | set(failure.metadata) <= OUTCOME_METADATA | {"proxy"}
     assert success.status in ("success", "cancelled")
     assert failure.error
 

@@ -40,9 +40,6 @@ NO_SETTINGS_IN = {"_spool", "_privacy"}
 
 
 TO_BE_MOVED = {
-    ("_mapping/mapper.py", "honeyhive_litellm._capture.context.Around"),
-    ("_mapping/mapper.py", "honeyhive_litellm._capture.context.NOWHERE"),
-    ("_privacy/redactor.py", "honeyhive_litellm._mapping.mapper.RESERVED_METADATA"),
     ("_spool/limits.py", "honeyhive_litellm._config.settings.DROP_NEWEST"),
     ("_spool/limits.py", "honeyhive_litellm._config.settings.Settings"),
 }

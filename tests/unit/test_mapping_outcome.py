@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, Outcome, map_failure, map_success
+from honeyhive_litellm._mapping.mapper import map_failure, map_success
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
 
 SECRET = "a very secret sentence"
 START = datetime(2026, 3, 1, 12, 0, 0)  # noqa: DTZ001 - LiteLLM's are naive
@@ -633,4 +634,4 @@ def test_odd_parts_cost_those_parts_only(odd: Any) -> None:
     assert map_success(odd, odd, Chosen(), True).status == "success"
     assert map_failure(kwargs, odd, Chosen(), True).status == "failure"
     assert map_success({}, {"choices": [odd, chat(said("x"))["choices"][0]]}, Chosen(), True).status == "success"
-    assert set(map_failure(kwargs, RateLimitError("x"), Chosen(), True).metadata) <= RESERVED_METADATA
+    assert set(map_failure(kwargs, RateLimitError("x"), Chosen(), True).metadata) <= OUTCOME_METADATA

@@ -11,7 +11,8 @@ from typing import Any, Dict, Mapping, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping.mapper import RESERVED_METADATA, Request, map_request
+from honeyhive_litellm._mapping.mapper import map_request
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Request
 
 SECRET = "a very secret sentence"
 
@@ -495,10 +496,10 @@ def test_what_is_ours_wins_and_what_the_caller_had_there_is_kept_aside() -> None
 
 
 def test_a_request_never_writes_what_an_outcome_may_write() -> None:
-    theirs = dict.fromkeys(RESERVED_METADATA - {"litellm_overhead_ms"}, 1)
+    theirs = dict.fromkeys(OUTCOME_METADATA - {"litellm_overhead_ms"}, 1)
     request = with_metadata(**theirs)
 
-    assert not RESERVED_METADATA & set(request.metadata)
+    assert not OUTCOME_METADATA & set(request.metadata)
     assert request.metadata["user_metadata"] == theirs
 
 
