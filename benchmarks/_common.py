@@ -72,7 +72,7 @@ def fill(spool: str, count: int, size: int) -> None:
     filling = runtime(NOBODY, spool)
     for first in range(0, count, _FILL_AT_ONCE):
         for record in records(min(_FILL_AT_ONCE, count - first), size, first):
-            filling._put(record)
+            filling.submit(record)
         await_commit(filling)
     left = filling.shutdown(5.0)
     if left != count or filling.stats().dropped:

@@ -25,7 +25,7 @@ class Watch:
         for name in HOOKS:
             wrap = self._async_hook if name.startswith("async") else self._hook
             setattr(logger, name, wrap(name, getattr(logger, name)))
-        put, committed = Runtime._put, Writer._committed
+        put, committed = Runtime.submit, Writer._committed
 
         def noting_put(runtime: Any, record: Any) -> None:
             self._put[record.kind, record.id] = getattr(self._entered, "at", time.perf_counter())
@@ -39,7 +39,7 @@ class Watch:
                     self._committed.setdefault(record.kind, []).append(now - began)
             committed(writer, group)
 
-        Runtime._put = noting_put  # type: ignore[assignment,method-assign]
+        Runtime.submit = noting_put  # type: ignore[assignment,method-assign]
         Writer._committed = noting_commit  # type: ignore[assignment,method-assign]
 
     def _hook(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:

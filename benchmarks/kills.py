@@ -90,9 +90,9 @@ def _write(runtime: Any, number: int, writing: int, chance: random.Random) -> No
         for _ in range(chance.randint(1, 30)):
             id_ = call_id(number, call)
             body = b'{"event_id":"%s","event_type":"model","inputs":{},"metadata":{"status":"%s"}}'
-            runtime._put(Record(START, id_, 1.0, None, body % (id_.encode(), b"in_flight")))
+            runtime.submit(Record(START, id_, 1.0, None, body % (id_.encode(), b"in_flight")))
             if has_end(call):
-                runtime._put(Record(EVENT, id_, 1.0, None, body % (id_.encode(), b"success")))
+                runtime.submit(Record(EVENT, id_, 1.0, None, body % (id_.encode(), b"success")))
             call += 1
         runtime.flush(0.0)  # waits for nothing, but sends at once
         stats = runtime.stats()

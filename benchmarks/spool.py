@@ -79,7 +79,7 @@ class _Spool:
 
     def write(self, rows: Sequence[Any]) -> None:
         for row in rows:
-            self._runtime._put(row)
+            self._runtime.submit(row)
         await_commit(self._runtime)
 
     def close(self) -> None:

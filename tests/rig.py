@@ -11,9 +11,9 @@ from typing import Any, AsyncIterator, List, Optional
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import Ingestion
+from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
 from honeyhive_litellm._delivery.sinks.http_status import BackOff
-from honeyhive_litellm._delivery.sinks.http_transport import Transport
+from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.spool import Spool
@@ -41,9 +41,9 @@ class Rig:
         self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
         self.counters = Counters()
         self.spool = Spool(folder, self.counters, durability="process", limits=Limits())
-        self.transport = Transport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
-        ingestion = Ingestion(self.transport, self.settings)
-        self.flusher = Flusher(self.spool, ingestion, self.counters, self.settings, lambda rows: None, back_off)
+        self.transport = HttpTransport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
+        sink = HoneyHiveSink(self.transport, self.settings)
+        self.flusher = Flusher(self.spool, sink, self.counters, self.settings, lambda rows: None, back_off)
 
     @property
     def stats(self) -> Stats:
@@ -65,7 +65,7 @@ class Rig:
 async def running(folder: Path, url: str, **options: Any) -> AsyncIterator[Rig]:
     rig = Rig(folder, url, **options)
     await rig.spool.adopt()
-    rig.flusher.hurry(True)
+    rig.flusher.set_urgent(True)
     task = asyncio.ensure_future(rig.flusher.run())
     try:
         yield rig

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from honeyhive_litellm._delivery.redrive import retry as send_again
+from honeyhive_litellm._delivery.redrive import redrive
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
@@ -86,16 +86,16 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         settings = settings_of(options)
         folder = existing(settings.spool_path)
         letters = _chosen(folder, ids, everything)
-        outcome = asyncio.run(send_again(folder, letters, settings))
-    left = len(letters) - outcome.accepted - outcome.refused
-    click.echo(f"accepted {outcome.accepted}, refused again {outcome.refused}, not tried {left}")
-    if outcome.trouble is not None:
+        result = asyncio.run(redrive(folder, letters, settings))
+    left = len(letters) - result.accepted - result.refused
+    click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
+    if result.trouble is not None:
         click.echo(
-            f"{settings.api_url} takes no events now ({outcome.trouble}). The letters are kept: try again later; "
+            f"{settings.api_url} takes no events now ({result.trouble}). The letters are kept: try again later; "
             "if it answers 401, 403 or 404, check HONEYHIVE_API_KEY and --api-url",
             err=True,
         )
-    if outcome.accepted < len(letters):
+    if result.accepted < len(letters):
         sys.exit(LEFT)
 
 

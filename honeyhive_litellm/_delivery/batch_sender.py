@@ -16,8 +16,8 @@ from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import Spool
 
-from .circuit_breaker import Road
-from .sinks.honeyhive import Ingestion
+from .circuit_breaker import CircuitBreaker
+from .sinks.honeyhive import HoneyHiveSink
 from .sinks.http_status import (
     WAITING,
     BackOff,
@@ -34,7 +34,7 @@ _BLIND_LOOK_UPS = 5
 """After so many failed look-ups, while others are delivered, an event is sent again without."""
 
 
-class Courier:
+class BatchSender:
     """Carries one batch. Used once; `batch` afterwards has those of its events that the verdict is about.
 
     `failures` counts the failures for which the events may be to blame; `size` is roughly its memory, in bytes.
@@ -44,27 +44,27 @@ class Courier:
         self,
         batch: Batch,
         spool: Spool,
-        ingestion: Ingestion,
-        road: Road,
+        sink: HoneyHiveSink,
+        breaker: CircuitBreaker,
         *,
         failures: int,
         lookup_delay_s: float,
         back_off: BackOff,
         on_found: Callable[[Sequence[Row]], None],
-        on_aside: Callable[[], None],
+        on_parked: Callable[[], None],
     ) -> None:
         self.batch = batch
         self.verdict = Verdict.RETRY
         self.failures = failures
         self.size = sum(len(row.body) + _ROW_BYTES for row in batch.rows)
         self._spool = spool
-        self._ingestion = ingestion
-        self._road = road
+        self._sink = sink
+        self._breaker = breaker
         self._lookup_delay_s = lookup_delay_s
         self._back_off = back_off
         self._on_found = on_found
-        self._on_aside = on_aside
-        self._is_resting = False
+        self._on_parked = on_parked
+        self._is_waiting = False
         self._is_marked = True
         self._is_posting = False
         self._missing: Set[str] = set()
@@ -74,29 +74,29 @@ class Courier:
         self._alone = 0  # failures since the first such
         self._held_against = 0  # those of them that count as `failures`
         self._deliveries_at_failure: Optional[int] = None
-        self._deliveries_before = road.deliveries
-        self._failures_before = road.failures
+        self._deliveries_before = breaker.deliveries
+        self._failures_before = breaker.failures
         self._own_failures = 0
 
     @property
-    def is_aside(self) -> bool:
+    def is_parked(self) -> bool:
         """Whether another batch may be taken in its stead.
 
         It rests, or its one event may be what the server fails on, and only others can prove that.
         """
-        return self._is_resting or (len(self.batch.rows) == 1 and self.failures > 1)
+        return self._is_waiting or (len(self.batch.rows) == 1 and self.failures > 1)
 
     @property
     def _is_suspect(self) -> bool:
         return len(self.batch.rows) == 1 and self._held_against > 0
 
-    async def carry(self) -> Reply:
+    async def send(self) -> Reply:
         """Send until the verdict is final, and leave it in `verdict`. Cancelled, the batch stays in the spool."""
         if not self.batch.rows:  # nothing of it could be read
             self.verdict = Verdict.DELIVERED
             return Reply(200)
         retrying = tenacity.AsyncRetrying(
-            wait=self._wait, sleep=self.rest, retry=tenacity.retry_if_result(lambda _: self.verdict in WAITING)
+            wait=self._wait, sleep=self.park, retry=tenacity.retry_if_result(lambda _: self.verdict in WAITING)
         )
         try:
             reply: Reply = await retrying(self._attempt)
@@ -109,54 +109,54 @@ class Courier:
         return reply
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        """The road makes all batches pause; this one pauses by itself if it fails while others are delivered."""
+        """The breaker makes all batches pause; this one pauses by itself if it fails while others are delivered."""
         assert state.outcome is not None
         reply: Reply = state.outcome.result()
         return self._back_off.seconds(self._alone, None, longest_pause(reply)) if self._alone else 0.0
 
-    async def rest(self, seconds: float) -> None:
+    async def park(self, seconds: float) -> None:
         """Wait for so long, and let others be taken meanwhile."""
         if seconds <= 0:
             return
-        self._is_resting = True
-        self._on_aside()
+        self._is_waiting = True
+        self._on_parked()
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._is_resting = False
+            self._is_waiting = False
 
     async def _attempt(self) -> Reply:
-        if self.batch.ambiguous_since is not None and self._ingestion.may_read:
+        if self.batch.ambiguous_since is not None and self._sink.may_read:
             passed_s = time.time() - self.batch.ambiguous_since
             # Never longer than the delay, whatever was done to the clock meanwhile.
-            await self.rest(self._lookup_delay_s - max(0.0, passed_s))
-        async with self._road.turn() as turn:
+            await self.park(self._lookup_delay_s - max(0.0, passed_s))
+        async with self._breaker.slot() as round_number:
             was_suspect = self._is_suspect
             try:
                 reply = await self._try_once()
             except Exception as error:
                 # A fault of ours must not end delivery, not even of this batch. Nobody knows how far it came.
-                warn("courier", "honeyhive: a batch could not be sent: %r", error)
+                warn("batch sender", "honeyhive: a batch could not be sent: %r", error)
                 reply = Reply(None, error="internal")
                 self._judge(reply)
-                self._mind_outcome(reply)
-            failures = self._road.failures
+                self._note_ambiguity(reply)
+            failures = self._breaker.failures
             is_delivery = self.verdict is Verdict.DELIVERED and len(self.batch.rows) > 0
-            self._road.report(reply, turn, is_delivery=is_delivery, is_suspect=was_suspect)
-            self._own_failures += self._road.failures - failures
-        if self.is_aside:
-            self._on_aside()
+            self._breaker.record_result(reply, round_number, is_delivery=is_delivery, is_suspect=was_suspect)
+            self._own_failures += self._breaker.failures - failures
+        if self.is_parked:
+            self._on_parked()
         return reply
 
     async def _try_once(self) -> Reply:
-        if self.batch.ambiguous_since is not None and self._ingestion.may_read:
+        if self.batch.ambiguous_since is not None and self._sink.may_read:
             trouble = await self._look_up()
             if trouble is not None:
                 return trouble
         if not self.batch.rows:
             self.verdict = Verdict.DELIVERED
             return Reply(200)
-        reply = await self._ingestion.ensure_sessions(self.batch.rows)
+        reply = await self._sink.ensure_sessions(self.batch.rows)
         if reply is not None:
             self._judge(reply)
         else:
@@ -168,7 +168,7 @@ class Courier:
 
     async def _look_up(self) -> Optional[Reply]:
         """Learn which events the server has, and forget those; the reply that keeps us from learning it, if any."""
-        seen = await self._ingestion.look_up([row for row in self.batch.rows if row.id not in self._missing])
+        seen = await self._sink.look_up([row for row in self.batch.rows if row.id not in self._missing])
         self._missing.update(row.id for row in seen.missing)
         if seen.found:
             self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row not in seen.found))
@@ -189,9 +189,9 @@ class Courier:
             await self._spool.mark(self.batch)
             self._is_marked = True
         self._is_posting = True
-        reply = await self._ingestion.post_events(self.batch.rows)
+        reply = await self._sink.post_events(self.batch.rows)
         self._judge(reply)
-        self._mind_outcome(reply)
+        self._note_ambiguity(reply)
         return reply
 
     def _judge(self, reply: Reply) -> None:
@@ -203,19 +203,19 @@ class Courier:
         self.verdict = classify(reply, len(self.batch.rows), max(1, self.failures), self._chance())
 
     def _note_failure(self) -> None:
-        before, self._deliveries_at_failure = self._deliveries_at_failure, self._road.deliveries
-        self._contradicted += before is not None and before < self._road.deliveries
+        before, self._deliveries_at_failure = self._deliveries_at_failure, self._breaker.deliveries
+        self._contradicted += before is not None and before < self._breaker.deliveries
         self._alone += self._contradicted > 0
 
     def _chance(self) -> float:
         """How likely events that are no worse than the others would have failed as often as these, by mere chance."""
         if self._contradicted < 2:
             return 1.0
-        delivered = self._road.deliveries - self._deliveries_before
-        failed = self._road.failures - self._failures_before - self._own_failures
+        delivered = self._breaker.deliveries - self._deliveries_before
+        failed = self._breaker.failures - self._failures_before - self._own_failures
         return float(((failed + 1) / (failed + delivered + 1)) ** self._held_against)
 
-    def _mind_outcome(self, reply: Reply) -> None:
+    def _note_ambiguity(self, reply: Reply) -> None:
         """Keep in mind, beyond a split or a crash, whether the server may have these events.
 
         A refusal tells nothing about an earlier request whose outcome is unknown; and where even the key was refused,

@@ -18,9 +18,9 @@ from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import BATCH_EVENTS, Spool
 from honeyhive_litellm._stats import Counters
 
-from .batch_sender import Courier
-from .circuit_breaker import WORKERS, Road
-from .sinks.honeyhive import Ingestion
+from .batch_sender import BatchSender
+from .circuit_breaker import WORKERS, CircuitBreaker
+from .sinks.honeyhive import HoneyHiveSink
 from .sinks.http_status import BackOff, Reply, Verdict, describe
 
 LINGER_S = 1.0
@@ -41,25 +41,25 @@ class Flusher:
     def __init__(
         self,
         spool: Spool,
-        ingestion: Ingestion,
+        sink: HoneyHiveSink,
         counters: Counters,
         settings: Settings,
         on_delivered: Callable[[Sequence[Row]], None],
         back_off: Optional[BackOff] = None,
     ) -> None:
         self._spool = spool
-        self._ingestion = ingestion
+        self._sink = sink
         self._counters = counters
         self._lookup_delay_s = settings.lookup_delay
-        self._tell = on_delivered
+        self._on_delivered = on_delivered
         self._back_off = back_off or BackOff()
-        self._road = Road(ingestion.api_url, counters, self._back_off)
-        self._couriers: Set[Courier] = set()
+        self._breaker = CircuitBreaker(sink.api_url, counters, self._back_off)
+        self._senders: Set[BatchSender] = set()
         self._tasks: Set[asyncio.Future[None]] = set()
         self._room = asyncio.Event()
-        self._filled = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._hurried = False
+        self._has_events = asyncio.Event()
+        self._no_linger = asyncio.Event()
+        self._is_urgent = False
 
     async def run(self) -> None:
         """Deliver until cancelled; what is then on its way stays in the spool."""
@@ -67,7 +67,7 @@ class Flusher:
             while True:
                 try:
                     await self._wait_for_room()
-                    self._send_off(await self._take())
+                    self._start_sending(await self._take())
                 except Exception as error:
                     # A fault of ours must not end delivery.
                     warn("flusher", "honeyhive: no batch could be taken from the spool: %r", error)
@@ -80,17 +80,17 @@ class Flusher:
 
     def wake(self) -> None:
         """Something was committed or adopted."""
-        self._filled.set()
+        self._has_events.set()
         if self._spool.pending >= BATCH_EVENTS:
-            self._hurry.set()
+            self._no_linger.set()
 
-    def hurry(self, on: bool) -> None:
+    def set_urgent(self, on: bool) -> None:
         """While on, nothing lingers: somebody waits for the delivery. Turned on, it ends a pause of the back-off."""
-        self._hurried = on
+        self._is_urgent = on
         if on:
-            self._filled.set()
-            self._hurry.set()
-            self._road.hurry()
+            self._has_events.set()
+            self._no_linger.set()
+            self._breaker.probe_now()
 
     async def _wait_for_room(self) -> None:
         while not self._has_room():
@@ -98,69 +98,69 @@ class Flusher:
             await self._room.wait()
 
     def _has_room(self) -> bool:
-        at_work = sum(not courier.is_aside for courier in self._couriers)
-        return at_work < WORKERS and sum(courier.size for courier in self._couriers) < HELD_BYTES
+        at_work = sum(not sender.is_parked for sender in self._senders)
+        return at_work < WORKERS and sum(sender.size for sender in self._senders) < HELD_BYTES
 
     async def _take(self) -> Batch:
         while True:
-            await self._filled.wait()
+            await self._has_events.wait()
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
-            alarm = asyncio.get_running_loop().call_later(LINGER_S, self._hurry.set)
+            alarm = asyncio.get_running_loop().call_later(LINGER_S, self._no_linger.set)
             try:
-                await self._hurry.wait()
+                await self._no_linger.wait()
             finally:
                 alarm.cancel()
             # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
-            self._filled.clear()
+            self._has_events.clear()
             batch = await self._spool.next_batch()
             if batch is not None:
-                self._filled.set()
-                self._hurry.set()
+                self._has_events.set()
+                self._no_linger.set()
                 return batch
-            if not self._hurried:
-                self._hurry.clear()
+            if not self._is_urgent:
+                self._no_linger.clear()
 
-    def _send_off(self, batch: Batch, failures: int = 0) -> None:
-        courier = Courier(
+    def _start_sending(self, batch: Batch, failures: int = 0) -> None:
+        sender = BatchSender(
             batch,
             self._spool,
-            self._ingestion,
-            self._road,
+            self._sink,
+            self._breaker,
             failures=failures,
             lookup_delay_s=self._lookup_delay_s,
             back_off=self._back_off,
             on_found=self._delivered,
-            on_aside=self._room.set,
+            on_parked=self._room.set,
         )
-        self._couriers.add(courier)
-        task = asyncio.ensure_future(self._deliver(courier))
+        self._senders.add(sender)
+        task = asyncio.ensure_future(self._deliver(sender))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, courier: Courier) -> None:
+    async def _deliver(self, sender: BatchSender) -> None:
         try:
-            await self._act(courier, await courier.carry())
+            await self._act(sender, await sender.send())
         except Exception as error:
             # Its events stay marked: the next process looks them up.
             warn("flusher", "honeyhive: a batch could not be handled: %r", error)
         finally:
-            self._couriers.discard(courier)
+            self._senders.discard(sender)
             self._room.set()
 
-    async def _act(self, courier: Courier, reply: Reply) -> None:
-        batch = courier.batch
-        if courier.verdict is Verdict.SPLIT:
+    async def _act(self, sender: BatchSender, reply: Reply) -> None:
+        batch = sender.batch
+        if sender.verdict is Verdict.SPLIT:
             for half in await uninterrupted(self._spool.split(batch)):
                 # A half of what failed twice need fail only once more.
-                self._send_off(half, failures=courier.failures and 1)
-        elif courier.verdict is Verdict.REJECT:
+                self._start_sending(half, failures=sender.failures and 1)
+        elif sender.verdict is Verdict.REJECT:
             warn("dead", "honeyhive: the server refused an event for good (%s): see the dead letters", describe(reply))
             while not await uninterrupted(self._spool.bury(batch, reply.status, reply.body or describe(reply))):
-                await courier.rest(_BURY_AGAIN_S)
+                await sender.park(_BURY_AGAIN_S)
         else:
             self._delivered(batch.rows)
             await uninterrupted(self._spool.settle(batch))
 
     def _delivered(self, rows: Sequence[Row]) -> None:
         self._counters.deliver(len(rows))
-        self._tell(rows)
+        self._on_delivered(rows)

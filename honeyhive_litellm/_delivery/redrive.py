@@ -15,26 +15,28 @@ from honeyhive_litellm._spool.lease import Lease
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.spool import BATCH_BYTES, BATCH_EVENTS
 
-from .sinks.honeyhive import Ingestion
+from .sinks.honeyhive import HoneyHiveSink
 from .sinks.http_status import Reply, Verdict, classify, is_ambiguous
-from .sinks.http_transport import Transport
+from .sinks.http_transport import HttpTransport
 
 LOCK_NAME = "dead.lock"
 _SECOND = 2  # attempt: a batch's 500 means that one of its events spoils it
 
 
-class Outcome(NamedTuple):
+class RedriveResult(NamedTuple):
     """How many letters were accepted, and refused again; `trouble` says why the others were not tried."""
 
     accepted: int = 0
     refused: int = 0
     trouble: Optional[str] = None
 
-    def plus(self, other: Outcome) -> Outcome:
-        return Outcome(self.accepted + other.accepted, self.refused + other.refused, self.trouble or other.trouble)
+    def plus(self, other: RedriveResult) -> RedriveResult:
+        return RedriveResult(
+            self.accepted + other.accepted, self.refused + other.refused, self.trouble or other.trouble
+        )
 
 
-async def retry(folder: Path, letters: Sequence[DeadLetter], settings: Settings) -> Outcome:
+async def redrive(folder: Path, letters: Sequence[DeadLetter], settings: Settings) -> RedriveResult:
     """Send these letters again, oldest first. Accepted ones are removed, refused ones keep their new reason.
 
     Stops when the server takes nothing at all. Raises SpoolError, also when another retry is at work.
@@ -42,14 +44,14 @@ async def retry(folder: Path, letters: Sequence[DeadLetter], settings: Settings)
     lock = Lease.take(folder / LOCK_NAME)
     if lock is None:
         raise SpoolError(f"another retry is at work in {folder}; wait for its end")
-    transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
+    transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
     try:
-        sender = _Sender(folder, Ingestion(transport, settings), settings.lookup_delay)
-        outcome = Outcome()
+        sender = _Sender(folder, HoneyHiveSink(transport, settings), settings.lookup_delay)
+        result = RedriveResult()
         for batch in _batches(letters):
-            if outcome.trouble is None:
-                outcome = outcome.plus(await sender.send(batch))
-        return outcome
+            if result.trouble is None:
+                result = result.plus(await sender.send(batch))
+        return result
     finally:
         await transport.aclose()
         lock.release(remove=True)
@@ -58,20 +60,20 @@ async def retry(folder: Path, letters: Sequence[DeadLetter], settings: Settings)
 class _Sender:
     """Sends batches of letters of one folder."""
 
-    def __init__(self, folder: Path, ingestion: Ingestion, lookup_delay_s: float) -> None:
+    def __init__(self, folder: Path, sink: HoneyHiveSink, lookup_delay_s: float) -> None:
         self._folder = folder
-        self._ingestion = ingestion
+        self._sink = sink
         self._lookup_delay_s = lookup_delay_s
 
-    async def send(self, letters: Sequence[DeadLetter]) -> Outcome:
+    async def send(self, letters: Sequence[DeadLetter]) -> RedriveResult:
         """Send those that the server does not have, for all that is known."""
         sure = [letter for letter in letters if _doubtful_since(letter) is None]
         doubtful = [letter for letter in letters if _doubtful_since(letter) is not None]
-        outcome = await self._send([self._row(letter) for letter in sure])
-        if not doubtful or outcome.trouble:
-            return outcome
+        result = await self._send([self._row(letter) for letter in sure])
+        if not doubtful or result.trouble:
+            return result
         newest = max(_doubtful_since(letter) or 0.0 for letter in doubtful)
-        return outcome.plus(await self._send([self._row(letter) for letter in doubtful], newest))
+        return result.plus(await self._send([self._row(letter) for letter in doubtful], newest))
 
     def _row(self, letter: DeadLetter) -> Row:
         body = dead_letters.body_of(self._folder, letter.id)
@@ -79,28 +81,28 @@ class _Sender:
             raise SpoolError(f"the dead letter {letter.id} has just been removed by somebody else")
         return Row(0, letter.id, letter.started_ms, letter.session, body)
 
-    async def _send(self, rows: Sequence[Row], doubtful_since: Optional[float] = None) -> Outcome:
+    async def _send(self, rows: Sequence[Row], doubtful_since: Optional[float] = None) -> RedriveResult:
         """Send `rows`, after a look-up if the server may have had them since that Unix time."""
         found = 0
         if doubtful_since is not None:
             await asyncio.sleep(doubtful_since + self._lookup_delay_s - time.time())
-            seen = await self._ingestion.look_up(rows)
+            seen = await self._sink.look_up(rows)
             found = dead_letters.accepted(self._folder, [row.id for row in seen.found])
             if seen.trouble is not None and classify(seen.trouble, 1) is Verdict.RETRY:
-                return Outcome(accepted=found, trouble=_words(seen.trouble))
+                return RedriveResult(accepted=found, trouble=_words(seen.trouble))
             rows = [row for row in rows if row not in seen.found]  # all is known, or this key may not read
-        return Outcome(accepted=found).plus(await self._post(rows) if rows else Outcome())
+        return RedriveResult(accepted=found).plus(await self._post(rows) if rows else RedriveResult())
 
-    async def _post(self, rows: Sequence[Row]) -> Outcome:
-        refusal = await self._ingestion.ensure_sessions(rows)
+    async def _post(self, rows: Sequence[Row]) -> RedriveResult:
+        refusal = await self._sink.ensure_sessions(rows)
         if refusal is not None:
-            return Outcome(trouble=_words(refusal))
+            return RedriveResult(trouble=_words(refusal))
         ids = [row.id for row in rows]
         dead_letters.mark(self._folder, ids, time.time())
-        reply = await self._ingestion.post_events(rows)
+        reply = await self._sink.post_events(rows)
         verdict = classify(reply, len(rows), _SECOND if reply.status == 500 else 1)
         if verdict is Verdict.DELIVERED:
-            return Outcome(accepted=dead_letters.accepted(self._folder, ids))
+            return RedriveResult(accepted=dead_letters.accepted(self._folder, ids))
         doubtful_since = time.time() if is_ambiguous(reply) else None
         if verdict is Verdict.SPLIT:
             middle = len(rows) // 2
@@ -108,9 +110,9 @@ class _Sender:
             return first if first.trouble else first.plus(await self._send(rows[middle:], doubtful_since))
         if verdict is Verdict.REJECT or reply.status == 500:
             dead_letters.refused_again(self._folder, ids, reply.status, reply.body)
-            return Outcome(refused=1)
+            return RedriveResult(refused=1)
         dead_letters.mark(self._folder, ids, doubtful_since)
-        return Outcome(trouble=_words(reply))
+        return RedriveResult(trouble=_words(reply))
 
 
 def _doubtful_since(letter: DeadLetter) -> Optional[float]:

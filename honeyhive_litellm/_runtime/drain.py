@@ -8,8 +8,8 @@ from typing import Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import Ingestion
-from honeyhive_litellm._delivery.sinks.http_transport import Transport
+from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
+from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.spool import Spool
@@ -45,10 +45,10 @@ class Drain:
         settings = self._settings
         limits = Limits.of(settings)
         spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
-        transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
-        ingestion = Ingestion(transport, settings)
-        flusher = Flusher(spool, ingestion, self._counters, settings, lambda rows: None)
-        flusher.hurry(True)
+        transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
+        sink = HoneyHiveSink(transport, settings)
+        flusher = Flusher(spool, sink, self._counters, settings, lambda rows: None)
+        flusher.set_urgent(True)
         delivering = asyncio.ensure_future(flusher.run())
         try:
             await self._take_over(spool, flusher)

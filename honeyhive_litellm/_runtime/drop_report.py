@@ -14,7 +14,7 @@ from honeyhive_litellm._stats import Stats
 EVENT_NAME = "honeyhive_litellm.dropped"
 
 
-class Losses:
+class DropReport:
     """Compares the numbers with what was told of them. A report that is itself dropped is part of the next."""
 
     def __init__(self, settings: Settings) -> None:

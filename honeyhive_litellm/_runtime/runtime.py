@@ -23,8 +23,8 @@ from honeyhive_litellm._capture.outcomes import Host
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import Ingestion
-from honeyhive_litellm._delivery.sinks.http_transport import Transport
+from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
+from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import announce, warn
 from honeyhive_litellm._spool.connection import uninterrupted
@@ -37,7 +37,7 @@ from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import COMMIT_EVERY_S, Writer
 from honeyhive_litellm._stats import Counters, Stats, sum_of
 
-from .drop_report import Losses
+from .drop_report import DropReport
 
 ADOPT_EVERY_S = 5.0
 ADOPT_NEXT_S = 0.05
@@ -46,7 +46,7 @@ SWEEP_EVERY_S = 0.5
 STRICT_PATIENCE_S = 10.0
 """How long a strict call waits for a disk that hangs, before it returns all the same."""
 
-HAND_OVER_EVERY_S = 1.0
+HAND_OFF_EVERY_S = 1.0
 """How long events stay with a process that only writes, before they are there for another one to deliver."""
 
 CALLBACK_GRACE_S = 2.0
@@ -71,18 +71,18 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class End(Enum):
+class ShutdownReason(Enum):
     """Why a runtime is shut down, which tells who may still have calls to report."""
 
-    CALLED = "called"
+    REQUESTED = "requested"
     """By the application, in its midst: LiteLLM's threads, and its queue on a loop."""
-    OF_PROCESS = "of process"
+    ATEXIT = "atexit"
     """By `atexit`: nobody. LiteLLM's threads have ended, but on Python 3.8 the interpreter waits for them later."""
-    OF_CHILD = "of child"
+    CHILD_EXIT = "child exit"
     """At the end of a child of multiprocessing: LiteLLM's threads; the loops have ended."""
 
 
-class _Parts(NamedTuple):
+class Pipeline(NamedTuple):
     """What lives on the loop."""
 
     loop: asyncio.AbstractEventLoop
@@ -90,7 +90,7 @@ class _Parts(NamedTuple):
     spool: Spool
     writer: Writer
     flusher: Flusher
-    transport: Transport
+    transport: HttpTransport
 
 
 class Runtime:
@@ -106,21 +106,21 @@ class Runtime:
     def _reset(self) -> None:
         # Runtimes with settings of their own each record the call, so each leaves a token of its own in its details.
         key = f"honeyhive_event_id_{self._number}" if self._number else "honeyhive_event_id"
-        self.recorder = Recorder(self.settings, self._put, self._host, key)
+        self.recorder = Recorder(self.settings, self.submit, self._host, key)
         self._lock = threading.Lock()
         self._state = State.CREATED
         self._counters = Counters()
         self._queue = RecordQueue(self._counters)
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
-        self._looked = threading.Event()
-        self._parts: Optional[_Parts] = None
+        self._first_scan = threading.Event()
+        self._pipeline: Optional[Pipeline] = None
         self._late: Optional[LateWriter] = None
         self._deadline = 0.0
 
     # ---- the callers' side
 
-    def _put(self, entry: Entry) -> None:
+    def submit(self, entry: Entry) -> None:
         """Take a record in. Never raises, and never waits but for the disk once the runtime is closed."""
         if self._state is State.CREATED:
             self._start()
@@ -131,18 +131,18 @@ class Runtime:
         if self._queue.is_closed:
             record = self._queue.encode(entry)
             if record is not None:
-                self._put_late(record)
+                self._submit_late(record)
         elif entry.kind == EVENT:
             warn("memory", "honeyhive: the disk is too slow for the calls, events are dropped")
             self._counters.lose("memory", 1)
 
-    def _put_late(self, record: Record) -> None:
+    def _submit_late(self, record: Record) -> None:
         try:
             with self._lock:
                 if self._late is None:
                     if self._thread is not None:
                         self._thread.join(_CLOSING_S)  # it is about to let go of the lease
-                    self._late = LateWriter(self.settings.spool_path, self._parts and self._parts.spool.owner)
+                    self._late = LateWriter(self.settings.spool_path, self._pipeline and self._pipeline.spool.owner)
             self._late.append(record)
         except SpoolError as error:
             warn("late", "honeyhive: an event that came after shutdown is lost: %s", error)
@@ -204,15 +204,15 @@ class Runtime:
         self.await_callbacks(time.monotonic() + timeout_s * _CALLBACKS_SHARE)
         self.recorder.settle_all_held()
         self._start()
-        parts = self._running_parts(deadline)
-        if parts is not None and not self.settings.flush:
-            handed_over = asyncio.run_coroutine_threadsafe(self._hand_over(parts), parts.loop)
+        pipeline = self._running_pipeline(deadline)
+        if pipeline is not None and not self.settings.flush:
+            handed_over = asyncio.run_coroutine_threadsafe(self._hand_off(pipeline), pipeline.loop)
             concurrent.futures.wait([handed_over], max(0.0, deadline - time.monotonic()))
-        elif parts is not None:
-            parts.loop.call_soon_threadsafe(parts.flusher.hurry, True)
-            self._looked.wait(max(0.0, deadline - time.monotonic()))
+        elif pipeline is not None:
+            pipeline.loop.call_soon_threadsafe(pipeline.flusher.set_urgent, True)
+            self._first_scan.wait(max(0.0, deadline - time.monotonic()))
             self._counters.wait_until_settled(max(0.0, deadline - time.monotonic()))
-            parts.loop.call_soon_threadsafe(parts.flusher.hurry, False)
+            pipeline.loop.call_soon_threadsafe(pipeline.flusher.set_urgent, False)
         return self._counters.snapshot().pending
 
     def await_callbacks(self, deadline: float) -> None:
@@ -225,11 +225,11 @@ class Runtime:
         while self.recorder.is_awaiting_notice and time.monotonic() < min(deadline, grace + HOLD_S):
             time.sleep(0.01)
 
-    def _running_parts(self, deadline: float) -> Optional[_Parts]:
+    def _running_pipeline(self, deadline: float) -> Optional[Pipeline]:
         if self._state is not State.RUNNING:
             return None
         self._ready.wait(max(0.0, deadline - time.monotonic()))
-        return self._parts
+        return self._pipeline
 
     def _await_threads(self, deadline: float) -> None:
         self.recorder.sweep()
@@ -237,16 +237,16 @@ class Runtime:
         while self._state is State.RUNNING and self.recorder.is_awaiting_thread and time.monotonic() < grace:
             time.sleep(0.002)
 
-    def shutdown(self, timeout_s: float, end: End = End.CALLED) -> int:
+    def shutdown(self, timeout_s: float, reason: ShutdownReason = ShutdownReason.REQUESTED) -> int:
         """Commit everything, deliver what can be delivered in time, close the files; how many events are left.
 
         They are on disk and go out with the next process. Takes `timeout_s` at most. Idempotent. Events that come
         afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        if end is End.OF_CHILD or (end is End.OF_PROCESS and sys.version_info < (3, 9)):
+        if reason is ShutdownReason.CHILD_EXIT or (reason is ShutdownReason.ATEXIT and sys.version_info < (3, 9)):
             self._await_threads(deadline - _CLOSING_S)
-        if end is End.CALLED:
+        if reason is ShutdownReason.REQUESTED:
             self.recorder.settle_all_held()
         else:
             self.recorder.close()
@@ -256,8 +256,8 @@ class Runtime:
                 self._queue.close()
         if was is State.RUNNING and self._thread is not None:
             self._deadline = deadline
-            if self._ready.wait(timeout_s) and self._parts is not None:
-                self._parts.loop.call_soon_threadsafe(self._parts.stop.set)
+            if self._ready.wait(timeout_s) and self._pipeline is not None:
+                self._pipeline.loop.call_soon_threadsafe(self._pipeline.stop.set)
             self._thread.join(max(0.0, deadline - time.monotonic()))
         self._queue.close()
         return self._counters.snapshot().pending
@@ -276,23 +276,23 @@ class Runtime:
         settings = self.settings
         limits = Limits.of(settings)
         spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
-        transport = Transport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
-        ingestion = Ingestion(transport, settings)
-        flusher = Flusher(spool, ingestion, self._counters, settings, self._announce_delivered)
+        transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
+        sink = HoneyHiveSink(transport, settings)
+        flusher = Flusher(spool, sink, self._counters, settings, self._on_delivered)
 
         def committed(group: Sequence[Record]) -> None:
-            self._tell_committed(group, flusher)
+            self._on_committed(group, flusher)
 
         writer = Writer(self._queue, spool, committed, pause_s=0.0 if settings.strict else COMMIT_EVERY_S)
-        parts = self._parts = _Parts(loop, asyncio.Event(), spool, writer, flusher, transport)
+        pipeline = self._pipeline = Pipeline(loop, asyncio.Event(), spool, writer, flusher, transport)
         self._ready.set()
         writing = asyncio.ensure_future(_forever("writer", writer.run))
-        others = [asyncio.ensure_future(_forever("upkeep", lambda: self._keep_up(parts)))]
+        others = [asyncio.ensure_future(_forever("upkeep", lambda: self._maintain(pipeline)))]
         if settings.flush:
             others.append(asyncio.ensure_future(_forever("flusher", flusher.run)))
         try:
-            await parts.stop.wait()
-            await self._finish(parts)
+            await pipeline.stop.wait()
+            await self._finish(pipeline)
         finally:
             self._queue.close()
             try:
@@ -303,13 +303,13 @@ class Runtime:
             finally:
                 await spool.close()
 
-    async def _hand_over(self, parts: _Parts) -> None:
-        await parts.writer.commit_all()
-        async with parts.writer.at_rest:
-            await uninterrupted(parts.spool.seal_active())
-        await uninterrupted(parts.spool.hand_over())
+    async def _hand_off(self, pipeline: Pipeline) -> None:
+        await pipeline.writer.commit_all()
+        async with pipeline.writer.at_rest:
+            await uninterrupted(pipeline.spool.seal_active())
+        await uninterrupted(pipeline.spool.hand_over())
 
-    def _tell_committed(self, group: Sequence[Record], flusher: Flusher) -> None:
+    def _on_committed(self, group: Sequence[Record], flusher: Flusher) -> None:
         if any(record.kind == EVENT for record in group):
             flusher.wake()
         if self.settings.debug:
@@ -317,41 +317,41 @@ class Runtime:
                 if record.kind == EVENT:
                     announce(f"HoneyHive Trace Logged: event {record.id} is in the spool")
 
-    def _announce_delivered(self, rows: Sequence[Row]) -> None:
+    def _on_delivered(self, rows: Sequence[Row]) -> None:
         if self.settings.debug:
             for row in rows:
                 announce(f"HoneyHive Trace Logged: event {row.id} is delivered")
 
-    async def _keep_up(self, parts: _Parts) -> None:
+    async def _maintain(self, pipeline: Pipeline) -> None:
         """Take in what dead processes left, and write the outcomes that LiteLLM does not tell of."""
-        publisher, losses = Publisher(parts.spool, flushes=self.settings.flush), Losses(self.settings)
-        next_look = next_hand_over = 0.0
+        publisher, drop_report = Publisher(pipeline.spool, flushes=self.settings.flush), DropReport(self.settings)
+        next_look = next_hand_off = 0.0
         while True:
             self.recorder.sweep()
-            await uninterrupted(parts.spool.look_after())
+            await uninterrupted(pipeline.spool.look_after())
             publisher.tell(self.stats())
-            report = losses.report(self.stats())
+            report = drop_report.report(self.stats())
             if report is not None:
-                self._put(report)
+                self.submit(report)
             if not self.settings.flush:
-                self._looked.set()
-                if time.monotonic() >= next_hand_over:
-                    next_hand_over = time.monotonic() + HAND_OVER_EVERY_S
-                    await self._hand_over(parts)
-            elif time.monotonic() >= next_look or not parts.spool.has_seen_all:
+                self._first_scan.set()
+                if time.monotonic() >= next_hand_off:
+                    next_hand_off = time.monotonic() + HAND_OFF_EVERY_S
+                    await self._hand_off(pipeline)
+            elif time.monotonic() >= next_look or not pipeline.spool.has_seen_all:
                 next_look = time.monotonic() + ADOPT_EVERY_S
-                if await parts.spool.adopt():
-                    parts.flusher.wake()
-                if parts.spool.has_seen_all:
-                    self._looked.set()
-            is_behind = self.settings.flush and not parts.spool.has_seen_all
+                if await pipeline.spool.adopt():
+                    pipeline.flusher.wake()
+                if pipeline.spool.has_seen_all:
+                    self._first_scan.set()
+            is_behind = self.settings.flush and not pipeline.spool.has_seen_all
             await asyncio.sleep(ADOPT_NEXT_S if is_behind else SWEEP_EVERY_S)
 
-    async def _finish(self, parts: _Parts) -> None:
+    async def _finish(self, pipeline: Pipeline) -> None:
         """Deliver until all is settled or the time is nearly up."""
         if not self.settings.flush:
             return
-        parts.flusher.hurry(True)
+        pipeline.flusher.set_urgent(True)
         while self._counters.snapshot().pending and time.monotonic() < self._deadline - _CLOSING_S:  # noqa: ASYNC110  settled is told to threads, not to this loop
             await asyncio.sleep(0.005)
 
@@ -363,8 +363,8 @@ class Runtime:
         Not even a reference count may reach zero: closing an inherited SQLite connection would delete the parent's
         live WAL (https://www.sqlite.org/howtocorrupt.html, section 2.6). So the objects are made immortal.
         """
-        if self._parts is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._parts))
+        if self._pipeline is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._pipeline))
         if self._late is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._late))
         self._reset()
@@ -388,7 +388,9 @@ def flush_all(timeout_s: float) -> int:
 
 
 def shutdown_all(
-    timeout_s: Optional[float] = None, end: End = End.CALLED, deregister: Optional[Callable[[], None]] = None
+    timeout_s: Optional[float] = None,
+    reason: ShutdownReason = ShutdownReason.REQUESTED,
+    deregister: Optional[Callable[[], None]] = None,
 ) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left.
 
@@ -402,13 +404,13 @@ def shutdown_all(
         return max(0.0, began + timeout - time.monotonic())
 
     current = _current()
-    if end is End.CALLED:
+    if reason is ShutdownReason.REQUESTED:
         for runtime in current:
             runtime.await_callbacks(time.monotonic() + left_s(runtime) * _CALLBACKS_SHARE)
     if deregister is not None:
         deregister()
     for runtime in _runtimes:
-        runtime.shutdown(left_s(runtime), end)
+        runtime.shutdown(left_s(runtime), reason)
     return sum(runtime.stats().pending for runtime in current)
 
 
@@ -438,10 +440,10 @@ def _end_with_multiprocessing() -> None:
     """
     process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, shutdown_all, kwargs={"end": End.OF_CHILD}, exitpriority=_AFTER_OTHERS)
+        util.Finalize(None, shutdown_all, kwargs={"reason": ShutdownReason.CHILD_EXIT}, exitpriority=_AFTER_OTHERS)
 
 
-atexit.register(shutdown_all, end=End.OF_PROCESS)
+atexit.register(shutdown_all, reason=ShutdownReason.ATEXIT)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all_inherited)
 

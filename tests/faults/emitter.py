@@ -68,12 +68,12 @@ def main(run: str, count: int, pause_s: float) -> None:
     limits.SEGMENT_BYTES = 60_000
     runtime = Runtime(Settings.resolve(os.environ), NoHost())
     for number in range(count) if count else itertools.count():
-        runtime._put(record(START, run, number))
-        runtime._put(record(EVENT, run, number))
+        runtime.submit(record(START, run, number))
+        runtime.submit(record(EVENT, run, number))
         time.sleep(pause_s)
         if number % 20 == 19:
             print(committed(runtime), flush=True)
-    runtime._put(record(START, run, count))  # never ends
+    runtime.submit(record(START, run, count))  # never ends
     while committed(runtime) < count:
         time.sleep(0.002)
     print("committed", flush=True)

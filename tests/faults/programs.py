@@ -49,7 +49,7 @@ def put(*names):
     for name in names:
         body = {"event_id": str(uuid.uuid4()), "event_type": "model", "event_name": name, "source": "test",
                 "start_time": time.time() * 1000, "inputs": {}, "outputs": {}, "config": {}, "metadata": {}}
-        RUNTIME._put(Record(EVENT, body["event_id"], body["start_time"], None, orjson.dumps(body)))
+        RUNTIME.submit(Record(EVENT, body["event_id"], body["start_time"], None, orjson.dumps(body)))
 def committed(n):
     end = time.monotonic() + 30
     while RUNTIME.stats().committed - RUNTIME.stats().adopted < n:

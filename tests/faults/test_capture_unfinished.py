@@ -252,11 +252,11 @@ def test_calls_leave_nothing_behind(traced: Collector, route: Dict[str, Any]) ->
     logger = logger_module._installed
     assert logger is not None
     recorder = logger._runtime.recorder
-    parts = logger._runtime._parts
-    assert parts is not None
+    pipeline = logger._runtime._pipeline
+    assert pipeline is not None
     assert (recorder.in_flight, len(recorder._ended), honeyhive_litellm.stats().in_flight) == (0, 0, 0)
     assert len(recorder._attempts) <= 4096
-    assert [segment.open_starts for segment in parts.spool.segments()] == [{}]
+    assert [segment.open_starts for segment in pipeline.spool.segments()] == [{}]
 
 
 def test_a_call_that_a_living_process_finds_interrupted_says_when(tmp_path: Path) -> None:

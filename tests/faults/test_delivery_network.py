@@ -246,7 +246,7 @@ async def test_retry_after_is_honoured_and_nobody_else_asks_meanwhile(tmp_path: 
             await rig.take(some_events(1))
             await rig.until(lambda: rig.counters.last_error == "HTTP 429")
             await rig.take(some_events(299, 1))
-            rig.flusher.hurry(True)  # not even somebody who waits is let through
+            rig.flusher.set_urgent(True)  # not even somebody who waits is let through
             await rig.until(lambda: len(collector.requests) > 1)
             assert 2 <= time.monotonic() - begun < 20
             await rig.settled()
@@ -275,7 +275,7 @@ async def test_somebody_who_waits_ends_a_long_pause(tmp_path: Path) -> None:
         async with running(tmp_path, collector.url, back_off=patient) as rig:
             await rig.take(some_events(10))
             await rig.until(lambda: rig.counters.last_error == "HTTP 503")
-            rig.flusher.hurry(True)
+            rig.flusher.set_urgent(True)
             await rig.settled(10)
             assert_all_arrived(rig, collector, 10)
 

@@ -150,7 +150,7 @@ def fails() -> Record:
 def test_a_fault_in_encoding_costs_that_event_alone_and_is_counted(
     collector: Collector, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    put = runtime._put
+    put = runtime.submit
     put(record(EVENT, "fault", 1))
     put(draft(START, fails))
     put(draft(EVENT, fails))
@@ -177,7 +177,7 @@ def test_who_is_too_fast_for_our_thread_encodes_by_itself(
         return record(EVENT, "fast", number)
 
     for number in range(8):
-        runtime._put(draft(EVENT, functools.partial(make, number)))
+        runtime.submit(draft(EVENT, functools.partial(make, number)))
     here = [number for number, name in threads.items() if name == threading.current_thread().name]
     assert here and here == list(range(here[0], 8))
     opened.set()

@@ -16,7 +16,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
 import pytest
 
 from honeyhive_litellm._delivery.sinks.http_status import Reply, Verdict, classify, is_ambiguous
-from honeyhive_litellm._delivery.sinks.http_transport import Transport
+from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 
 KEY = "hh_ingst_the0key"
 DEADLINE_S = 10.0
@@ -71,8 +71,8 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, timeout_s: float = DEADLINE_S) -> AsyncIterator[Transport]:
-    transport = Transport(url, KEY, timeout_s=timeout_s)
+async def connected(url: str, timeout_s: float = DEADLINE_S) -> AsyncIterator[HttpTransport]:
+    transport = HttpTransport(url, KEY, timeout_s=timeout_s)
     try:
         yield transport
     finally:
@@ -97,7 +97,7 @@ async def test_a_request_carries_key_and_names_and_its_body_unchanged() -> None:
             await connection.answer(200, b'{"success": true}')
 
     async with serving(handler) as url:
-        transport = Transport(url + "/", KEY, timeout_s=DEADLINE_S, version="1.2.3")
+        transport = HttpTransport(url + "/", KEY, timeout_s=DEADLINE_S, version="1.2.3")
         replies = [
             await transport.post("/v1/events/batch", b'{"events":[]}'),
             await transport.get("/v1/events/a"),
@@ -444,10 +444,10 @@ async def test_the_key_is_hidden_where_a_server_echoes_it(caplog: pytest.LogCapt
 
 
 async def test_repr_shows_the_host_only() -> None:
-    transport = Transport("https://api.honeyhive.ai/base", KEY)
-    assert repr(transport) == "<Transport to api.honeyhive.ai>"
+    transport = HttpTransport("https://api.honeyhive.ai/base", KEY)
+    assert repr(transport) == "<HttpTransport to api.honeyhive.ai>"
     await transport.aclose()
-    assert repr(transport) == "<Transport to api.honeyhive.ai (closed)>"
+    assert repr(transport) == "<HttpTransport to api.honeyhive.ai (closed)>"
 
 
 async def test_cancellation_passes_through_and_leaves_the_transport_usable() -> None:

@@ -16,7 +16,7 @@ from honeyhive_litellm._log import warn
 from honeyhive_litellm._spool.record import Row
 
 from .http_status import WAITING, Reply, Verdict, batch_body, classify, is_event
-from .http_transport import Transport
+from .http_transport import HttpTransport
 
 _REMEMBERED_SESSIONS = 10_000
 _AT_ONCE = 8
@@ -32,10 +32,10 @@ class LookUp(NamedTuple):
     trouble: Optional[Reply]
 
 
-class Ingestion:
+class HoneyHiveSink:
     """The server's routes, behind one connection pool."""
 
-    def __init__(self, transport: Transport, settings: Settings) -> None:
+    def __init__(self, transport: HttpTransport, settings: Settings) -> None:
         self.api_url = settings.api_url
         self._transport = transport
         self._source = settings.environment

@@ -55,7 +55,7 @@ class _Sent:
     yes = False
 
 
-class Transport:
+class HttpTransport:
     """HTTP to one HoneyHive server. Belongs to the event loop of its first request; `aclose` it there."""
 
     def __init__(self, api_url: str, api_key: str, *, timeout_s: float = 30.0, version: str = __version__) -> None:
@@ -79,7 +79,7 @@ class Transport:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Transport to {urlsplit(self._api_url).hostname}{' (closed)' if self._closed else ''}>"
+        return f"<HttpTransport to {urlsplit(self._api_url).hostname}{' (closed)' if self._closed else ''}>"
 
     async def post(self, path: str, body: bytes) -> Reply:
         """POST *body*, encoded JSON, to *path*, which begins with a slash."""
