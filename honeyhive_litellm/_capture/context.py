@@ -12,7 +12,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Type
 
-from honeyhive_litellm._json import session_id as to_uuid
+from honeyhive_litellm._mapping.ids import session_id as to_uuid
 from honeyhive_litellm._mapping.model import NO_CONTEXT, CallContext
 from honeyhive_litellm._mapping.reading import mapping, or_default, text
 

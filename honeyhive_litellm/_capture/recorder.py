@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
 
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._json import event_id, is_in_sample
+from honeyhive_litellm._mapping.ids import event_id, is_in_sample
 from honeyhive_litellm._mapping.inputs import event_type
 from honeyhive_litellm._mapping.mapper import late_inputs, map_request
 from honeyhive_litellm._mapping.model import CallContext, Outcome, Request

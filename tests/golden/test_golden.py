@@ -9,6 +9,7 @@ import asyncio
 import gc
 import importlib.metadata
 import inspect
+import json
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -22,6 +23,13 @@ from tests.golden.calls import CALLS, Call, Stage
 from tests.golden.compare import FOLDER, check
 
 NEWEST = (1, 110)
+V1_FIELDS = {
+    "event_id", "session_id", "parent_id", "children_ids", "project_id", "event_type", "event_name", "source",
+    "config", "inputs", "outputs", "metadata", "feedback", "metrics", "user_properties",
+    "error", "start_time", "end_time", "duration",
+}  # fmt: skip
+"""What HoneyHive's OpenAPI 1.9 allows in an event of `/v1/events`; its schema forbids any other field."""
+
 _VERSION = tuple(int(part) for part in importlib.metadata.version("litellm").split(".")[:2])
 
 pytestmark = [
@@ -80,6 +88,12 @@ def test_every_golden_event_belongs_to_a_test() -> None:
     tests = "".join(path.read_text() for path in FOLDER.parent.rglob("test_*.py"))
     orphans = [path.stem for path in FOLDER.glob("*.json") if path.stem not in CALLS and f'"{path.stem}"' not in tests]
     assert orphans == []
+
+
+def test_every_golden_event_has_only_fields_that_honeyhive_allows() -> None:
+    for path in FOLDER.glob("*.json"):
+        for event in json.loads(path.read_text()):
+            assert event.keys() <= V1_FIELDS, path.name
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import TracerProvider
 
 import honeyhive_litellm
-from honeyhive_litellm._json import session_id
+from honeyhive_litellm._mapping.ids import session_id
 from honeyhive_litellm.testing import Collector
 
 from ..versions import needs_litellm

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import honeyhive_litellm
-from honeyhive_litellm._json import is_in_sample, session_id
+from honeyhive_litellm._mapping.ids import is_in_sample, session_id
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import drain, start, until_written

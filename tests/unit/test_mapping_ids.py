@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyhive_litellm._mapping.ids import event_id, session_id
+
+CALL = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+
+
+def is_uuid(text: str) -> bool:
+    return str(uuid.UUID(text)) == text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [CALL, CALL.upper(), CALL.replace("-", ""), CALL.replace("-", "").upper()],
+)
+def test_a_call_id_that_is_a_uuid_is_the_first_attempts_event_id(raw: str) -> None:
+    assert event_id(raw, 1) == CALL
+    assert session_id(raw) == CALL
+
+
+@pytest.mark.parametrize("raw", ["", "chatcmpl-123", CALL + "\n", CALL[:-1], f"{{{CALL}}}", "é", "\ud800", "a\0b"])
+def test_any_other_id_becomes_a_uuid_of_its_own(raw: str) -> None:
+    assert is_uuid(session_id(raw))
+    assert session_id(raw) != session_id(raw + "x")
+
+
+def test_an_id_that_is_no_uuid_becomes_its_uuid_5_in_the_url_name_space() -> None:
+    assert session_id("user-7") == str(uuid.uuid5(uuid.NAMESPACE_URL, "user-7"))
+    assert event_id("user-7", 3) == str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "user-7"), "3"))
+
+
+@given(st.text() | st.uuids().map(str), st.integers(1, 50), st.integers(1, 50))
+def test_each_attempt_has_always_the_same_uuid_and_no_other_attempts(call_id: str, one: int, other: int) -> None:
+    assert is_uuid(event_id(call_id, one))
+    assert event_id(call_id, one) == event_id(call_id, one)
+    assert (event_id(call_id, one) == event_id(call_id, other)) == (one == other)
