@@ -135,9 +135,9 @@ def test_a_logger_registered_by_hand_beside_init_records_a_call_once(traced: Col
         assert honeyhive_litellm.flush(5) == 0
         assert_once(traced, 1)
     finally:
-        from honeyhive_litellm._instrumentation.logger import _unregister
+        from honeyhive_litellm._instrumentation.callback_lists import remove_everywhere
 
-        _unregister(logger)
+        remove_everywhere(logger)
 
 
 async def test_a_dropped_stream_is_abandoned_and_a_cancelled_call_is_cancelled(traced: Collector) -> None:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import importlib
-import sys
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterator, List, Tuple
 
 import litellm
@@ -20,8 +17,10 @@ import pytest
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
-from honeyhive_litellm._instrumentation import logger as logger_module
-from honeyhive_litellm._instrumentation.patches import router as patches
+from honeyhive_litellm._instrumentation.callback_lists import CALLBACK_LISTS, remove_everywhere
+from honeyhive_litellm._instrumentation.logging_threads import logging_pools
+from honeyhive_litellm._instrumentation.patches.apply import FEATURES
+from honeyhive_litellm._instrumentation.patches.router import strategy_of
 from honeyhive_litellm.testing import ModelServer
 
 from ..versions import LITELLM, needs_litellm
@@ -90,7 +89,7 @@ def logger() -> Iterator[Logger]:
     logger = Logger()
     litellm.callbacks.append(logger)
     yield logger
-    logger_module._unregister(logger)  # type: ignore[arg-type, unused-ignore]
+    remove_everywhere(logger)
 
 
 @pytest.fixture
@@ -175,7 +174,7 @@ def test_async_log_failure_event(logger: Logger, route: Dict[str, Any]) -> None:
     assert isinstance(error, litellm.RateLimitError), broken("async_log_failure_event", use)
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, owner: Any, method: str) -> List[Any]:
+def calls_of(monkeypatch: pytest.MonkeyPatch, owner: Any, method: str) -> List[Any]:
     """The objects that this method is called on, from now on."""
     seen: List[Any] = []
     original = vars(owner)[method]
@@ -193,7 +192,7 @@ def test_a_streams_init_and_chunks(
     logger: Logger, route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool
 ) -> None:
     use = "a stream's text as it is read: that of one dropped, cancelled or broken is told by nothing else"
-    begun = watched(monkeypatch, CustomStreamWrapper, "__init__")
+    begun = calls_of(monkeypatch, CustomStreamWrapper, "__init__")
     read = 0
 
     async def later() -> int:
@@ -215,7 +214,7 @@ def test_a_streams_init_and_chunks(
 
 def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     use = "a reader that is cancelled while it waits for a chunk, and strict streams"
-    asked = watched(monkeypatch, CustomStreamWrapper, "__anext__")
+    asked = calls_of(monkeypatch, CustomStreamWrapper, "__anext__")
 
     async def read() -> int:
         return len([chunk async for chunk in await litellm.acompletion(model="openai/gpt-4o", stream=True, **route)])
@@ -234,9 +233,9 @@ def test_the_readers_of_streams_of_other_forms(
 
     use = "the text of a stream of responses or contents that is dropped, and how a sync one of contents ends"
     reader = "ResponsesAPIStreamingIterator" if is_async else "SyncResponsesAPIStreamingIterator"
-    asked = watched(monkeypatch, getattr(streaming_iterator, reader), "__anext__" if is_async else "__next__")
+    asked = calls_of(monkeypatch, getattr(streaming_iterator, reader), "__anext__" if is_async else "__next__")
     handler = "async_generate_content_handler" if is_async else "generate_content_handler"
-    handled = watched(monkeypatch, BaseLLMHTTPHandler, handler)
+    handled = calls_of(monkeypatch, BaseLLMHTTPHandler, handler)
     where = {"api_base": route["api_base"], "api_key": route["api_key"]}
     contents = [{"role": "user", "parts": [{"text": "hello"}]}]
     of_gemini = {"model": "gemini/gemini-2.5-flash", "contents": contents, **where}
@@ -261,12 +260,12 @@ def test_the_readers_of_streams_of_other_forms(
 @needs_litellm("1.80", "its cache cannot read the types of today's openai package, and keeps nothing")
 def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     use = "the event of an async call that the cache answers, when LiteLLM's callback does not come"
-    ways = dict(patches._PLACES)["answers from the cache"]
+    ways = dict(FEATURES)["answers from the cache"]
     seen: Dict[str, List[Any]] = {}
-    for place in (place for way in ways for place in way):
-        owner = patches._owner(place)
+    for point in (point for way in ways for point in way):
+        owner = point.find_owner()
         if owner is not None:
-            seen[place.method] = watched(monkeypatch, owner, place.method)
+            seen[point.method] = calls_of(monkeypatch, owner, point.method)
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
 
     async def ask() -> None:
@@ -286,14 +285,12 @@ def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.Mon
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool) -> None:
     use = "the parent of a Router's attempts, and its rejections"
-    ways = dict(patches._PLACES)["requests to a Router"]
+    ways = dict(FEATURES)["requests to a Router"]
     seen: List[Any] = []
-    for place in (place for way in ways for place in way):
-        try:
-            owner = getattr(importlib.import_module(place.module), place.owner)
-            seen.append(watched(monkeypatch, owner, place.method))
-        except (ImportError, AttributeError, KeyError):
-            continue  # the way of another LiteLLM
+    for point in (point for way in ways for point in way):
+        owner = point.find_owner()
+        if owner is not None:
+            seen.append(calls_of(monkeypatch, owner, point.method))
     served = {"model": "openai/gpt-4o", **{name: value for name, value in route.items() if name != "messages"}}
     router = litellm.Router(model_list=[{"model_name": "main", "litellm_params": served}], num_retries=0)
     if is_async:
@@ -303,7 +300,7 @@ def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatc
     assert answer.choices[0].message.content == "answer to: hello"
     calls = [owner for owners in seen for owner in owners]
     assert calls, broken("the Router's methods " + ", ".join(p.method for way in ways for p in way), use)
-    assert patches._strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
+    assert strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
 
 
 def test_completion_cost(route: Dict[str, Any]) -> None:
@@ -318,7 +315,7 @@ def test_the_callback_lists(logger: Logger, route: Dict[str, Any]) -> None:
     litellm.completion(model="openai/gpt-4o", **route)
     asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
     holding = [name for name, value in vars(litellm).items() if isinstance(value, list) and logger in value]
-    assert set(holding) <= set(logger_module._CALLBACK_LISTS), broken("its callback lists", use)
+    assert set(holding) <= set(CALLBACK_LISTS), broken("its callback lists", use)
     assert "callbacks" in holding, broken("litellm.callbacks", use)
 
 
@@ -327,10 +324,8 @@ def test_the_logging_threads(logger: Logger, route: Dict[str, Any]) -> None:
     use = "to start them anew in a forked process, so that its sync calls are told of"
     litellm.completion(model="openai/gpt-4o", **route)
     _, thread = logger.first("log_success_event", use)
-    homes = [sys.modules.get(f"litellm.{name}") for name in logger_module._POOL_HOMES]
-    pools = [pool for pool in (getattr(home, "executor", None) for home in homes) if pool is not None]
+    pools = logging_pools()
     assert pools, broken("its pool of logging threads", use)
-    assert all(isinstance(pool, ThreadPoolExecutor) for pool in pools), broken("its pool of logging threads", use)
     workers = {worker.name for pool in pools for worker in pool._threads}
     assert thread in workers, broken("its pool of logging threads", use)
     for pool in pools:

@@ -1,44 +1,80 @@
-"""Who is told of what the wrappers around LiteLLM's functions see, and how."""
+"""How the patches report to the recorders: which recorders hear of a call, and calls that never raise."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Mapping, NamedTuple, Optional
 
+from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._runtime.runtime import Runtime
 
-watched: List[Runtime] = []
-"""The runtimes that are told; `_watch.watch` adds to them."""
+if TYPE_CHECKING:
+    from typing_extensions import Concatenate, ParamSpec
+
+    P = ParamSpec("P")
 
 
-def guarded(notice: Callable[..., None], *arguments: Any) -> None:
-    """Pass a notice on. A fault of ours is told in the log, without the call's content, and never to the caller."""
+class Subscriber(NamedTuple):
+    """A runtime that hears of what the patches see.
+
+    `is_registered` returns whether one of its loggers is among LiteLLM's callbacks: a call that only our patches see
+    is recorded only then, like any other call.
+    """
+
+    runtime: Runtime
+    is_registered: Callable[[], bool]
+
+
+subscribers: List[Subscriber] = []
+"""All of the process; `apply_patches` adds to them."""
+
+
+def active_runtimes() -> Iterator[Runtime]:
+    """The runtimes that are to record a call that LiteLLM itself does not report."""
+    for subscriber in subscribers:
+        if not subscriber.runtime.is_closed and subscriber.is_registered():
+            yield subscriber.runtime
+
+
+def guarded(hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call `hook`. A fault of ours goes to the log, without the call's content, and never to the caller."""
     try:
-        notice(*arguments)
+        hook(*args, **kwargs)
     except Exception as error:
-        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, notice.__name__)
+        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, hook.__name__)
 
 
-async def kept(runtime: Runtime, details: Any, error: Optional[BaseException] = None) -> None:
-    """Return when the outcome, as far as it was seen, is on disk."""
-    guarded(runtime.recorder.checkpoint, details, error)
+def notify(hook: Callable[Concatenate[Recorder, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a method of every recorder: `notify(Recorder.on_chunk, call_details, chunk)`.
+
+    A recorder that has not seen the start of this call ignores it.
+    """
+    for subscriber in subscribers:
+        guarded(hook, subscriber.runtime.recorder, *args, **kwargs)
+
+
+def notify_active(hook: Callable[Concatenate[Recorder, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a method of the recorders of `active_runtimes`."""
+    for runtime in active_runtimes():
+        guarded(hook, runtime.recorder, *args, **kwargs)
+
+
+async def checkpoint(call_details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
+    """Strict mode: return when the outcome, as far as it was seen, is on disk."""
+    for subscriber in subscribers:
+        if subscriber.runtime.settings.strict:
+            await checkpoint_in(subscriber.runtime, call_details, error)
+
+
+async def checkpoint_in(
+    runtime: Runtime, call_details: Mapping[str, Any], error: Optional[BaseException] = None
+) -> None:
+    """`checkpoint` for one runtime, which is strict."""
+    guarded(runtime.recorder.checkpoint, call_details, error)
     await runtime.committed()
 
 
-def tell(notice: str, details: Any, *more: Any) -> None:
-    """Pass a notice, named as the recorder's method, on to every runtime."""
-    for runtime in watched:
-        guarded(getattr(runtime.recorder, notice), details, *more)
-
-
-async def keep(details: Any, error: Optional[BaseException] = None) -> None:
-    """Return when the outcome, as far as it was seen, is on disk wherever calls are strict."""
-    for runtime in watched:
-        if runtime.settings.strict:
-            await kept(runtime, details, error)
-
-
-def details_of(stream: Any) -> Any:
-    """LiteLLM's details of the call whose stream this is."""
+def call_details_of(stream: Any) -> Any:
+    """LiteLLM's `model_call_details` of the call whose stream this is."""
     logging_object = getattr(stream, "logging_obj", None) or getattr(stream, "litellm_logging_obj", None)
     return getattr(logging_object, "model_call_details", None) or {}

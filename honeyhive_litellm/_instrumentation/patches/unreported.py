@@ -1,8 +1,9 @@
-"""Functions of LiteLLM's that tell no callback of a call, or not what was asked.
+"""Functions of LiteLLM that call no callback, or whose callbacks lack the request's arguments.
 
-Those that tell nothing are wrapped: such a call is told of as LiteLLM would tell of it. They are found as attributes of
-the `litellm` module; one that a program has imported by name before is not seen. Of files and batches LiteLLM tells the
-answer only, so what was asked is noted where it sets up its own record of the call.
+Those that call none are wrapped, and their calls reported as LiteLLM would report them. They are patched as attributes
+of the `litellm` module: a function that a program has imported by name before goes unseen. Of calls about files,
+batches and edited images LiteLLM reports the response only, so their arguments are noted where it sets up its own
+record of the call.
 """
 
 from __future__ import annotations
@@ -17,137 +18,137 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._mapping.call_types import ASKED, NAMES, named_arguments
-from honeyhive_litellm._runtime.runtime import Runtime
 
-from .notify import guarded, kept, watched
+from .notify import active_runtimes, checkpoint_in, guarded
 
-UNTOLD = ("moderation", "cancel_batch", "acancel_batch")
+UNREPORTED = ("moderation", "cancel_batch", "acancel_batch")
 
 
-def watch_untold(is_registered: Callable[[Runtime], bool]) -> None:
-    """Wrap them; once a process. `is_registered` says whether a runtime's logger is among LiteLLM's callbacks."""
+def patch_functions() -> None:
+    """Wrap them, once a process."""
     litellm = importlib.import_module("litellm")
-    for name in UNTOLD:
+    for name in UNREPORTED:
         function = getattr(litellm, name, None)
-        if function is not None and not hasattr(function, "__wrapped__"):  # LiteLLM wraps those that it tells of
-            wrap = _later if asyncio.iscoroutinefunction(function) else _now
-            setattr(litellm, name, wrap(function, name, is_registered))
-    home = importlib.import_module("litellm.utils")
-    setup = getattr(home, "function_setup", None)
+        if function is not None and not hasattr(function, "__wrapped__"):  # LiteLLM wraps those that it reports
+            wrap = _wrap_async if asyncio.iscoroutinefunction(function) else _wrap
+            setattr(litellm, name, wrap(function, name))
+    utils = importlib.import_module("litellm.utils")
+    setup = getattr(utils, "function_setup", None)
     if setup is not None:
-        setattr(home, "function_setup", _noted(setup))  # noqa: B010 - the module is not read by the type checker
+        setattr(utils, "function_setup", _on_setup(setup))  # noqa: B010 - the module is not read by the type checker
+
+
+# ---- calls that LiteLLM does not report
 
 
 class _Call:
-    """One call that LiteLLM tells nobody of, told to all runtimes."""
+    """One such call, reported to the recorders that hear of every call."""
 
-    def __init__(self, name: str, asked: Dict[str, Any], is_registered: Callable[[Runtime], bool]) -> None:
-        self.details = _details(name, asked)
-        self._runtimes = [runtime for runtime in watched if not runtime.is_closed and is_registered(runtime)]
+    def __init__(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self.details = _call_details(name, arguments)
+        self._runtimes = list(active_runtimes())
         for runtime in self._runtimes:
             guarded(runtime.recorder.on_start, self.details, self)
 
-    def succeeds(self, answer: object) -> None:
+    def succeed(self, response: object) -> None:
         for runtime in self._runtimes:
-            guarded(runtime.recorder.on_success, self.details, answer)
+            guarded(runtime.recorder.on_success, self.details, response)
 
-    def fails(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         self.details["exception"] = error
         for runtime in self._runtimes:
             guarded(runtime.recorder.on_failure, self.details)
 
-    async def is_kept(self) -> None:
+    async def checkpoint(self) -> None:
         for runtime in self._runtimes:
             if runtime.settings.strict:
-                await kept(runtime, self.details)
+                await checkpoint_in(runtime, self.details)
 
 
-def _begin(
-    name: str,
-    signature: inspect.Signature,
-    arguments: Tuple[Tuple[Any, ...], Dict[str, Any]],
-    is_registered: Callable[[Runtime], bool],
-) -> Optional[_Call]:
+def _begin(name: str, signature: inspect.Signature, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Optional[_Call]:
     try:
-        given = dict(signature.bind(*arguments[0], **arguments[1]).arguments)
-        given.update(given.pop("kwargs", {}))
-        return _Call(name, given, is_registered)
-    except Exception as error:  # a call that LiteLLM will refuse, too
+        arguments = dict(signature.bind(*args, **kwargs).arguments)
+        arguments.update(arguments.pop("kwargs", {}))
+        return _Call(name, arguments)
+    except Exception as error:  # a call that LiteLLM will refuse as well
         warn("callback", "honeyhive: a call of %s could not be recorded: %s", name, type(error).__name__)
         return None
 
 
-def _now(function: Callable[..., Any], name: str, is_registered: Callable[[Runtime], bool]) -> Callable[..., Any]:
+def _wrap(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        call = _begin(name, signature, (args, kwargs), is_registered)
+        call = _begin(name, signature, args, kwargs)
         try:
-            answer = function(*args, **kwargs)
+            response = function(*args, **kwargs)
         except Exception as error:
             if call is not None:
-                call.fails(error)
+                call.fail(error)
             raise
         if call is not None:
-            call.succeeds(answer)
-        return answer
+            call.succeed(response)
+        return response
 
     return wrapped
 
 
-def _later(function: Callable[..., Any], name: str, is_registered: Callable[[Runtime], bool]) -> Callable[..., Any]:
+def _wrap_async(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        call = _begin(name, signature, (args, kwargs), is_registered)
+        call = _begin(name, signature, args, kwargs)
         try:
-            answer = await function(*args, **kwargs)
+            response = await function(*args, **kwargs)
         except Exception as error:
             if call is not None:
-                call.fails(error)
-                await call.is_kept()
+                call.fail(error)
+                await call.checkpoint()
             raise
         if call is not None:
-            call.succeeds(answer)
-            await call.is_kept()
-        return answer
+            call.succeed(response)
+            await call.checkpoint()
+        return response
 
     return wrapped
 
 
-def _details(name: str, asked: Mapping[str, Any]) -> Dict[str, Any]:
-    """The call as LiteLLM's own details would tell of it."""
-    metadata = {} if "batch" in name else asked.get("metadata") or {}  # that of a batch is the provider's
-    places = {key: asked.get(key) for key in ("api_base", "no-log")}
-    params = {**places, "metadata": metadata, "litellm_metadata": asked.get("litellm_metadata") or {}}
+def _call_details(name: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """The call in the form of LiteLLM's own `model_call_details`."""
+    metadata = {} if "batch" in name else arguments.get("metadata") or {}  # that of a batch is the provider's
+    params = {
+        **{key: arguments.get(key) for key in ("api_base", "no-log")},
+        "metadata": metadata,
+        "litellm_metadata": arguments.get("litellm_metadata") or {},
+    }
     return {
         "call_type": name,
-        "litellm_call_id": asked.get("litellm_call_id") or str(uuid.uuid4()),
-        "model": asked.get("model"),
-        "custom_llm_provider": asked.get("custom_llm_provider") or "openai",
-        "input": asked.get("input"),
+        "litellm_call_id": arguments.get("litellm_call_id") or str(uuid.uuid4()),
+        "model": arguments.get("model"),
+        "custom_llm_provider": arguments.get("custom_llm_provider") or "openai",
+        "input": arguments.get("input"),
         "optional_params": {},
         "litellm_params": params,
         "start_time": datetime.now(timezone.utc),
-        ASKED: named_arguments(name, (), asked),
+        ASKED: named_arguments(name, (), arguments),
     }
 
 
-# ---- what was asked about files and batches
+# ---- the arguments of calls about files, batches and images
 
 
-def _noted(setup: Callable[..., Any]) -> Callable[..., Any]:
+def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(setup)
     def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
-        made = setup(original_function, rules_obj, start_time, *args, **kwargs)
+        result = setup(original_function, rules_obj, start_time, *args, **kwargs)
         if original_function in NAMES:
-            guarded(_note, made, original_function, args, kwargs)
-        return made
+            guarded(_note_arguments, result[0], original_function, args, kwargs)
+        return result
 
     return wrapped
 
 
-def _note(made: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    made[0].model_call_details[ASKED] = named_arguments(name, args, kwargs)
+def _note_arguments(logging_object: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    logging_object.model_call_details[ASKED] = named_arguments(name, args, kwargs)

@@ -1,0 +1,35 @@
+"""The lists in which LiteLLM keeps its callbacks."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
+
+import litellm
+
+_OUTCOME_LISTS = ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback")
+CALLBACK_LISTS = ("callbacks", "input_callback", *_OUTCOME_LISTS)
+
+
+def add_to_outcome_lists(logger: object, is_present: Callable[[Sequence[Any]], bool]) -> None:
+    """Add `logger` to each list of outcome callbacks, but for those in which `is_present` finds an equivalent one.
+
+    LiteLLM copies `callbacks` to these lists, but adds nothing to one with 30 entries (newer versions: 100). A Router
+    adds itself to each, so that an application with many Routers leaves no room there.
+    """
+    for name in _OUTCOME_LISTS:
+        callbacks = getattr(litellm, name, None)
+        if isinstance(callbacks, list) and logger not in callbacks and not is_present(callbacks):
+            callbacks.append(logger)
+
+
+def remove_everywhere(logger: object) -> None:
+    """Take `logger` out of every list that it is in."""
+    for name in CALLBACK_LISTS:
+        callbacks = getattr(litellm, name, None)
+        while isinstance(callbacks, list) and logger in callbacks:
+            callbacks.remove(logger)
+
+
+def is_in_any_list(is_present: Callable[[Sequence[Any]], bool]) -> bool:
+    """Whether `is_present` finds what it looks for in one of the lists."""
+    return any(is_present(getattr(litellm, name, None) or ()) for name in CALLBACK_LISTS)

@@ -1,0 +1,121 @@
+"""Where LiteLLM's own functions are patched, for what it has no hooks for.
+
+A process is patched once. Every wrapper passes arguments, results and exceptions through as they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import Any, Callable, NamedTuple, Tuple
+
+from honeyhive_litellm._log import warn
+
+from . import cache, chat_streams, other_streams, router
+from .notify import Subscriber, subscribers
+from .unreported import patch_functions
+
+_lock = threading.Lock()
+
+
+class PatchPoint(NamedTuple):
+    """A method of LiteLLM's, and the function that returns its wrapper."""
+
+    module: str
+    owner: str
+    method: str
+    wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+    def find_owner(self) -> Any:
+        """The class whose method it is; None if this LiteLLM has no such method."""
+        try:
+            owner = getattr(importlib.import_module(self.module), self.owner)
+        except Exception:
+            return None  # also where an old LiteLLM's module cannot be imported on Python 3.8
+        return owner if self.method in vars(owner) else None
+
+    def apply(self) -> None:
+        owner = self.find_owner()
+        if owner is not None:
+            setattr(owner, self.method, self.wrapper(vars(owner)[self.method]))
+
+
+_CHATS = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper")
+_CACHE = ("litellm.caching.caching_handler", "LLMCachingHandler")
+_RESPONSES = "litellm.responses.streaming_iterator"
+_CONTENTS = ("litellm.llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler")
+
+FEATURES: Tuple[Tuple[str, Tuple[Tuple[PatchPoint, ...], ...]], ...] = (
+    (
+        "streams",
+        (
+            (
+                PatchPoint(*_CHATS, "__init__", chat_streams.on_init),
+                PatchPoint(*_CHATS, "__anext__", chat_streams.on_anext),
+            ),
+        ),
+    ),
+    (
+        "answers from the cache",
+        tuple(
+            (
+                PatchPoint(*_CACHE, "_async_log_cache_hit_on_callbacks", cache.on_report),
+                PatchPoint(*_CACHE, f"{prefix}async_get_cache", cache.on_async_look_up),
+                PatchPoint(*_CACHE, f"{prefix}sync_get_cache", cache.on_look_up),
+            )
+            for prefix in ("", "_")  # LiteLLM 1.110, and before
+        ),
+    ),
+    (
+        "requests to a Router",
+        (
+            (
+                PatchPoint("litellm.router", "Router", "async_function_with_fallbacks", router.on_async_request),
+                PatchPoint("litellm.router", "Router", "function_with_fallbacks", router.on_request),
+            ),
+            (
+                PatchPoint("litellm.router_rust.core", "RustCore", "_drive", router.on_async_request),
+                PatchPoint("litellm.router_rust.core", "RustCore", "_call_sync", router.on_request),
+            ),
+        ),
+    ),
+)
+"""What every LiteLLM has, and the ways in which known versions do it: the first way is taken whose methods all exist.
+
+Without any of them one warning says what is recorded in less detail.
+"""
+
+OPTIONAL = (
+    PatchPoint(_RESPONSES, "ResponsesAPIStreamingIterator", "__anext__", other_streams.on_anext_event),
+    PatchPoint(_RESPONSES, "SyncResponsesAPIStreamingIterator", "__next__", other_streams.on_next_event),
+    PatchPoint(*_CONTENTS, "generate_content_handler", other_streams.on_contents),
+    PatchPoint(*_CONTENTS, "async_generate_content_handler", other_streams.on_async_contents),
+)
+"""What a LiteLLM may lack: it has no such streams then."""
+
+
+def apply_patches(subscriber: Subscriber) -> None:
+    """From now on report to `subscriber`'s runtime what LiteLLM has no hooks for. The first call patches LiteLLM."""
+    with _lock:
+        if any(subscriber.runtime is other.runtime for other in subscribers):
+            return
+        if not subscribers:
+            _patch()
+        subscribers.append(subscriber)
+
+
+def _patch() -> None:
+    for name, ways in FEATURES:
+        points = next((way for way in ways if all(point.find_owner() is not None for point in way)), None)
+        if points is None:
+            warn(
+                f"patch {name}",
+                "honeyhive: this LiteLLM is not known to us, and %s are recorded in less detail: "
+                "please report its version, and use one that the README names meanwhile",
+                name,
+            )
+        for point in points or ():
+            point.apply()
+    for point in OPTIONAL:
+        point.apply()
+    patch_functions()
