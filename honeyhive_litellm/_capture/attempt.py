@@ -13,7 +13,10 @@ from honeyhive_litellm._mapping.stream_assembly import is_last
 class Token(str):
     """The event's id, as LiteLLM's other loggers may see it among the call's details: a plain string to them."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "number")
+
+    number: int
+    """Which attempt at the call it is, for the next attempt that LiteLLM makes with the same details."""
 
     def __deepcopy__(self, memo: object) -> str:
         return str(self)

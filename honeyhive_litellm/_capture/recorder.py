@@ -20,7 +20,7 @@ import dataclasses
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
@@ -38,12 +38,24 @@ from .attempt import Attempt, Token
 from .context import around
 from .encoder import Bodies, parent_member
 from .outcomes import Host, Outcomes, untold
+from .recent_counts import RecentCounts
 from .router_request import Route
 
 HOLD_S = 5.0
 """How long an outcome seen inline waits for LiteLLM's callback to complete it."""
 
-_REMEMBERED_CALLS = 4096
+REMEMBERED_CALLS = 8192
+"""For at least this many calls that have ended, the number of attempts at each is remembered by the call id.
+
+Only an application that chooses call ids itself, and uses one for several calls, depends on it. If it does so with
+more calls than this in between, the first attempts at both calls get the same event id.
+"""
+
+REMEMBERED_OUTCOMES = 8192
+"""At least this many outcomes of calls whose start was not seen are remembered, to recognize repeated notices of them.
+
+LiteLLM repeats a notice within seconds. After this many other outcomes the event is sent again, under the same id.
+"""
 
 
 class Recorder:
@@ -67,7 +79,8 @@ class Recorder:
         self._open: Dict[str, Attempt] = {}
         self._writing: Dict[object, None] = {}
         self._ended: Deque[str] = deque()
-        self._attempts: OrderedDict[str, int] = OrderedDict()
+        self._numbers = RecentCounts(REMEMBERED_CALLS)
+        self._outcomes_of_unseen = RecentCounts(REMEMBERED_OUTCOMES)
         self._order = threading.Lock()
         self._is_closed = False
         self.sampled = 0
@@ -258,11 +271,12 @@ class Recorder:
     def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[Attempt]:
         """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
         request = self._request(details, around())
-        number = self._attempts.pop(request.call_id, 0) + 1
-        self._attempts[request.call_id] = number
-        if len(self._attempts) > _REMEMBERED_CALLS:
-            self._attempts.popitem(last=False)
+        route = self._route.get()
+        if route is not None and route.is_over:
+            route = None
+        number = self._next_number(request.call_id, details.get(self._key), route)
         token = Token(event_id(request.call_id, number))
+        token.number = number
         details[self._key] = token
         if request.skip:
             return None
@@ -270,8 +284,7 @@ class Recorder:
         attempt.kind = event_type(request.call_type)
         shown = request.inputs.get("chat_history") if request.capture_content else None
         attempt.prompt = shown or details.get("messages") or details.get("input")
-        route = self._route.get()
-        if route is not None and not route.is_over:
+        if route is not None:
             route.join(request)
             attempt.route = route
         ended, id_ = self._ended, attempt.event_id
@@ -284,6 +297,23 @@ class Recorder:
             attempt.is_sampled_out = not is_in_sample(whole, share)
         self._open[attempt.event_id] = attempt
         return attempt
+
+    def _next_number(self, call_id: str, previous: object, route: Optional[Route]) -> int:
+        """The number of a new attempt at this call, 1 for the first: no two attempts at one call share a number.
+
+        `previous` is the token of the attempt before it, if LiteLLM tries again with the same details. Both that and
+        the Router's request live as long as further attempts may come, so their numbers outlast our bounded memory.
+        """
+        above = getattr(previous, "number", 0)
+        if route is not None:
+            above = max(above, route.numbers.get(call_id, 0))
+        with self._order:
+            number = self._numbers.count(call_id, above)
+            if self._numbers.is_full:
+                self._numbers.forget_oldest(keep=[attempt.request.call_id for attempt in list(self._open.values())])
+        if route is not None:
+            route.numbers[call_id] = number
+        return number
 
     def _request(self, details: Mapping[str, Any], surroundings: CallContext) -> Request:
         settings = self._without_content if self._host.hides_content() else self._settings
@@ -301,10 +331,12 @@ class Recorder:
         started_ms = _unix_ms(details.get("start_time"))
         if started_ms is not None and started_ms < self.since_ms:
             return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
-        said = f"{details.get('litellm_call_id')} {outcome}"
-        if said in self._attempts:
+        with self._order:
+            is_repetition = self._outcomes_of_unseen.count(f"{details.get('litellm_call_id')} {outcome}") > 1
+            if self._outcomes_of_unseen.is_full:
+                self._outcomes_of_unseen.forget_oldest()
+        if is_repetition:
             return None
-        self._attempts[said] = 1
         attempt = self._attempt(details, started_ms)
         return None if attempt is None else self.claim(attempt.event_id)
 

@@ -41,6 +41,7 @@ class Route:
         self.before: Any = None
         self.session: Optional[str] = None
         self.trace_id: object = None
+        self.numbers: Dict[str, int] = {}  # of the latest attempt under each call id
         self._attempts: List[Dict[str, object]] = []
         self._failures: List[Dict[str, object]] = []
 

@@ -255,7 +255,6 @@ def test_calls_leave_nothing_behind(traced: Collector, route: Dict[str, Any]) ->
     pipeline = logger._runtime._pipeline
     assert pipeline is not None
     assert (recorder.in_flight, len(recorder._ended), honeyhive_litellm.stats().in_flight) == (0, 0, 0)
-    assert len(recorder._attempts) <= 4096
     assert [segment.open_starts for segment in pipeline.spool.segments()] == [{}]
 
 
