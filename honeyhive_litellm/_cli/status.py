@@ -53,7 +53,7 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
             for p in found.processes
         ],
         "leftovers": [leftover._asdict() for leftover in found.leftovers],
-        "untold": found.untold,
+        "untold": found.unpublished,
         "unreadable": found.unreadable,
     }
 
@@ -100,7 +100,7 @@ def _print(found: FolderStatus) -> None:
         ("left by", "segments", "pending", "calls cut off", "last seen"),
         [(o.owner, o.segments, o.pending, o.interrupted, moment(o.last_seen)) for o in found.leftovers],
     )
-    table("held by a living process that has not told of it yet", ("segment",), [(name,) for name in found.untold])
+    table("held by a living process that has not told of it yet", ("segment",), [(name,) for name in found.unpublished])
     table("cannot be read", ("segment", "why"), sorted(found.unreadable.items()))
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Callable, Optional, Sequence, Set
 
+from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import warn
-from honeyhive_litellm._spool.connection import uninterrupted
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import BATCH_EVENTS, Spool
@@ -150,16 +150,18 @@ class Flusher:
     async def _act(self, sender: BatchSender, reply: Reply) -> None:
         batch = sender.batch
         if sender.verdict is Verdict.SPLIT:
-            for half in await uninterrupted(self._spool.split(batch)):
+            for half in await run_to_completion(self._spool.split(batch)):
                 # A half of what failed twice need fail only once more.
                 self._start_sending(half, failures=sender.failures and 1)
         elif sender.verdict is Verdict.REJECT:
             warn("dead", "honeyhive: the server refused an event for good (%s): see the dead letters", describe(reply))
-            while not await uninterrupted(self._spool.bury(batch, reply.status, reply.body or describe(reply))):
+            while not await run_to_completion(
+                self._spool.add_dead_letter(batch, reply.status, reply.body or describe(reply))
+            ):
                 await sender.park(_BURY_AGAIN_S)
         else:
             self._delivered(batch.rows)
-            await uninterrupted(self._spool.settle(batch))
+            await run_to_completion(self._spool.settle(batch))
 
     def _delivered(self, rows: Sequence[Row]) -> None:
         self._counters.deliver(len(rows))

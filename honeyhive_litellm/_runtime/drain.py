@@ -11,9 +11,10 @@ from honeyhive_litellm._delivery.flusher import Flusher
 from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
 from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._spool.heartbeat import Publisher
-from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters, Stats
+
+from .pipeline import limits_of
 
 LOOK_EVERY_S = 1.0
 """How often a sidecar looks for something to take over."""
@@ -43,8 +44,7 @@ class Drain:
     async def run(self) -> Stats:
         """Deliver; the numbers of what was taken over. What could not be delivered in time stays in the spool."""
         settings = self._settings
-        limits = Limits.of(settings)
-        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
+        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits_of(settings))
         transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         sink = HoneyHiveSink(transport, settings)
         flusher = Flusher(spool, sink, self._counters, settings, lambda rows: None)
@@ -70,7 +70,7 @@ class Drain:
         while not self._stop:
             now = time.monotonic()
             stats = self._counters.snapshot()
-            publisher.tell(stats)
+            publisher.publish(stats)
             if stats != before:
                 before, moved_at, next_look = stats, now, 0.0  # where something came or went there may be more
             if now >= next_look:

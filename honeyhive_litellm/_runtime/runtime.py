@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm import _log
+from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._capture.outcomes import Host
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
@@ -27,10 +28,8 @@ from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
 from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import announce, warn
-from honeyhive_litellm._spool.connection import uninterrupted
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.late_writer import LateWriter
-from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row
 from honeyhive_litellm._spool.spool import Spool
@@ -38,6 +37,7 @@ from honeyhive_litellm._spool.writer import COMMIT_EVERY_S, Writer
 from honeyhive_litellm._stats import Counters, Stats, sum_of
 
 from .drop_report import DropReport
+from .pipeline import limits_of
 
 ADOPT_EVERY_S = 5.0
 ADOPT_NEXT_S = 0.05
@@ -274,8 +274,7 @@ class Runtime:
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
-        limits = Limits.of(settings)
-        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits)
+        spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits_of(settings))
         transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
         sink = HoneyHiveSink(transport, settings)
         flusher = Flusher(spool, sink, self._counters, settings, self._on_delivered)
@@ -296,7 +295,7 @@ class Runtime:
         finally:
             self._queue.close()
             try:
-                async with writer.at_rest:  # a transaction would go on without it
+                async with writer.commit_lock:  # a transaction would go on without it
                     await _cancel([writing, *others])
                 await writer.commit_all()
                 await transport.aclose()
@@ -305,9 +304,9 @@ class Runtime:
 
     async def _hand_off(self, pipeline: Pipeline) -> None:
         await pipeline.writer.commit_all()
-        async with pipeline.writer.at_rest:
-            await uninterrupted(pipeline.spool.seal_active())
-        await uninterrupted(pipeline.spool.hand_over())
+        async with pipeline.writer.commit_lock:
+            await run_to_completion(pipeline.spool.seal_active())
+        await run_to_completion(pipeline.spool.hand_off())
 
     def _on_committed(self, group: Sequence[Record], flusher: Flusher) -> None:
         if any(record.kind == EVENT for record in group):
@@ -328,8 +327,8 @@ class Runtime:
         next_look = next_hand_off = 0.0
         while True:
             self.recorder.sweep()
-            await uninterrupted(pipeline.spool.look_after())
-            publisher.tell(self.stats())
+            await run_to_completion(pipeline.spool.maintain())
+            publisher.publish(self.stats())
             report = drop_report.report(self.stats())
             if report is not None:
                 self.submit(report)
@@ -338,13 +337,13 @@ class Runtime:
                 if time.monotonic() >= next_hand_off:
                     next_hand_off = time.monotonic() + HAND_OFF_EVERY_S
                     await self._hand_off(pipeline)
-            elif time.monotonic() >= next_look or not pipeline.spool.has_seen_all:
+            elif time.monotonic() >= next_look or not pipeline.spool.scan_complete:
                 next_look = time.monotonic() + ADOPT_EVERY_S
                 if await pipeline.spool.adopt():
                     pipeline.flusher.wake()
-                if pipeline.spool.has_seen_all:
+                if pipeline.spool.scan_complete:
                     self._first_scan.set()
-            is_behind = self.settings.flush and not pipeline.spool.has_seen_all
+            is_behind = self.settings.flush and not pipeline.spool.scan_complete
             await asyncio.sleep(ADOPT_NEXT_S if is_behind else SWEEP_EVERY_S)
 
     async def _finish(self, pipeline: Pipeline) -> None:

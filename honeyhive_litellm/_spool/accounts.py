@@ -1,4 +1,4 @@
-"""What became of events whose file is gone, or that never had one: kept in the ledger, in memory where it fails."""
+"""What became of events whose file is gone, or that never had one: kept in the ledger, or in memory if that fails."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._stats import Totals
 
-from .lease import state_path
+from .layout import state_path
 from .ledger import Ledger
-from .process_state import LOST, published_by, withdraw
+from .process_state import LOST, read_state, remove_state
 from .segment import Segment
 
 
 class Accounts:
     """The accounts that one spool closes. Belongs to a loop. Nothing here raises.
 
-    `unspooled` are the events that neither a segment's file nor the ledger tells of.
+    `unspooled` counts the events of this process that are neither in a segment's file nor in the ledger.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,40 +26,45 @@ class Accounts:
         self._ledger = Ledger(folder)
 
     async def close(self, segment: Segment, reason: str) -> None:
-        """Write down what became of the events of a segment that is about to go; what is pending, as dropped."""
+        """Write down the totals of a segment that is about to be removed; pending events as dropped for `reason`."""
         totals = segment.totals().giving_up(reason)
         if totals.accepted and isinstance(segment.path, Path):
             try:
                 await self._ledger.close_account(segment.path.name, totals)
             except SpoolError as error:
-                warn("ledger", "honeyhive: the totals of a spool segment cannot be written down: %s", error)
+                warn(
+                    "ledger",
+                    "honeyhive: the ledger cannot be written. No event is lost, but `honeyhive-litellm status` lacks "
+                    "the totals of removed files. Check the spool folder's free space and permissions: %s",
+                    error,
+                )
             else:
                 return
         self.unspooled = self.unspooled.plus(totals)
 
     async def correct(self, segment: Segment, change: Totals) -> None:
-        """Add `change`, which may be negative, to the account of a segment that was closed."""
+        """Add `change`, which may be negative, to the totals of a segment whose account is closed."""
         if isinstance(segment.path, Path):
             try:
                 await self._ledger.correct(change)
             except SpoolError:
-                pass  # the folder is in trouble, which has been told
+                pass  # `close` has logged it
             else:
                 return
         self.unspooled = self.unspooled.plus(change)
 
-    async def inherit(self, owner: str) -> None:
-        """What a dead owner had in memory alone is lost, and counted as such."""
-        published = published_by(self._folder, owner)
-        await self.withdraw(owner, Totals() if published is None else published.unspooled)
+    async def close_dead_owner(self, owner: str) -> None:
+        """Count as lost what a dead owner had in memory alone."""
+        state = read_state(self._folder, owner)
+        await self.close_owner(owner, Totals() if state is None else state.unspooled)
 
-    async def withdraw(self, owner: str, unspooled: Totals) -> None:
-        """Remove what `owner` published; of the events that are in no file those are lost that are pending."""
+    async def close_owner(self, owner: str, unspooled: Totals) -> None:
+        """Write down an owner's events that are in no file, the pending ones as lost, and remove its state file."""
         try:
             if unspooled.accepted:
                 name = state_path(self._folder, owner).name
                 await self._ledger.close_account(name, unspooled.giving_up(LOST))
         except SpoolError:
-            pass  # it stays for the next process that looks
+            pass  # the state file stays, for the next adopter
         else:
-            withdraw(self._folder, owner)
+            remove_state(self._folder, owner)

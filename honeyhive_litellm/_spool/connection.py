@@ -1,95 +1,25 @@
-"""What has to be done about SQLite's files, its locks in a fork, and aiosqlite's threads, each in one place."""
+"""Connections to SQLite files: aiosqlite's, with what we add about threads, transactions, exits and file modes."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sqlite3
 import threading
-import time
-from collections import deque
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Awaitable, Callable, Deque, Generator, List, Optional, Sequence, Type, TypeVar
+from typing import Any, Callable, Generator, Iterable, List, Sequence, TypeVar
 
 import aiosqlite
 
-from honeyhive_litellm._log import warn
+from .fork_gate import gate
 
 _T = TypeVar("_T")
 
 CAN_UNLINK_OPEN_FILES = os.name != "nt"
 """On Windows a file has to be closed before it can be removed or renamed."""
 
-_FORK_WAIT_S = 5.0
-"""How long a fork waits for SQLite at most: a disk that hangs must not hang the application with it.
-
-Usually it is microseconds. But SQLite closes files under a mutex of the whole process, and to close a file that is
-removed takes a busy disk a second.
-"""
-
-
-class _Gate:
-    """Keeps a fork out while a thread of ours is inside SQLite: `with gate: connection.execute(…)`.
-
-    A fork copies SQLite's process-wide mutexes and its table of file locks as they are. Had another thread just been
-    in there, the child would hang at its first statement, and so lose every event it records. Not to be entered
-    twice by one thread, nor held while waiting for something else. A condition would cost more than twice as much.
-    """
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def __enter__(self) -> None:
-        with self._door:
-            self._inside.append(None)
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self._inside.pop()
-        if self._is_shut:
-            self._left.set()
-
-    def shut(self) -> None:
-        """Before a fork: let nobody in, and wait until all are out."""
-        self._door.acquire()
-        self._is_shut = True  # from now on who leaves says so; who left before is not inside
-        deadline = time.monotonic() + _FORK_WAIT_S
-        while True:
-            self._left.clear()
-            if not self._inside:
-                return
-            if not self._left.wait(max(0.0, deadline - time.monotonic())):
-                warn(
-                    "fork",
-                    "honeyhive: the disk did not answer for %s s while this process forked; the child may not be able "
-                    "to write its events",
-                    _FORK_WAIT_S,
-                )
-                return
-
-    def open(self) -> None:
-        """After a fork, in the parent."""
-        self._is_shut = False
-        self._door.release()
-
-    def forget(self) -> None:
-        """After a fork, in the child, where nobody is inside any more."""
-        self._door = threading.Lock()
-        self._inside: Deque[None] = deque()
-        self._is_shut = False
-        self._left = threading.Event()
-
-
-gate = _Gate()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=gate.shut, after_in_parent=gate.open, after_in_child=gate.forget)
-
+_ROWS_PER_STATEMENT = 100
+"""SQLite before 3.32 takes at most 999 values in one statement."""
 
 _THREAD = "honeyhive-sqlite"
 
@@ -102,20 +32,42 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 logging.getLogger("aiosqlite").addFilter(_is_not_ours)
 
 
-class Connection(aiosqlite.Connection):
-    """aiosqlite's connection; its thread passes the gate for each call, and does not hold up the interpreter's exit.
+class AtomicConnection(sqlite3.Connection):
+    """A connection whose `executemany` is one transaction, all rows or none, in few statements.
 
-    That thread is no daemon, and the interpreter joins such threads before any `atexit` handler runs: one connection
-    that nobody could close in time would hang the exit for ever. aiosqlite has no option for it; until 0.21 the
+    sqlite3 releases Python's lock at each statement and may wait 5 ms to get it back while other threads compute: with
+    a statement per row, a group of a hundred records would hold up the next group for half a second.
+    """
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        rows = list(parameters)
+        if len(rows) <= _ROWS_PER_STATEMENT:
+            return self._insert(sql, rows)  # a single statement is a transaction
+        with self:
+            self.execute("BEGIN")
+            for first in range(0, len(rows), _ROWS_PER_STATEMENT):
+                cursor = self._insert(sql, rows[first : first + _ROWS_PER_STATEMENT])
+            return cursor
+
+    def _insert(self, sql: str, rows: List[Sequence[Any]]) -> sqlite3.Cursor:
+        more = f", ({', '.join('?' * len(rows[0]))})" * (len(rows) - 1)
+        return self.execute(sql + more, [value for row in rows for value in row])
+
+
+class Connection(aiosqlite.Connection):
+    """aiosqlite's connection, whose thread enters the fork gate for each call and does not hold up the exit.
+
+    aiosqlite's thread is no daemon, and the interpreter joins such threads before it runs any `atexit` handler: a
+    single connection left open would hang the exit for ever. aiosqlite has no option for that. Until 0.21 the
     connection is the thread, since 0.22 it has one.
 
-    From Python 3.12 on no thread starts once the interpreter ends. A connection that is opened then, to close the
+    From Python 3.12 on no thread can be started once the interpreter ends. A connection opened then, to close the
     accounts, works on the loop's own thread, which serves nobody else by that time.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(lambda: _in_gate(connect), iter_chunk_size=64)
-        self._turn = threading.Lock()
+        self._one_call = threading.Lock()
         thread = getattr(self, "_thread", self)
         if isinstance(thread, threading.Thread):
             thread.daemon = True
@@ -146,26 +98,26 @@ class Connection(aiosqlite.Connection):
             self._connection = None
 
     async def _execute(self, fn: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        # Every method of aiosqlite's sends its work to the thread through this one.
+        # Every method of aiosqlite sends its work to the thread through this one.
         if self._is_threadless:
-            return self._in_turn(fn, *args, **kwargs)
-        result: _T = await super()._execute(self._in_turn, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+            return self._alone(fn, *args, **kwargs)
+        result: _T = await super()._execute(self._alone, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
-    # On the calling thread: for what takes less time than the way to the other thread and back. The connection must
-    # have been made for more than one thread. These raise what sqlite3 raises.
+    # The inline methods work on the calling thread, for what takes less time than the way to the other thread and back.
+    # The connection must have been made with `check_same_thread=False`. They raise what sqlite3 raises.
 
-    def executemany_here(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        self._in_turn(self._conn.executemany, sql, rows)
+    def executemany_inline(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._alone(self._conn.executemany, sql, rows)
 
-    def executescript_here(self, script: str) -> None:
-        self._in_turn(self._conn.executescript, script)
+    def executescript_inline(self, script: str) -> None:
+        self._alone(self._conn.executescript, script)
 
-    def fetchall_here(self, sql: str, parameters: Sequence[Any]) -> List[Any]:
-        return self._in_turn(lambda: self._conn.execute(sql, parameters).fetchall())
+    def fetchall_inline(self, sql: str, parameters: Sequence[Any]) -> List[Any]:
+        return self._alone(lambda: self._conn.execute(sql, parameters).fetchall())
 
-    def _in_turn(self, work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        with self._turn:  # nobody's statement may fall into the other thread's transaction
+    def _alone(self, work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        with self._one_call:  # no statement of one thread may fall into the other's transaction
             return _in_gate(work, *args, **kwargs)
 
 
@@ -174,35 +126,36 @@ def _in_gate(work: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         return work(*args, **kwargs)
 
 
-async def uninterrupted(work: Awaitable[_T]) -> _T:
-    """Await `work` to its end, even if cancelled meanwhile, more than once, and be cancelled only then.
-
-    aiosqlite's thread goes on with what it was asked whatever becomes of the asker: a connection whose opening is
-    cancelled would answer to a loop that may be closed by then, and a cancelled commit commits.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                pass  # it is remembered already
-        raise
+def atomic_connection(name: str) -> Connection:
+    """A connection, still to be awaited, to the database with this path or `file:` URI."""
+    return Connection(
+        lambda: sqlite3.connect(
+            name, uri=True, timeout=0, isolation_level=None, factory=AtomicConnection, check_same_thread=False
+        )
+    )
 
 
 async def close_quietly(db: aiosqlite.Connection) -> None:
     try:
         await db.close()
     except (sqlite3.Error, ValueError):
-        pass  # a connection that cannot even close holds nothing that is not already on disk
+        pass  # what this connection committed is on disk already
+
+
+async def close_without_sync(db: aiosqlite.Connection) -> None:
+    """Close a connection to a file that has been removed: its last checkpoint need not reach the disk."""
+    try:
+        await db.executescript("PRAGMA synchronous = OFF")
+    except sqlite3.Error:
+        pass  # then closing it takes longer
+    finally:
+        await close_quietly(db)
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file, unless it exists, that only its owner can read: SQLite gives its WAL and journal its mode.
+    """Create an empty file with mode 0600, unless it exists; SQLite gives its WAL and journal the same mode.
 
-    A file that exists is not even opened: closing it again would drop a POSIX lock that this process holds on it.
+    An existing file is not even opened: closing it again would drop a POSIX lock that this process holds on it.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

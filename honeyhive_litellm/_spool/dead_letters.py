@@ -1,7 +1,7 @@
-"""The dead letters: events the server refused for good, kept with its reason in one small file of the folder.
+"""The dead letters: events that the server refused for good, kept with its reason in one small file of the folder.
 
-Several processes may write it, so it is opened for one short transaction and closed again, with SQLite's ordinary
-rollback journal and lock. A letter that leaves it changes the ledger in the same transaction.
+Several processes write it, so it is opened for one short transaction and closed again, with SQLite's ordinary rollback
+journal and lock. Removing a letter changes the ledger in the same transaction.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from honeyhive_litellm._stats import Totals
 
 from . import sql
 from .connection import Connection, private_file
-from .ledger import ALL_GONE, BUSY_TIMEOUT_S
-from .ledger import FILE_NAME as LEDGER_FILE_NAME
+from .layout import DEAD_LETTERS_NAME, LEDGER_NAME
+from .ledger import BUSY_TIMEOUT_S, MERGED
 from .record import Row
 
-FILE_NAME = "dead.db"
-
 PURGED = "purged"
-"""Why events are dropped whose letter a user removed."""
+"""The reason under which events are dropped whose letter a user purged."""
 
 
 class DeadLetter(NamedTuple):
-    """One refused event without its body, of `size` bytes.
+    """One refused event without its body, which has `size` bytes.
 
-    When (Unix seconds), the HTTP status, the server's words; the call's start in Unix milliseconds and its session as
-    in a `Record`. `retried_at` is the Unix time of a retry whose outcome nobody knows.
+    `at` is when it was refused, in Unix seconds; `status` and `reason` are the server's. `started_ms` and `session` are
+    those of its `Record`. `retried_at` is the Unix time of a redrive whose outcome is unknown.
     """
 
     id: str
@@ -44,18 +42,18 @@ class DeadLetter(NamedTuple):
     size: int
 
 
-async def bury(folder: Path, rows: Sequence[Row], status: Optional[int], reason: str) -> None:
-    """Keep `rows` as dead letters. Doing it twice leaves one letter. Raises SpoolError."""
+async def add(folder: Path, rows: Sequence[Row], status: Optional[int], reason: str) -> None:
+    """Store `rows` as dead letters. A second call for the same event replaces its letter. Raises SpoolError."""
     now = time.time()
     try:
-        private_file(folder / FILE_NAME)
-        async with Connection(lambda: sqlite3.connect(str(folder / FILE_NAME), timeout=BUSY_TIMEOUT_S)) as db:
+        private_file(folder / DEAD_LETTERS_NAME)
+        async with Connection(lambda: sqlite3.connect(str(folder / DEAD_LETTERS_NAME), timeout=BUSY_TIMEOUT_S)) as db:
             await db.execute(sql.CREATE_DEAD.format(schema="main"))
             letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
-            await db.executemany(sql.BURY, letters)
+            await db.executemany(sql.ADD_LETTER, letters)
             await db.commit()
     except (sqlite3.Error, OSError) as error:
-        raise SpoolError(f"{folder / FILE_NAME}: {error}") from error
+        raise SpoolError(f"{folder / DEAD_LETTERS_NAME}: {error}") from error
 
 
 def letters(folder: Path) -> List[DeadLetter]:
@@ -70,42 +68,44 @@ def body_of(folder: Path, id_: str) -> Optional[bytes]:
 
 
 def mark(folder: Path, ids: Sequence[str], at: Optional[float]) -> None:
-    """Note that these are about to be sent again at the Unix time `at`, so that should we die the outcome is unknown.
+    """Note that these letters are sent again from the Unix time `at` on: after a crash their outcome is unknown.
 
-    None says that they were certainly not stored. Raises SpoolError.
+    With None, note that the server certainly did not store them. Raises SpoolError.
     """
     with _transaction(folder) as db:
         db.executemany(sql.RETRYING, [(at, id_) for id_ in ids])
 
 
 def refused_again(folder: Path, ids: Sequence[str], status: Optional[int], reason: str) -> None:
-    """Note what the server says now. Raises SpoolError."""
+    """Replace status and reason of these letters. Raises SpoolError."""
     with _transaction(folder) as db:
         db.executemany(sql.REFUSED_AGAIN, [(time.time(), status, reason, id_) for id_ in ids])
 
 
 def accepted(folder: Path, ids: Sequence[str]) -> int:
-    """Remove letters whose events were delivered after all; how many there were. Raises SpoolError."""
+    """Remove letters whose events were delivered after all; returns how many. Raises SpoolError."""
     return _remove(folder, ids, lambda events: Totals(delivered=events, dead=-events))
 
 
 def purge(folder: Path, ids: Sequence[str]) -> int:
-    """Throw letters away; how many there were. Raises SpoolError."""
+    """Remove letters for good; returns how many. Raises SpoolError."""
     return _remove(folder, ids, lambda events: Totals(dead=-events, dropped={PURGED: events}))
 
 
 def _remove(folder: Path, ids: Sequence[str], change: Callable[[int], Totals]) -> int:
     with _transaction(folder) as db:
         removed = db.executemany(sql.REMOVE_LETTER, [(id_,) for id_ in ids]).rowcount
-        rows = [(ALL_GONE, item, events) for item, events in change(removed).as_items().items()]
+        rows = [(MERGED, item, events) for item, events in change(removed).as_items().items()]
         db.executemany(sql.ADD_TO_ACCOUNT, rows)
     return removed
 
 
 def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
-    path = folder / FILE_NAME
+    path = folder / DEAD_LETTERS_NAME
     try:
-        if not path.exists() or path.stat().st_size == 0:  # empty: its maker died before the first letter
+        if (
+            not path.exists() or path.stat().st_size == 0
+        ):  # empty: a process died between creating it and the first letter
             return []
         db = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
         try:
@@ -118,8 +118,8 @@ def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
 
 @contextmanager
 def _transaction(folder: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction on the letters and, with them, the ledger."""
-    path, ledger = folder / FILE_NAME, folder / LEDGER_FILE_NAME
+    """One transaction on the letters and the ledger."""
+    path, ledger = folder / DEAD_LETTERS_NAME, folder / LEDGER_NAME
     try:
         private_file(path)
         private_file(ledger)

@@ -1,4 +1,4 @@
-"""Tells the folder how this process stands: at most once a second, and only a heartbeat while nothing changes."""
+"""Publishes this process's numbers in the spool folder: once a second while they change, else as a heartbeat."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 
 from honeyhive_litellm._stats import Stats
 
-from .process_state import Published, publish
+from .process_state import ProcessState, write_state
 from .spool import Spool
 
-EVERY_S = 1.0
+PUBLISH_EVERY_S = 1.0
 HEARTBEAT_S = 5.0
 
 
@@ -21,28 +21,35 @@ class Publisher:
     def __init__(self, spool: Spool, *, flushes: bool) -> None:
         self._spool = spool
         self._flushes = flushes
-        self._told: object = None
-        self._told_at = -HEARTBEAT_S
+        self._published: object = None
+        self._published_at = -HEARTBEAT_S
 
-    def tell(self, stats: Stats) -> None:
-        """Publish unless there is nothing new. Never raises: a folder that takes nothing is the writer's trouble.
+    def publish(self, stats: Stats) -> None:
+        """Write the state file unless nothing has changed since the last heartbeat. Never raises.
 
-        While calls are in flight each second is new: should the process die, it tells when they were last seen.
+        While calls are in flight it is written every second: should the process die, their `interrupted` events end
+        at the time of the last write. A folder that cannot be written is reported by the writer, not here.
         """
-        age_s = time.monotonic() - self._told_at
-        if age_s < EVERY_S:
+        age_s = time.monotonic() - self._published_at
+        if age_s < PUBLISH_EVERY_S:
             return
-        unspooled, segments = self._spool.standing()
-        news = (stats, unspooled, segments)
-        if age_s < HEARTBEAT_S and news == self._told and not stats.in_flight:
+        unspooled, segments = self._spool.totals()
+        numbers = (stats, unspooled, segments)
+        if age_s < HEARTBEAT_S and numbers == self._published and not stats.in_flight:
             return
-        self._told, self._told_at = news, time.monotonic()
-        if self._spool.hold_lease():
-            owner = self._spool.owner
-            published = Published(
-                owner, os.getpid(), socket.gethostname(), time.time(), self._flushes, stats, unspooled, segments
+        self._published, self._published_at = numbers, time.monotonic()
+        if self._spool.ensure_lease():
+            state = ProcessState(
+                self._spool.owner,
+                os.getpid(),
+                socket.gethostname(),
+                time.time(),
+                self._flushes,
+                stats,
+                unspooled,
+                segments,
             )
             try:
-                publish(self._spool.folder, published)
+                write_state(self._spool.folder, state)
             except OSError:
-                pass  # tried again with the next news or heartbeat
+                pass  # tried again at the next change or heartbeat

@@ -1,33 +1,66 @@
-"""The event of a call that its process took along into death, made from the last record that tells of it."""
+"""The `interrupted` events: what becomes of the calls that were in flight when their process died."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Optional
+from typing import Optional, Sequence
 
+from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._json import decode, encode
+from honeyhive_litellm._log import warn
 
 from .record import EVENT, IN_FLIGHT, Record
+from .segment import Segment
 
 STATUS = "interrupted"
 ERROR = "Interrupted: the process ended while the call was in flight"
 
 
-def interrupted(start: Record, last_seen: Optional[float] = None) -> Record:
-    """Finish the event of a call whose end nobody saw.
+async def report_interrupted(segments: Sequence[Segment], seen: Optional[float]) -> None:
+    """Append an event for every call without one, to the newest segment that has its start record, and seal all.
 
-    `last_seen` is the Unix time in seconds at which its process was known to live: the event ends then. Without it
-    end time and duration stay unknown. A strict call's outcome was seen before the process died: that record is the
-    event as it is.
+    `segments` are all segments of a dead owner, open, oldest first; `seen` is the Unix time in seconds at which it was
+    last known to live. They are sealed so that this happens once: a later adopter could find a start record whose
+    event has been delivered and removed.
+    """
+    ended = {id_ for segment in segments for id_ in segment.ended}
+    try:
+        # Newest first: a process killed while it rotated may have left the same start record in two segments.
+        for segment in reversed(segments):
+            seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in ended]
+            ended.update(segment.open_starts)
+            starts = [await segment.start_of(seq) for seq in seqs]
+            events = [interrupted(start, seen) for start in starts if start is not None]
+            if events:
+                await segment.append(events)
+        for segment in segments:
+            if not segment.sealed:
+                await segment.seal()
+            segment.open_starts.clear()
+            segment.ended.clear()
+    except SpoolError as error:
+        warn(
+            "interrupted",
+            "honeyhive: calls that were in flight when another process died cannot be reported now, the next process "
+            "that adopts its spool files will do it: %s",
+            error,
+        )
+
+
+def interrupted(start: Record, last_seen: Optional[float] = None) -> Record:
+    """Make the event of a call from its start record.
+
+    The event ends at `last_seen`, the Unix time in seconds at which its process was last known to live; without it
+    end time and duration stay unknown. A start record with an outcome (of a strict call) is the event as it is.
     """
     body = decode(start.body)
-    given = body.get("metadata")
-    metadata = given if isinstance(given, dict) else {}
+    stored = body.get("metadata")
+    metadata = stored if isinstance(stored, dict) else {}
     if metadata.get("status") != IN_FLIGHT:
         return start._replace(kind=EVENT)
     body["metadata"] = {**metadata, "status": STATUS, "success": False, "error_class": "Interrupted"}
     if last_seen is not None:
-        end_ms = max(last_seen * 1000, start.started_ms)  # the call began, so its process lived then
+        end_ms = max(last_seen * 1000, start.started_ms)  # the process lived when the call began
         body["end_time"] = end_ms
         body["duration"] = body["metadata"]["duration_ms"] = round(end_ms - start.started_ms, 3)
         moment = datetime.fromtimestamp(end_ms / 1000, timezone.utc)

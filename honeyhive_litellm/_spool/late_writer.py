@@ -1,8 +1,8 @@
-"""Records that come when there is no loop to take them: appended with plain sqlite3, synchronously.
+"""Writes records that come after shutdown, when no loop is left to take them: with plain sqlite3, synchronously.
 
-LiteLLM's own exit handler delivers late notices on a throw-away loop after ours has ended, when the interpreter no
-longer starts threads. They go to a further segment of the same owner, so that a start and its event stay together,
-and are delivered by the next process that opens the spool.
+LiteLLM's own exit handler delivers late callbacks on a throw-away loop after ours has ended, when the interpreter no
+longer starts threads. Their records go to one more segment of the same owner, so that a start record and its event stay
+together, and are delivered by the next process that opens the spool.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from typing import Optional
 from honeyhive_litellm._errors import SpoolError
 
 from . import sql
-from .connection import gate, private_file
-from .lease import Lease, lease_path, new_owner, segment_path
+from .connection import private_file
+from .fork_gate import gate
+from .layout import lease_path, new_owner, segment_path
+from .lease import Lease
 from .record import Record
 
 LATE_NUMBER = 999_999
-"""Sorts behind every segment that the owner wrote before."""
+"""Sorts after every segment that the owner wrote before."""
 
 
 class LateWriter:
-    """One segment, opened at the first record and left to the end of the process."""
+    """One segment, opened at the first record and never closed: the process ends."""
 
     def __init__(self, folder: Path, owner: Optional[str]) -> None:
-        """`owner` is the one whose spool has just been closed, None where there was none."""
+        """`owner` is that of the spool that has just been closed, None if there was none."""
         self._folder = folder
         self._owner = owner or new_owner()
         self._lock = threading.Lock()
@@ -51,7 +53,7 @@ class LateWriter:
     def _open(self) -> sqlite3.Connection:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lease = Lease.take(lease_path(self._folder, self._owner))
-        if self._lease is None:  # adopted already: then what comes now stands alone
+        if self._lease is None:  # another process has adopted this owner's segments already: use a new owner
             self._owner = new_owner()
             self._lease = Lease.take(lease_path(self._folder, self._owner))
         path = segment_path(self._folder, self._owner, LATE_NUMBER)

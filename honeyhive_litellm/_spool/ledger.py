@@ -1,8 +1,9 @@
-"""The ledger: what became of the events of segments that are gone, in one small file of the folder.
+"""The ledger: what became of the events of removed segments, in one small file of the folder.
 
-A segment tells of its own events while it exists. Before it is removed its totals are written here, under its name;
-so they count only once its file is gone, and a crash between the two counts nothing twice or not at all. Names are
-never used again, so accounts of files that are gone are melted into one, and the file stays small.
+While a segment exists, it holds its own totals. Before it is removed they are written here as an account under its
+file name. An account counts only once its file is gone, so a crash between writing and removing counts nothing twice
+and forgets nothing. Names are never used again, so the accounts of removed files are merged into one, and the ledger
+stays small.
 
 Several processes write it: like the dead letters it is opened for one short transaction and closed again.
 """
@@ -18,17 +19,18 @@ from typing import Any, Dict, Iterable, Optional
 
 import aiosqlite
 
+from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._stats import Totals
 
 from . import sql
-from .connection import Connection, private_file, uninterrupted
+from .connection import Connection, private_file
+from .layout import LEDGER_NAME
 
-FILE_NAME = "ledger.db"
 BUSY_TIMEOUT_S = 5.0
-ALL_GONE = ""
-"""The account of everything whose file is gone."""
+MERGED = ""
+"""The name of the account into which those of removed files are merged."""
 
 
 class Ledger:
@@ -36,32 +38,34 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / FILE_NAME
-        self._turn = asyncio.Lock()
-        # Kept while it is open: a forked child must neither use nor close it, see `Runtime.forget_inherited`.
+        self._path = folder / LEDGER_NAME
+        self._one_write = asyncio.Lock()
+        # Referenced while open: a forked child must neither use nor close it, see `Runtime.forget_inherited`.
         self._db: Optional[aiosqlite.Connection] = None
 
     async def close_account(self, name: str, totals: Totals) -> None:
-        """Write down `totals` of the file `name`, which is about to be removed. Doing so again replaces them.
+        """Store the totals of the file `name`, which is about to be removed. A second call replaces them.
 
         Raises SpoolError.
         """
         await self._write(name, totals)
 
     async def correct(self, change: Totals) -> None:
-        """Add `change`, which may be negative, to what became of events whose file is gone. Raises SpoolError."""
-        await self._write(ALL_GONE, change)
+        """Add `change`, which may be negative, to the merged account. Raises SpoolError."""
+        await self._write(MERGED, change)
 
     async def _write(self, name: str, totals: Totals) -> None:
-        async with self._turn:
+        async with self._one_write:
             try:
                 try:
-                    await uninterrupted(self._transaction(name, totals))
+                    await run_to_completion(self._transaction(name, totals))
                 except sqlite3.DatabaseError as error:
-                    if type(error) is not sqlite3.DatabaseError:  # locked, full, read-only: the file is sound
+                    if (
+                        type(error) is not sqlite3.DatabaseError
+                    ):  # a subclass means locked, full, read-only: not damaged
                         raise
                     self._put_aside(error)
-                    await uninterrupted(self._transaction(name, totals))
+                    await run_to_completion(self._transaction(name, totals))
             except (sqlite3.Error, OSError) as error:
                 raise SpoolError(f"{self._path}: {error}") from error
 
@@ -72,33 +76,39 @@ class Ledger:
         try:
             async with self._db as db:
                 await db.executescript(sql.CREATE_LEDGER + "BEGIN IMMEDIATE;")
-                if name != ALL_GONE:
+                if name != MERGED:
                     await db.execute(sql.CLOSE_ACCOUNT, (name,))
-                    await self._melt(db)
+                    await self._merge_removed(db)
                 rows = [(name, item, events) for item, events in totals.as_items().items()]
                 await db.executemany(sql.ADD_TO_ACCOUNT, rows)
                 await db.execute("COMMIT")
         finally:
             self._db = None
 
-    async def _melt(self, db: aiosqlite.Connection) -> None:
+    async def _merge_removed(self, db: aiosqlite.Connection) -> None:
         accounts = _by_name(await db.execute_fetchall(sql.ACCOUNTS))
         files = set(os.listdir(self._folder))
         for name, totals in accounts.items():
-            if name != ALL_GONE and name not in files:
-                rows = [(ALL_GONE, item, events) for item, events in totals.as_items().items()]
+            if name != MERGED and name not in files:
+                rows = [(MERGED, item, events) for item, events in totals.as_items().items()]
                 await db.executemany(sql.ADD_TO_ACCOUNT, rows)
                 await db.execute(sql.CLOSE_ACCOUNT, (name,))
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
-        aside = self._path.with_name(f"{FILE_NAME}.damaged-{int(time.time())}")
-        warn("ledger", "honeyhive: the ledger is damaged, it is put aside as %s and begun anew: %s", aside.name, error)
+        aside = self._path.with_name(f"{LEDGER_NAME}.damaged-{int(time.time())}")
         os.replace(self._path, aside)
+        warn(
+            "ledger",
+            "honeyhive: the ledger is damaged and was renamed to %s. No event is lost, but the totals of "
+            "`honeyhive-litellm status` start anew: %s",
+            aside,
+            error,
+        )
 
 
 def accounts_in(folder: Path) -> Dict[str, Totals]:
-    """Every account by the name of its file, "" for those that were melted. Raises SpoolError."""
-    path = folder / FILE_NAME
+    """Every account by file name; under MERGED those that were merged. Raises SpoolError."""
+    path = folder / LEDGER_NAME
     if not path.exists():
         return {}
     try:

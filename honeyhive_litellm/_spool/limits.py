@@ -1,25 +1,26 @@
-"""How much the spool may hold, and what has to go when it holds more: decisions, without the disk."""
+"""How much the spool may hold, and when a segment is full: decisions, without IO."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
-
 SEGMENT_BYTES = 32 * 1024 * 1024
-"""A segment this big is sealed, unless the whole spool may be little bigger."""
+"""A segment of this size is sealed; with a small `max_bytes` a smaller one is."""
 
 MEMORY_BYTES = 64 * 1024 * 1024
-"""How much is kept in memory while nothing can be written; beyond it the oldest are dropped and counted."""
+"""How much is kept in memory while nothing can be written; beyond it the oldest segment is dropped and counted."""
 
-_PARTS = 4
-"""A limit is kept by giving up whole segments: with at least so many of them what goes is a small part."""
+_SEGMENTS_PER_LIMIT = 4
+"""A limit is enforced by dropping whole segments; with at least this many, each is a small part of the spool."""
 
 _LEAST_CEILING = 16 * 1024 * 1024
 
 
 class Limits(NamedTuple):
-    """The user's limits: bytes on disk, seconds of age (0: any), bytes that stay free for others."""
+    """The user's limits: bytes on disk, seconds of age (0: no limit), bytes of the disk that stay free for others.
+
+    With `drops_newest` a full spool refuses new events, else it drops its oldest segment.
+    """
 
     max_bytes: int = 2**30
     max_age_s: float = 0.0
@@ -27,50 +28,41 @@ class Limits(NamedTuple):
     drops_newest: bool = False
     full_segment_bytes: Optional[int] = None
 
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(
-            settings.spool_max_bytes,
-            settings.spool_max_age,
-            settings.spool_min_free_bytes,
-            settings.spool_policy == DROP_NEWEST,
-        )
-
     @property
     def segment_bytes(self) -> int:
-        return min(self.full_segment_bytes or SEGMENT_BYTES, self.max_bytes // _PARTS)
+        return min(self.full_segment_bytes or SEGMENT_BYTES, self.max_bytes // _SEGMENTS_PER_LIMIT)
 
     def is_over_age(self, age_s: float) -> bool:
         return 0 < self.max_age_s < age_s
 
-    def is_worn(self, age_s: float) -> bool:
-        """Whether a segment was written to for so long that another begins: what is too old goes without the rest."""
-        return 0 < self.max_age_s < age_s * _PARTS
+    def rotation_due(self, age_s: float) -> bool:
+        """Whether a segment was begun so long ago that a new one is due: events expire with their whole segment."""
+        return 0 < self.max_age_s < age_s * _SEGMENTS_PER_LIMIT
 
 
 class Ceiling:
-    """How big the spool may be now: while the disk is short of space, no bigger than when it became so.
+    """How big the spool may be now: its limit or, while the disk is short of space, its size when that began.
 
-    So others' use of the disk keeps the spool from growing, and never empties it.
+    So a disk that others fill stops the spool from growing, but never empties it.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._while_short: Optional[int] = None
+        self._bytes_while_short: Optional[int] = None
 
-    def look(self, size: int, free_bytes: Optional[int]) -> None:
-        """Note how big the spool is and how much of the disk is free, None where nobody knows."""
+    def update(self, spool_bytes: int, free_bytes: Optional[int]) -> None:
+        """Take note of the spool's size and the disk's free bytes (None: cannot be determined)."""
         if free_bytes is None or free_bytes >= self._limits.min_free_bytes:
-            self._while_short = None
-        elif self._while_short is None:
-            self._while_short = max(size, _LEAST_CEILING)
+            self._bytes_while_short = None
+        elif self._bytes_while_short is None:
+            self._bytes_while_short = max(spool_bytes, _LEAST_CEILING)
 
     @property
     def reason(self) -> str:
-        """What events are dropped for that do not fit."""
-        return "capacity" if self._while_short is None else "disk"
+        """Why events that do not fit are dropped, as `Stats.dropped` names it."""
+        return "capacity" if self._bytes_while_short is None else "disk"
 
     @property
     def bytes(self) -> int:
         most = self._limits.max_bytes
-        return most if self._while_short is None else min(most, self._while_short)
+        return most if self._bytes_while_short is None else min(most, self._bytes_while_short)

@@ -1,9 +1,9 @@
-"""What a process tells about itself: one small JSON file per owner, replaced as a whole.
+"""The `.state` file: what a living process publishes about itself, one small JSON file per owner, replaced as a whole.
 
-A living process's segments are locked, so it has to tell their numbers itself. A file of its own and not a row in a
-shared database: a hundred workers that tell how they are every second then neither wait for each other nor make the
-disk sync. When the owner is dead, the file tells when it was last seen, and what became of the events that never
-reached a segment on disk; whoever adopts its segments writes the latter down in the ledger and removes the file.
+A living process's segments are locked, so nobody else can read their numbers. Each process has a file of its own
+instead of a row in a shared database: a hundred workers that publish every second then neither wait for each other nor
+make the disk sync. After the owner's death the file holds when it was last seen, and what became of the events that
+never reached a segment on disk; the adopter writes these to the ledger and removes the file.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional
 from honeyhive_litellm._json import decode, encode
 from honeyhive_litellm._stats import Stats, Totals
 
-from .lease import state_path
+from .layout import state_path
 
 LOST = "lost"
-"""Why events are dropped that were in memory alone when their process ended."""
+"""The reason under which events are dropped that were in memory alone when their process ended."""
 
 
-class Published(NamedTuple):
-    """How a process stood at the Unix time `at`, in seconds.
+class ProcessState(NamedTuple):
+    """The numbers of one process at the Unix time `at`, in seconds.
 
-    `stats` are its numbers since it began. `unspooled` are the events that are in no segment on disk, `segments`
+    `stats` counts since the process began. `unspooled` are the events that are in no segment on disk, `segments`
     those of each segment file that it holds, its own and adopted ones. `flushes` is False if it only writes.
     """
 
@@ -39,15 +39,15 @@ class Published(NamedTuple):
     segments: Dict[str, Totals]
 
 
-def publish(folder: Path, published: Published) -> None:
-    """Replace what the owner told before. Raises OSError."""
+def write_state(folder: Path, state: ProcessState) -> None:
+    """Replace what the owner published before. Raises OSError."""
     value = {
-        **published._asdict(),
-        "stats": asdict(published.stats),
-        "unspooled": published.unspooled.as_items(),
-        "segments": {name: totals.as_items() for name, totals in published.segments.items()},
+        **state._asdict(),
+        "stats": asdict(state.stats),
+        "unspooled": state.unspooled.as_items(),
+        "segments": {name: totals.as_items() for name, totals in state.segments.items()},
     }
-    path = state_path(folder, published.owner)
+    path = state_path(folder, state.owner)
     fresh = f"{path}.new"
     handle = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     try:
@@ -57,42 +57,42 @@ def publish(folder: Path, published: Published) -> None:
     os.replace(fresh, path)
 
 
-def published_by(folder: Path, owner: str) -> Optional[Published]:
-    """What `owner` told last; None if that is nothing, or cannot be read."""
+def read_state(folder: Path, owner: str) -> Optional[ProcessState]:
+    """What `owner` published last; None if there is no file or it cannot be read."""
     try:
         value: Dict[str, Any] = decode(state_path(folder, owner).read_bytes())
         value["stats"] = Stats(**value["stats"])
         value["unspooled"] = Totals.of_items(value["unspooled"])
         value["segments"] = {name: Totals.of_items(items) for name, items in value["segments"].items()}
-        return Published(**value)
+        return ProcessState(**value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def withdraw(folder: Path, owner: str) -> None:
-    """Remove what `owner` told. Never raises."""
+def remove_state(folder: Path, owner: str) -> None:
+    """Remove what `owner` published. Never raises."""
     path = state_path(folder, owner)
     for name in (path, f"{path}.new"):
         try:
             os.unlink(name)
         except OSError:
-            pass  # gone already, or a folder that lets nothing go: whoever comes next tries again
+            pass  # removed already, or a read-only folder: the next adopter tries again
 
 
 def last_seen(folder: Path, owner: str, segments: Iterable[Path]) -> Optional[float]:
-    """The Unix time in seconds at which `owner` was last known to live; None if nothing tells.
+    """The Unix time in seconds at which `owner` was last known to live; None if there is no trace of that.
 
-    To be asked before its files are opened: where it never published, the files' times tell when it wrote last, and
-    opening them changes these.
+    Call it before the segments are opened. For an owner that never published, their modification times are all there
+    is, and opening a segment changes them.
     """
-    published = published_by(folder, owner)
-    if published is not None:
-        return published.at
+    state = read_state(folder, owner)
+    if state is not None:
+        return state.at
     times = []
     for path in segments:
         for name in (path, f"{path}-wal"):
             try:
                 times.append(os.stat(name).st_mtime)
             except OSError:
-                pass  # most segments have no such file
+                pass  # most segments have no write-ahead log
     return max(times, default=None)

@@ -1,8 +1,8 @@
-"""Which part of a segment is settled, which is on its way, which is still to be read: pure bookkeeping.
+"""Which records of a segment are settled, which are being sent, which are still unsent: pure bookkeeping.
 
-A segment's records are numbered; what happened to them is kept as spans of those numbers, not as a column of
-every row: a batch costs one small write instead of a hundred. Neighbours in the same settled state melt into
-one, so the table stays a handful of rows however long the segment lives.
+A segment's records are numbered, and their state is kept as ranges of numbers instead of a column of every row: a
+batch then costs one small write instead of a hundred. Adjacent settled ranges merge, so the table stays a handful of
+rows however long the segment lives.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 SENDING = 1
-"""Marked before the POST: after a crash the outcome of these is unknown."""
+"""Marked before the request is sent: after a crash nobody knows whether the server stored these events."""
 
 SETTLED = 2
-"""Delivered, buried, dropped, or superseded: nothing is left to do."""
+"""Delivered, moved to the dead letters, dropped, or never an event: nothing is left to do."""
 
 
-class Span(NamedTuple):
-    """Records `lo` to `hi`, both included, `events` of them events; `at` is the Unix time in seconds of the change.
+class SeqRange(NamedTuple):
+    """Records `lo` to `hi`, both included, of which `events` are events. `at` is the Unix time of the change.
 
-    Of a settled span's events `dead` went to the dead letters, `damaged` could not be read back, the others were
+    In a settled range `dead` events went to the dead letters, `damaged` could not be read back, and the others were
     delivered.
     """
 
@@ -31,8 +31,8 @@ class Span(NamedTuple):
     dead: int = 0
     damaged: int = 0
 
-    def melted(self, other: Span) -> Span:
-        """A settled span and the one beside it, as one."""
+    def merged_with(self, other: SeqRange) -> SeqRange:
+        """Combine two adjacent settled ranges into one."""
         return self._replace(
             lo=min(self.lo, other.lo),
             hi=max(self.hi, other.hi),
@@ -43,62 +43,60 @@ class Span(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What to write: every stored span that begins in `lo..hi` goes, `spans` come in its place."""
+    """What to write to the table: delete every row that begins in `lo..hi`, then insert `ranges`."""
 
     lo: int
     hi: int
-    spans: Tuple[Span, ...]
+    ranges: Tuple[SeqRange, ...]
 
 
-class Spans:
-    """The spans of one segment, in order, never overlapping."""
+class RangeSet:
+    """The ranges of one segment, in order, never overlapping."""
 
-    def __init__(self, spans: Iterable[Span] = ()) -> None:
-        self._spans: List[Span] = sorted(spans)
+    def __init__(self, ranges: Iterable[SeqRange] = ()) -> None:
+        self._ranges: List[SeqRange] = sorted(ranges)
 
-    def mark(self, span: Span) -> Change:
-        """Put `span` in the place of what it covers and return what the table needs.
+    def mark(self, new: SeqRange) -> Change:
+        """Replace the ranges that `new` covers by it. A settled range merges with the settled ones beside it.
 
-        A settled one melts with the settled ones beside it. Raises ValueError if it cuts through another.
+        Returns the change to write. Raises ValueError if `new` covers only a part of an existing range.
         """
-        before = [s for s in self._spans if s.hi < span.lo]
-        after = [s for s in self._spans if s.lo > span.hi]
-        covered = self._spans[len(before) : len(self._spans) - len(after)]
-        if any(s.lo < span.lo or s.hi > span.hi for s in covered):
-            raise ValueError(f"span {span.lo}..{span.hi} cuts through another")
-        if span.state == SETTLED:
-            if before and before[-1].state == SETTLED and before[-1].hi == span.lo - 1:
-                span = span.melted(before.pop())
-            if after and after[0].state == SETTLED and after[0].lo == span.hi + 1:
-                span = span.melted(after.pop(0))
-        self._spans = [*before, span, *after]
-        return Change(span.lo, span.hi, (span,))
+        before = [r for r in self._ranges if r.hi < new.lo]
+        after = [r for r in self._ranges if r.lo > new.hi]
+        covered = self._ranges[len(before) : len(self._ranges) - len(after)]
+        if any(r.lo < new.lo or r.hi > new.hi for r in covered):
+            raise ValueError(f"range {new.lo}..{new.hi} cuts through another")
+        if new.state == SETTLED:
+            if before and before[-1].state == SETTLED and before[-1].hi == new.lo - 1:
+                new = new.merged_with(before.pop())
+            if after and after[0].state == SETTLED and after[0].lo == new.hi + 1:
+                new = new.merged_with(after.pop(0))
+        self._ranges = [*before, new, *after]
+        return Change(new.lo, new.hi, (new,))
 
-    def replace(self, whole: Tuple[int, int], parts: Sequence[Span]) -> Change:
-        """Put `parts` in the place of the span `whole`: its halves, or nothing when it certainly was not stored."""
-        index = next(i for i, s in enumerate(self._spans) if (s.lo, s.hi) == whole)
-        self._spans[index : index + 1] = parts
+    def replace(self, whole: Tuple[int, int], parts: Sequence[SeqRange]) -> Change:
+        """Replace the range `whole` by `parts`: by its halves, or by nothing, which makes its records unsent again."""
+        index = next(i for i, r in enumerate(self._ranges) if (r.lo, r.hi) == whole)
+        self._ranges[index : index + 1] = parts
         return Change(whole[0], whole[1], tuple(parts))
 
-    def gap(self, after: int, last: int) -> Optional[Tuple[int, int]]:
-        """The first stretch of numbers beyond `after`, up to `last`, that no span covers; None if there is none."""
+    def next_unsent(self, after: int, last: int) -> Optional[Tuple[int, int]]:
+        """The first run of numbers above `after`, up to `last`, that no range covers; None if there is none."""
         lo = after + 1
-        for span in self._spans:
-            if span.hi < lo:
+        for covered in self._ranges:
+            if covered.hi < lo:
                 continue
-            if span.lo > lo:
-                return lo, min(span.lo - 1, last)
-            lo = span.hi + 1
+            if covered.lo > lo:
+                return lo, min(covered.lo - 1, last)
+            lo = covered.hi + 1
         return (lo, last) if lo <= last else None
 
-    def sending(self) -> List[Span]:
-        """What was on its way when its sender died."""
-        return [s for s in self._spans if s.state == SENDING]
+    def sending(self) -> List[SeqRange]:
+        """The ranges that are being sent, or were when their sender died."""
+        return [r for r in self._ranges if r.state == SENDING]
 
-    def settled(self) -> List[Span]:
-        """What needs nothing more."""
-        return [s for s in self._spans if s.state == SETTLED]
+    def settled(self) -> List[SeqRange]:
+        return [r for r in self._ranges if r.state == SETTLED]
 
     def settled_events(self) -> int:
-        """How many events are settled."""
-        return sum(s.events for s in self._spans if s.state == SETTLED)
+        return sum(r.events for r in self._ranges if r.state == SETTLED)

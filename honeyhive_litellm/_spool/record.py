@@ -1,23 +1,23 @@
-"""What the spool stores: three kinds of record, in the order they came."""
+"""What the spool stores: three kinds of record, in the order in which they came."""
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Protocol
+from typing import Callable, NamedTuple, Optional, Protocol, Sequence
 
 START = 0
-"""A call began: the event as far as it was known then. Worth nothing once its event follows.
+"""A call began: the event as far as it was known then. Superseded by the event record of the same id.
 
-A strict call has a second one that knows the outcome, so that a kill before the final event loses no answer.
+A strict call has a second start record, which holds the outcome: a kill before the event record then loses no answer.
 """
 
 IN_FLIGHT = "in_flight"
-"""The `metadata.status` of a start that knows no outcome; no event has it."""
+"""The `metadata.status` of a start record without an outcome; no event has it."""
 
 EVENT = 1
-"""The finished v1 event, as it goes onto the wire."""
+"""The finished v1 event, as it is sent."""
 
 CLOSED = 2
-"""A call ended well and is not in the sample: its start is worth nothing, and no event follows. Its body is empty."""
+"""A call ended well and is not in the sample: its start record is void, and no event follows. Its body is empty."""
 
 
 class Entry(Protocol):
@@ -30,15 +30,18 @@ class Entry(Protocol):
     @property
     def kind(self) -> int: ...
 
+    @property
+    def id(self) -> str: ...
+
     def encode(self) -> Optional[Record]: ...
 
 
 class Record(NamedTuple):
     """One entry of the append-only log.
 
-    `body` is a JSON object in UTF-8. `session` is the session's UUID, a space and its name where the event
-    names a session, so that the flusher can ensure it without parsing the body. `started_ms` is the call's
-    start in Unix milliseconds.
+    `body` is a JSON object in UTF-8. If the event names a session, `session` is the session's UUID, a space and its
+    name, so that the session can be created without parsing the body. `started_ms` is the call's start in Unix
+    milliseconds.
     """
 
     kind: int
@@ -71,3 +74,8 @@ class Row(NamedTuple):
     started_ms: float
     session: Optional[str]
     body: bytes
+
+
+def events_of(records: Sequence[Record]) -> int:
+    """How many of `records` are events."""
+    return sum(1 for record in records if record.kind == EVENT)

@@ -1,8 +1,7 @@
-"""What can still be read of a damaged segment, and whether one lost its end without SQLite saying so.
+"""Reads what can still be read of a damaged segment, and detects a write-ahead log that SQLite cut short.
 
-SQLite reads a write-ahead log up to the first frame that does not add up, and is silent about the rest; a damaged
-page of the database fails only those statements that touch it. So rows are read one by one, and the log's frames are
-counted.
+A damaged page of the database fails only the statements that touch it, so records are read one by one. Of a damaged
+write-ahead log SQLite uses the frames before the first bad one and silently ignores the rest, so frames are counted.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import struct
 import zlib
 from contextlib import closing
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import sql
 from .ranges import SETTLED
@@ -21,21 +20,21 @@ from .record import EVENT, START, Record
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")
 _GIVE_UP_AFTER = 2000
-"""So many numbers in a row without a record are taken for the end, where the end cannot be read."""
+"""After so many consecutive numbers without a record the segment is taken to have ended, if its last is unknown."""
 
 
 class Salvaged(NamedTuple):
-    """The records that could be read and are not settled. `lost` is how many others there are known to have been."""
+    """The readable records that are not settled; `lost` is how many unreadable ones there are known to have been."""
 
     records: List[Record]
     lost: int
 
 
 def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
-    """Read what can be read of the segment at `path`, which nobody has open, but for the numbers in `skip`."""
+    """Read the records of the segment at `path`, which nobody has open, without the ranges of numbers in `skip`."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as db:
-            db.execute("PRAGMA writable_schema = ON")  # or a file that was cut off is not read at all
+            db.execute("PRAGMA writable_schema = ON")  # else SQLite refuses a truncated file altogether
             return _read(db, skip + _settled(db))
     except sqlite3.Error:
         return Salvaged([], 0)
@@ -43,17 +42,17 @@ def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
 
 def _settled(db: sqlite3.Connection) -> List[Tuple[int, int]]:
     try:
-        return [(lo, hi) for lo, hi, state, *_ in db.execute(sql.SPANS) if state == SETTLED]
+        return [(lo, hi) for lo, hi, state, *_ in db.execute(sql.READ_RANGES) if state == SETTLED]
     except sqlite3.Error:
-        return []  # then all is sent again, under the same ids
+        return []  # then every event is sent again, under the same ids
 
 
 def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
     last: Optional[int] = None
     try:
-        ((last,),) = db.execute(sql.LAST)
+        ((last,),) = db.execute(sql.LAST_SEQ)
     except sqlite3.Error:
-        pass  # it is found by trying
+        pass  # then it is found by trying
     events: List[Record] = []
     starts = {}
     lost = misses = seq = 0
@@ -62,7 +61,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
         if any(lo <= seq <= hi for lo, hi in skip):
             continue
         try:
-            row = db.execute(sql.READ_ONE, (seq,)).fetchone()
+            row = db.execute(sql.READ_RECORD, (seq,)).fetchone()
         except sqlite3.Error:
             row = None
         if row is None or zlib.crc32(row[5]) != row[4]:
@@ -80,10 +79,10 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
 
 
 def lost_commits(wal: Path, pages: int) -> int:
-    """How many transactions of the log are beyond what SQLite took of it: their database has more than `pages` pages.
+    """How many transactions of the log SQLite ignored: those after which the database has more than `pages` pages.
 
-    The format: https://www.sqlite.org/fileformat2.html, section 4.1. What a process was writing when it was killed has
-    no commit frame and does not count, nor does an older log's rest, whose salt differs.
+    For the format see https://www.sqlite.org/fileformat2.html, section 4.1. A transaction cut off by a kill has no
+    commit frame and does not count; nor do the remains of an older log, whose salts differ.
     """
     try:
         with wal.open("rb") as file:
@@ -102,7 +101,3 @@ def lost_commits(wal: Path, pages: int) -> int:
                 file.seek(page_size, 1)
     except OSError:
         return 0
-
-
-def events_of(records: Sequence[Record]) -> int:
-    return sum(1 for record in records if record.kind == EVENT)

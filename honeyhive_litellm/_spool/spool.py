@@ -24,21 +24,22 @@ from honeyhive_litellm._stats import Counters, Totals
 
 from . import dead_letters
 from .accounts import Accounts
-from .adoption import report_interrupted
-from .lease import Lease, is_newborn, lease_path, new_owner, owners_in, segment_path
+from .interrupted import report_interrupted
+from .layout import QUARANTINE_NAME, lease_path, new_owner, owners_in, segment_path
+from .lease import Lease, may_be_about_to_be_taken
 from .limits import MEMORY_BYTES, Ceiling, Limits
 from .process_state import last_seen
-from .record import EVENT, START, Record
-from .salvage import events_of, lost_commits, salvage
-from .segment import MEMORY, Batch, Segment
+from .record import EVENT, START, Record, events_of
+from .salvage import lost_commits, salvage
+from .segment import Batch, Segment
+from .segment_files import MEMORY
 
 BATCH_EVENTS = 100
 BATCH_BYTES = 4 * 1024 * 1024
 """One request's limits. HoneyHive's documentation says that more than 5 MB is refused."""
 
-_DISK_RETRY_S = 5.0
+DISK_RETRY_S = 5.0
 _ADOPT_AT_ONCE = 4
-_QUARANTINE = "quarantine"
 
 
 class _Owned:
@@ -57,25 +58,25 @@ class Spool:
         self.folder = folder
         self.owner = new_owner()
         self.next_number = 1
-        self.has_seen_all = False
+        self.scan_complete = False
         self._counters = counters
         self._durability = durability
         self._limits = limits
         self._ceiling = Ceiling(limits)
         self._own = _Owned()
-        self._orphans: Dict[str, _Owned] = {}
-        self._left_alone: Set[str] = set()
+        self._adopted: Dict[str, _Owned] = {}
+        self._owners_of_newer_format: Set[str] = set()
         self._active: Optional[Segment] = None
         self._sending: Dict[Segment, int] = {}
         self._accounts = Accounts(folder)
-        self._ending: Dict[Segment, str] = {}
+        self._closing: Dict[Segment, str] = {}
         self._reading: Optional[Segment] = None
         self._retry_disk_at = 0.0
-        self._orphans_turn = False
+        self._adopted_first = False
 
     def segments(self) -> Iterator[Segment]:
         """Every segment in hand, own ones first, oldest first."""
-        for owned in (self._own, *self._orphans.values()):
+        for owned in (self._own, *self._adopted.values()):
             yield from owned.segments
 
     @property
@@ -85,7 +86,7 @@ class Spool:
 
     # ---- writing
 
-    def append_here(self, records: Sequence[Record]) -> bool:
+    def append_inline(self, records: Sequence[Record]) -> bool:
         """`append` where nothing has to be waited for; False, and nothing is done, where something has."""
         segment = self._active
         if segment is None or segment.path == MEMORY or self._is_full(segment):
@@ -93,7 +94,7 @@ class Spool:
         if self._disk_bytes() >= self._ceiling.bytes:
             return False
         try:
-            is_done = segment.append_here(records)
+            is_done = segment.append_inline(records)
         except SpoolError:
             return False  # `append` will meet with it as well, and says so
         if is_done:
@@ -108,13 +109,13 @@ class Spool:
         for _attempt in ("the active segment", "a fresh one", "one in memory"):
             segment = await self._writable()
             try:
-                if not segment.append_here(records):
+                if not segment.append_inline(records):
                     await segment.append(records)
             except SpoolError as error:
                 warn("append", "honeyhive: the spool cannot be written, a new segment is begun: %s", error)
                 self._active = None
                 if segment.last == 0:  # not even a fresh file takes anything
-                    self._retry_disk_at = time.monotonic() + _DISK_RETRY_S
+                    self._retry_disk_at = time.monotonic() + DISK_RETRY_S
             else:
                 self._appended(records, segment)
                 await self._bound()
@@ -150,7 +151,7 @@ class Spool:
             on_disk = active.path != MEMORY
             if not self._is_full(active) and (on_disk or time.monotonic() < self._retry_disk_at):
                 return active
-        fresh = await self._begin()
+        fresh = await self._new_segment()
         self._active = fresh
         self._own.segments.append(fresh)
         if active is not None:
@@ -158,9 +159,9 @@ class Spool:
         return fresh
 
     def _is_full(self, segment: Segment) -> bool:
-        return segment.size >= self._limits.segment_bytes or self._limits.is_worn(time.time() - segment.begun_at)
+        return segment.size >= self._limits.segment_bytes or self._limits.rotation_due(time.time() - segment.created_at)
 
-    async def _begin(self) -> Segment:
+    async def _new_segment(self) -> Segment:
         if time.monotonic() >= self._retry_disk_at:
             segment = Segment(segment_path(self.folder, self.owner, self.next_number), self._durability)
             self.next_number += 1
@@ -168,7 +169,7 @@ class Spool:
                 self._take_own_lease()
                 await segment.create()
             except (SpoolError, OSError) as error:
-                self._retry_disk_at = time.monotonic() + _DISK_RETRY_S
+                self._retry_disk_at = time.monotonic() + DISK_RETRY_S
                 warn(
                     "disk",
                     "honeyhive: nothing can be written to the spool, events are kept in memory and still "
@@ -228,13 +229,13 @@ class Spool:
     def _disk_bytes(self) -> int:
         return sum(segment.size for segment in self.segments() if segment.path != MEMORY)
 
-    async def look_after(self) -> None:
+    async def maintain(self) -> None:
         """What has to be looked at from time to time: space, age, and whether the files are still there."""
         try:
             free: Optional[int] = shutil.disk_usage(self.folder).free
         except OSError:
             free = None
-        self._ceiling.look(self._disk_bytes(), free)
+        self._ceiling.update(self._disk_bytes(), free)
         for segment in list(self.segments()):
             if segment.has_vanished():
                 await self._carry_over(segment)
@@ -272,7 +273,7 @@ class Spool:
         active = self._active
         if active is None or active.path == MEMORY or not active.events:
             return
-        fresh = await self._begin() if active.open_starts else None
+        fresh = await self._new_segment() if active.open_starts else None
         if fresh is not None:
             if fresh.path == MEMORY:
                 await fresh.discard()
@@ -294,7 +295,7 @@ class Spool:
             self._forget(segment)  # without an account: these events have another segment now
             await segment.discard()
 
-    async def hand_over(self) -> None:
+    async def hand_off(self) -> None:
         """Give all segments that are full or sealed to whoever delivers: they get the name of an owner that is dead.
 
         A crash in between leaves them under one name or the other, and either way they are adopted.
@@ -315,11 +316,11 @@ class Spool:
 
     async def next_batch(self) -> Optional[Batch]:
         """The next events to send, marked as on their way; own and adopted ones in turn, each oldest first."""
-        turns = [self._own.segments, [s for o in self._orphans.values() if o.is_adopted for s in o.segments]]
-        self._orphans_turn = not self._orphans_turn
-        for segments in reversed(turns) if self._orphans_turn else turns:
+        turns = [self._own.segments, [s for o in self._adopted.values() if o.is_adopted for s in o.segments]]
+        self._adopted_first = not self._adopted_first
+        for segments in reversed(turns) if self._adopted_first else turns:
             for segment in list(segments):
-                if segment not in self._ending and segment.pending > self._sending.get(segment, 0):
+                if segment not in self._closing and segment.pending > self._sending.get(segment, 0):
                     batch = await self._batch_of(segment)
                     if batch is not None:
                         return batch
@@ -333,13 +334,13 @@ class Spool:
         except LockedError:
             return None  # a stranger looks at it; it is tried again
         except SpoolError as error:
-            if segment in self.segments() and segment not in self._ending:
+            if segment in self.segments() and segment not in self._closing:
                 warn("read", "honeyhive: a spool segment cannot be read and is put aside: %s", error)
                 await self._quarantine(segment, is_counted=True)
             return None
         finally:
             self._reading = None
-        if segment in self._ending or segment not in self.segments():
+        if segment in self._closing or segment not in self.segments():
             return None  # dropped meanwhile
         if batch is not None:
             self._sending[segment] = self._sending.get(segment, 0) + batch.events
@@ -369,7 +370,7 @@ class Spool:
         left = self._sending.pop(segment, 0) - batch.events
         if left > 0:
             self._sending[segment] = left
-        if segment in self._ending:
+        if segment in self._closing:
             await self._correct(batch, dead)
             return
         await self._note(segment.settle(batch, dead))
@@ -382,10 +383,10 @@ class Spool:
         except SpoolError as error:
             warn("note", "honeyhive: how far delivery is could not be noted in the spool: %s", error)
 
-    async def bury(self, batch: Batch, status: Optional[int], reason: str) -> bool:
+    async def add_dead_letter(self, batch: Batch, status: Optional[int], reason: str) -> bool:
         """Move the events of `batch` to the dead letters; False if they could not be written there."""
         try:
-            await dead_letters.bury(self.folder, batch.rows, status, reason)
+            await dead_letters.add(self.folder, batch.rows, status, reason)
         except SpoolError as error:
             warn("bury", "honeyhive: dead letters cannot be written, the events stay in the spool: %s", error)
             return False
@@ -398,11 +399,11 @@ class Spool:
     async def adopt(self) -> int:
         """Look for segments of dead owners and take them in hand, a few owners at a time; how many events came.
 
-        Never raises, never takes what a living owner holds, and puts aside what cannot be read. `has_seen_all` tells
+        Never raises, never takes what a living owner holds, and puts aside what cannot be read. `scan_complete` tells
         afterwards whether some were left for later.
         """
         events = 0
-        if len(self._orphans) >= _ADOPT_AT_ONCE:
+        if len(self._adopted) >= _ADOPT_AT_ONCE:
             return 0
         try:
             owners = owners_in(self.folder)
@@ -410,11 +411,11 @@ class Spool:
             owners = {}
         left_for_later = False
         for owner in sorted(owners):
-            if owner == self.owner or owner in self._orphans or owner in self._left_alone:
+            if owner == self.owner or owner in self._adopted or owner in self._owners_of_newer_format:
                 continue
-            if not owners[owner] and is_newborn(lease_path(self.folder, owner)):
+            if not owners[owner] and may_be_about_to_be_taken(lease_path(self.folder, owner)):
                 continue
-            if len(self._orphans) >= _ADOPT_AT_ONCE:
+            if len(self._adopted) >= _ADOPT_AT_ONCE:
                 left_for_later = True
                 break
             try:
@@ -426,7 +427,7 @@ class Spool:
             except (SpoolError, OSError) as error:
                 warn("adopt", "honeyhive: what a dead process left could not be taken over: %s", error)
             await asyncio.sleep(0)  # a thousand of them must not keep our own events waiting
-        self.has_seen_all = not left_for_later
+        self.scan_complete = not left_for_later
         return events
 
     async def _adopt_owner(self, owner: str) -> int:
@@ -434,16 +435,16 @@ class Spool:
         if lease is None:
             return 0  # alive
         orphan = _Owned(lease)
-        self._orphans[owner] = orphan
+        self._adopted[owner] = orphan
         try:
             return await self._take_in(owner, orphan)
         except BaseException as error:  # cancelled, of a newer version, or in trouble that another look may not meet
             if isinstance(error, NewerFormatError):
-                self._left_alone.add(owner)
+                self._owners_of_newer_format.add(owner)
             for segment in orphan.segments:
                 await segment.close()
             lease.release(remove=False)
-            del self._orphans[owner]
+            del self._adopted[owner]
             raise
 
     async def _take_in(self, owner: str, orphan: _Owned) -> int:
@@ -462,12 +463,12 @@ class Spool:
                 if segment.is_blank():  # its owner died while creating or removing it
                     await self._discard(segment)
                 else:
-                    warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", _QUARANTINE, error)
+                    warn("quarantine", "honeyhive: a spool segment is put aside in %s/: %s", QUARANTINE_NAME, error)
                     await self._quarantine(segment, is_counted=False)
             else:
                 await self._count_lost_end(segment)
         await report_interrupted(orphan.segments, seen)
-        await self._accounts.inherit(owner)
+        await self._accounts.close_dead_owner(owner)
         events = sum(segment.pending for segment in orphan.segments)
         self._counters.adopt(events)
         for index, segment in enumerate(list(orphan.segments)):
@@ -487,12 +488,12 @@ class Spool:
 
     # ---- the numbers
 
-    def standing(self) -> Tuple[Totals, Dict[str, Totals]]:
+    def totals(self) -> Tuple[Totals, Dict[str, Totals]]:
         """What became of the events that are in no file, and of those of each segment file in hand."""
         unspooled = self._accounts.unspooled.plus(self._counters.lost())
         files = {}
         for segment in self.segments():
-            if segment in self._ending:
+            if segment in self._closing:
                 continue
             if isinstance(segment.path, Path):
                 files[segment.path.name] = segment.totals()
@@ -500,7 +501,7 @@ class Spool:
                 unspooled = unspooled.plus(segment.totals())
         return unspooled, files
 
-    def hold_lease(self) -> bool:
+    def ensure_lease(self) -> bool:
         """Take this process's lease, if there is a folder to take it in; whether it is held."""
         try:
             if self.folder.is_dir():
@@ -514,9 +515,9 @@ class Spool:
         """`batch` was on its way when its segment was given up, and made it after all."""
         segment = batch.segment
         made_it = Totals(0, batch.events - dead - batch.damaged, dead, {"damaged": batch.damaged})
-        made_it = made_it.plus(Totals(dropped={self._ending[segment]: -batch.events}))
+        made_it = made_it.plus(Totals(dropped={self._closing[segment]: -batch.events}))
         if segment not in self._sending and segment not in self.segments():  # or `_end` is at it still, and needs it
-            del self._ending[segment]
+            del self._closing[segment]
         await self._accounts.correct(segment, made_it)
 
     # ---- the end of a segment
@@ -537,16 +538,16 @@ class Spool:
 
     async def _end(self, segment: Segment, reason: str) -> bool:
         """Close the segment's account and take it out of hand; False if that is being done already."""
-        if segment in self._ending or segment not in self.segments():
+        if segment in self._closing or segment not in self.segments():
             return False
         if segment is self._active:
             self._active = None
-        self._ending[segment] = reason
+        self._closing[segment] = reason
         # It stays in hand meanwhile, so that nobody lets its lease go.
         await self._accounts.close(segment, reason)
         self._forget(segment)
         if segment not in self._sending:
-            del self._ending[segment]
+            del self._closing[segment]
         return True
 
     async def _quarantine(self, segment: Segment, *, is_counted: bool) -> None:
@@ -554,11 +555,11 @@ class Spool:
 
         The rest is lost and counted as such. `is_counted` tells whether its events are among the accepted ones.
         """
-        if segment in self._ending or not isinstance(segment.path, Path):
+        if segment in self._closing or not isinstance(segment.path, Path):
             return
         waiting = segment.pending - self._sending.get(segment, 0)
         await segment.close()
-        skip = segment.untouched()
+        skip = segment.settled_or_sending()
         saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip)
         carried = events_of(saved.records)
         lost = waiting - carried if is_counted else saved.lost
@@ -569,7 +570,7 @@ class Spool:
             self._counters.commit(-carried)
         if await self._end(segment, "damaged"):
             self._counters.drop("damaged", lost)
-            await segment.move_to(self.folder / _QUARANTINE)
+            await segment.move_to(self.folder / QUARANTINE_NAME)
             if saved.records:
                 await self.append(saved.records)
         self._let_go_if_empty()
@@ -577,15 +578,15 @@ class Spool:
     def _forget(self, segment: Segment) -> None:
         if segment is self._active:
             self._active = None
-        for owned in (self._own, *self._orphans.values()):
+        for owned in (self._own, *self._adopted.values()):
             if segment in owned.segments:
                 owned.segments.remove(segment)
 
     def _let_go_if_empty(self) -> None:
-        for owner, orphan in list(self._orphans.items()):
+        for owner, orphan in list(self._adopted.items()):
             if orphan.is_adopted and not orphan.segments and orphan.lease is not None:
                 orphan.lease.release(remove=True)
-                del self._orphans[owner]
+                del self._adopted[owner]
 
     async def close(self) -> None:
         """Close every file. What is delivered in full is removed; the rest waits for the next process."""
@@ -596,9 +597,9 @@ class Spool:
         for segment in list(self.segments()):
             if not await self._discard_if_done(segment):
                 await segment.close()
-        await self._accounts.withdraw(self.owner, self.standing()[0])
-        for owned in (self._own, *self._orphans.values()):
+        await self._accounts.close_owner(self.owner, self.totals()[0])
+        for owned in (self._own, *self._adopted.values()):
             if owned.lease is not None:
                 owned.lease.release(remove=not any(s.path != MEMORY for s in owned.segments))
                 owned.lease = None
-        self._orphans.clear()
+        self._adopted.clear()

@@ -1,17 +1,17 @@
-"""Every statement the spool runs, as text: named, in one place, and the same for its async and its sync writer.
+"""Every SQL statement of the spool, by name; the async and the late writer use the same ones.
 
-A segment is a SQLite file with one connection for life. The order of the pragmas matters: the lock is made
-exclusive before WAL is entered, so that no shared-memory file exists and no second connection can; the header
-is checkpointed under FULL once, because SQLite throws away the WAL of a database whose main file is empty.
+A segment is a SQLite file with one connection at a time. The order of the pragmas matters. The lock is made exclusive
+before WAL mode is entered: then there is no shared-memory file, and no second connection can open the database. The
+header is checkpointed under FULL once, because SQLite discards the WAL of a database whose main file is empty.
 """
 
 from __future__ import annotations
 
 APPLICATION_ID = 0x48484C4C
-"""Marks our files ("HHLL"), so that a stranger's database is never taken for a segment."""
+"""Marks our files ("HHLL"), so that another program's database is never taken for a segment."""
 
 FORMAT = 1
-"""The segment's `user_version`. A newer one is left alone: its writer knows better."""
+"""The segment's `user_version`. A segment with a higher one is left to a newer version of this package."""
 
 CREATE_SEGMENT = f"""
 PRAGMA synchronous = OFF;
@@ -66,14 +66,14 @@ On macOS that takes `fullfsync` as well, since an ordinary fsync ends in the dri
 
 APPEND = "INSERT INTO record (seq, kind, id, started_ms, session, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
-# sqlite3 lets go of Python's lock at every step, one a row, and may wait 5 ms to get it back while other threads
-# compute. So a batch is read in one row: what is told of its events as text, then their bodies end to end.
-SIZES = """
+# sqlite3 releases Python's lock at every row and may wait 5 ms to get it back while other threads compute. So a batch
+# is packed into a single row: the heads of its events as text, and their bodies end to end. See `packed_rows`.
+PACKED_SIZES = """
 SELECT group_concat(seq || ' ' || length(body)) FROM
     (SELECT seq, body FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq LIMIT ?)
 """
 
-READ = """
+PACKED_EVENTS = """
 SELECT
     group_concat(
         seq || ' ' || hex(id) || ' ' || quote(started_ms) || ' ' || hex(session) || ' ' || crc || ' ' || length(body)
@@ -82,25 +82,25 @@ SELECT
 FROM (SELECT * FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq)
 """
 
-READ_ONE = "SELECT kind, id, started_ms, session, crc, body FROM record WHERE seq = ?"
+READ_RECORD = "SELECT kind, id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
 READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
 
-COUNT_THINGS = "SELECT count(*) FROM sqlite_master"
+COUNT_TABLES = "SELECT count(*) FROM sqlite_master"
 
-LAST = "SELECT coalesce(max(seq), 0) FROM record"
+LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM record"
 
 SEAL = "INSERT OR REPLACE INTO seal (one, events) VALUES (1, ?)"
 
 READ_SEAL = "SELECT events FROM seal"
 
-SPANS = "SELECT lo, hi, state, events, at, dead, damaged FROM span"
+READ_RANGES = "SELECT lo, hi, state, events, at, dead, damaged FROM span"
 
-DELETE_SPANS = "DELETE FROM span WHERE lo BETWEEN {lo} AND {hi};"
+DELETE_RANGES = "DELETE FROM span WHERE lo BETWEEN {lo} AND {hi};"
 
-ADD_SPAN = """
+ADD_RANGE = """
 INSERT INTO span (lo, hi, state, events, at, dead, damaged)
 VALUES ({lo}, {hi}, {state}, {events}, {at!r}, {dead}, {damaged});
 """
@@ -118,7 +118,7 @@ CREATE TABLE IF NOT EXISTS {schema}.letter (
 )
 """
 
-BURY = """
+ADD_LETTER = """
 INSERT OR REPLACE INTO letter (id, at, status, reason, started_ms, session, body) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 

@@ -1,8 +1,8 @@
-"""The numbers of a whole folder: of processes that live, of what dead ones left, and of what is gone already.
+"""The numbers of a whole folder: of living processes, of what dead ones left, and of removed files.
 
-A segment file that nobody holds is opened and asked; one that a living process holds is known from what that process
-published; one that is gone has its account in the ledger. So each event is counted once, and with all processes dead
-the numbers are exact. With living ones they are as old as the last publication: a second or so.
+A segment that nobody holds is opened and read. A segment that a living process holds is counted as that process
+published it. A removed segment has its account in the ledger. So each event is counted once, and if no process lives
+the numbers are exact. Otherwise they are as old as the last publication: about a second.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._stats import Totals
 
 from . import dead_letters
-from .lease import Lease, lease_path, owners_in
-from .ledger import ALL_GONE, accounts_in
-from .process_state import LOST, Published, last_seen, published_by
+from .layout import lease_path, owners_in
+from .lease import Lease
+from .ledger import MERGED, accounts_in
+from .process_state import LOST, ProcessState, last_seen, read_state
 from .segment import Segment
 
 
 class Leftover(NamedTuple):
-    """What a dead owner left: undelivered events, calls that it died in, when it was last seen (Unix seconds)."""
+    """What a dead owner left: undelivered events, calls that were in flight, when it was last seen (Unix seconds)."""
 
     owner: str
     segments: int
@@ -36,9 +37,9 @@ class Leftover(NamedTuple):
 class FolderStatus:
     """What became of all events that were ever recorded in `folder`.
 
-    `processes` live; `leftovers` wait for somebody to adopt them. `pending` was found in files and in the memory of
-    living processes. `untold` are the files of living processes that have not told of them yet, `unreadable` those
-    that could not be opened.
+    `processes` are alive; `leftovers` wait to be adopted. `pending` counts the events found in files and those that
+    living processes have in memory. `unpublished` are files of living processes that have not published their numbers
+    yet, `unreadable` those that could not be opened, with the reason.
     """
 
     folder: Path
@@ -46,9 +47,9 @@ class FolderStatus:
     dead_letters: int = 0
     totals: Totals = field(default_factory=Totals)
     pending: int = 0
-    processes: List[Published] = field(default_factory=list)
+    processes: List[ProcessState] = field(default_factory=list)
     leftovers: List[Leftover] = field(default_factory=list)
-    untold: List[str] = field(default_factory=list)
+    unpublished: List[str] = field(default_factory=list)
     unreadable: Dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,7 +63,7 @@ class FolderStatus:
 
 
 async def status_of(folder: Path) -> FolderStatus:
-    """Ask everything in `folder`. Raises SpoolError if it cannot be read."""
+    """Read everything in `folder`. Raises SpoolError if that fails."""
     try:
         owners = owners_in(folder)
         files = set(os.listdir(folder))
@@ -71,10 +72,10 @@ async def status_of(folder: Path) -> FolderStatus:
         raise SpoolError(f"{folder}: {error}") from error
     status.dead_letters = len(dead_letters.letters(folder))
     for name, totals in accounts_in(folder).items():
-        if name == ALL_GONE or name not in files:
+        if name == MERGED or name not in files:
             status.count(totals, 0)
     held: List[Path] = []
-    told: Dict[str, Totals] = {}
+    published: Dict[str, Totals] = {}
     for owner, paths in sorted(owners.items()):
         lease = _lease_of(folder, owner)
         if lease is not None:
@@ -84,21 +85,21 @@ async def status_of(folder: Path) -> FolderStatus:
                 lease.release(remove=False)
             continue
         held += paths
-        published = published_by(folder, owner)
-        if published is not None:
-            told.update(published.segments)
-            status.processes.append(published)
-            status.count(published.unspooled, published.unspooled.pending)
+        state = read_state(folder, owner)
+        if state is not None:
+            published.update(state.segments)
+            status.processes.append(state)
+            status.count(state.unspooled, state.unspooled.pending)
     for path in held:
-        if path.name in told:
-            status.count(told[path.name], told[path.name].pending)
+        if path.name in published:
+            status.count(published[path.name], published[path.name].pending)
         elif path.exists():
-            status.untold.append(path.name)
+            status.unpublished.append(path.name)
     return status
 
 
 def _lease_of(folder: Path, owner: str) -> Optional[Lease]:
-    """The lease of a dead owner; None if it lives, or somebody delivers what it left."""
+    """The lease of a dead owner; None if it lives, or if another process has adopted it."""
     try:
         return Lease.take(lease_path(folder, owner))
     except SpoolError:
@@ -120,9 +121,9 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path]) 
         pending += segment.pending
         interrupted += len(segment.open_starts)
         await segment.close()
-    published = published_by(status.folder, owner)
-    if published is not None:
-        status.count(published.unspooled.giving_up(LOST), 0)
+    state = read_state(status.folder, owner)
+    if state is not None:
+        status.count(state.unspooled.giving_up(LOST), 0)
     if paths:
         status.leftovers.append(Leftover(owner, len(paths), pending, interrupted, seen))
 

@@ -1,10 +1,12 @@
-"""From the queue to the disk: what comes in is committed in groups, one transaction each.
+"""From the queue to the disk: records are committed in groups, one transaction each.
 
-A quiet process's record is on disk at once. A busy one's are committed every COMMIT_EVERY_S, since each transaction
-takes Python's lock from the threads that make the calls. Most groups are small and are committed on the spot, in a
-callback of the loop: to wake a task takes two more turns of the loop, which cost as much as the commit does. For the
-same reason a process that makes few calls sleeps right after a commit, instead of looking once more in a while.
-The task is there for all that has to wait for something: a big group, a new segment, a disk in trouble.
+While few records come, each is committed at once. While many come, a group is committed every COMMIT_EVERY_S, since
+each transaction takes Python's lock from the threads that make the calls.
+
+Most groups are small and are committed inline, in a callback of the loop. Waking a task takes two more turns of the
+loop, which cost as much as the commit itself. For the same reason a process that makes few calls arms the wake-up right
+after a commit, instead of looking at the queue once more after a pause. The task commits what has to be awaited: a big
+group, a new segment, a disk in trouble.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ COMMIT_EVERY_S = 0.004
 
 
 class Writer:
-    """Lives on the runtime's loop. `on_committed` is told of each group.
+    """Lives on the runtime's loop. Calls `on_committed` with each group.
 
-    `pause_s` is how soon one group is committed after another: COMMIT_EVERY_S, or 0 where calls wait for it.
+    `pause_s` is the least time between two groups: COMMIT_EVERY_S, or 0 where calls wait for their commit.
     """
 
     def __init__(
@@ -30,34 +32,34 @@ class Writer:
     ) -> None:
         self._queue = queue
         self._spool = spool
-        self._tell = on_committed
+        self._on_committed = on_committed
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
-        self._due = 0.0
+        self._next_commit_at = 0.0
         self._is_quiet = False
-        self._left: List[Record] = []
+        self._not_committed: List[Record] = []
         self._has_work = asyncio.Event()
-        self.at_rest = asyncio.Lock()
-        """Held while the task is in a transaction; who holds it meanwhile has the spool's active segment alone."""
+        self.commit_lock = asyncio.Lock()
+        """Held during each awaited transaction. Whoever else holds it has the spool's active segment alone."""
 
     async def run(self) -> None:
-        """Commit what comes in, until cancelled."""
+        """Commit what comes, until cancelled."""
         self._has_work.set()
         while True:
             await self._has_work.wait()
             self._has_work.clear()
             await self.commit_some()
-            self._rest()
+            self._schedule_next()
 
     async def commit_all(self) -> None:
-        """Commit what has come in so far."""
+        """Commit everything that is in the queue."""
         while await self.commit_some():
             pass
 
     async def commit_some(self) -> bool:
         """Commit one group; False if there was nothing."""
-        async with self.at_rest:
-            group, self._left = self._left or self._queue.take(), []
+        async with self.commit_lock:
+            group, self._not_committed = self._not_committed or self._queue.take(), []
             if group:
                 await self._spool.append(group)
             self._committed(group)
@@ -65,44 +67,43 @@ class Writer:
 
     def _committed(self, group: Sequence[Record]) -> None:
         self._queue.committed()
-        self._tell(group)
+        self._on_committed(group)
 
-    def _rest(self) -> None:
-        """Look again when the next group is due, in a turn of the loop of its own, or only when something comes."""
-        self._due = self._loop.time() + self._pause_s
+    def _schedule_next(self) -> None:
+        """Look at the queue when the next group is due, or in a quiet process when something comes."""
+        self._next_commit_at = self._loop.time() + self._pause_s
         if not (self._is_quiet and self._queue.arm_wakeup(self._wake)):
-            self._loop.call_later(self._pause_s, self._look)
+            self._loop.call_later(self._pause_s, self._commit_or_sleep)
 
-    def _look(self) -> None:
-        """Commit what has come meanwhile, or sleep until something does."""
+    def _commit_or_sleep(self) -> None:
         self._is_quiet = self._queue.arm_wakeup(self._wake)
         if not self._is_quiet:
-            self._commit_here()
+            self._commit_inline()
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._look_when_due)
+        self._loop.call_soon_threadsafe(self._commit_when_due)
 
-    def _look_when_due(self) -> None:
-        """Commit what has come, but not too soon after the last group."""
-        early_s = self._due - self._loop.time()
+    def _commit_when_due(self) -> None:
+        """Commit what has come, but not within `pause_s` of the last group."""
+        early_s = self._next_commit_at - self._loop.time()
         if early_s > 0:
             self._is_quiet = False
-            self._loop.call_later(early_s, self._commit_here)
+            self._loop.call_later(early_s, self._commit_inline)
         else:
-            self._commit_here()
+            self._commit_inline()
 
-    def _commit_here(self) -> None:
-        """Commit a group on the spot if that is easy, or else, or if a fault of ours turns up, leave it to the task."""
+    def _commit_inline(self) -> None:
+        """Commit a group here if nothing has to be awaited; else, or after a bug of ours, leave it to the task."""
         is_done = False
         try:
-            if not self.at_rest.locked():
-                group = self._left = self._queue.take()
-                is_done = not group or self._spool.append_here(group)
+            if not self.commit_lock.locked():
+                group = self._not_committed = self._queue.take()
+                is_done = not group or self._spool.append_inline(group)
                 if is_done:
-                    self._left = []
+                    self._not_committed = []
                     self._committed(group)
         finally:
             if is_done:
-                self._rest()
+                self._schedule_next()
             else:
                 self._has_work.set()

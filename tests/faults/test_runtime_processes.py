@@ -15,7 +15,8 @@ from typing import Any, List
 import orjson
 import pytest
 
-from honeyhive_litellm._spool.lease import Lease, lease_path, new_owner, segment_path
+from honeyhive_litellm._spool.layout import lease_path, new_owner, segment_path
+from honeyhive_litellm._spool.lease import Lease
 from honeyhive_litellm.testing import Collector
 
 from ..versions import has_litellm

@@ -15,7 +15,7 @@ import pytest
 
 from honeyhive_litellm._spool.limits import Ceiling, Limits
 from honeyhive_litellm._spool.record import EVENT, Record
-from honeyhive_litellm._spool.segment import MEMORY
+from honeyhive_litellm._spool.segment_files import MEMORY
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
@@ -83,9 +83,9 @@ async def test_what_is_too_old_goes_and_what_is_not_stays(tmp_path: Path) -> Non
     spool = spool_in(tmp_path, counters, max_age_s=1000.0)
     await taken_in(spool, counters, [event("old")])
     (old,) = spool.segments()
-    old.begun_at = old.written_at = time.time() - 1001
+    old.created_at = old.written_at = time.time() - 1001
     await taken_in(spool, counters, [event("new")])  # the old segment is worn: another one begins
-    await spool.look_after()
+    await spool.maintain()
     assert await drained(spool, counters) == ["new"]
     assert counters.snapshot().dropped == {"age": 1}
     assert_adds_up(counters, 0)
@@ -101,7 +101,7 @@ async def test_an_adopted_segment_is_as_old_as_its_file(tmp_path: Path) -> None:
     counters = Counters()
     second = spool_in(tmp_path, counters, max_age_s=1000.0)
     assert await second.adopt() == 1
-    await second.look_after()
+    await second.maintain()
     assert counters.snapshot().dropped == {"age": 1}
     assert list(tmp_path.glob("*.spool*")) == []
     await second.close()
@@ -109,12 +109,12 @@ async def test_an_adopted_segment_is_as_old_as_its_file(tmp_path: Path) -> None:
 
 def test_while_the_disk_is_short_the_spool_grows_no_more_and_is_never_emptied() -> None:
     ceiling = Ceiling(Limits(max_bytes=2**30, min_free_bytes=100))
-    ceiling.look(2**20 * 50, 200)
+    ceiling.update(2**20 * 50, 200)
     assert (ceiling.bytes, ceiling.reason) == (2**30, "capacity")
-    ceiling.look(2**20 * 50, 99)
-    ceiling.look(2**20 * 10, 50)  # delivered meanwhile: the ceiling stays where it was
+    ceiling.update(2**20 * 50, 99)
+    ceiling.update(2**20 * 10, 50)  # delivered meanwhile: the ceiling stays where it was
     assert (ceiling.bytes, ceiling.reason) == (2**20 * 50, "disk")
-    ceiling.look(2**20 * 50, None)
+    ceiling.update(2**20 * 50, None)
     assert ceiling.bytes == 2**30
 
 
@@ -180,7 +180,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_costs_no_event_and_is_used_again_when_there_is_room(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._spool.spool._DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.spool.DISK_RETRY_S", 0.0)
     counters = Counters()
     spool = spool_in(small_disk, counters)
     for i in range(400):  # 1.6 MB
@@ -236,7 +236,7 @@ async def test_a_file_that_is_deleted_under_a_batch_on_its_way(tmp_path: Path) -
     assert batch is not None
     for path in tmp_path.glob("*.spool*"):
         path.unlink()
-    await spool.look_after()
+    await spool.maintain()
     counters.deliver(len(batch.rows))
     await spool.settle(batch)
     assert await drained(spool, counters) == [f"e{i}" for i in range(100, 150)]

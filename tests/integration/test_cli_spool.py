@@ -79,7 +79,7 @@ def bury(folder: Path, records: List[Record], status: int = 400, reason: str = "
         await spool.append(records)
         batch = await spool.next_batch()
         assert batch is not None
-        assert await spool.bury(batch, status, reason)
+        assert await spool.add_dead_letter(batch, status, reason)
         await spool.close()
 
     asyncio.run(write())
@@ -160,9 +160,7 @@ def test_a_letter_that_the_server_may_have_is_looked_up_before_it_is_sent_again(
         collector.fail_partly(keep=2, times=1)
     else:
         assert run("dead", "retry", "--all").exit_code == 0
-        asyncio.run(
-            dead_letters.bury(spool, [Row(1, e.id, 1.0, None, e.body) for e in map(event, range(4))], 400, "no")
-        )
+        asyncio.run(dead_letters.add(spool, [Row(1, e.id, 1.0, None, e.body) for e in map(event, range(4))], 400, "no"))
         dead_letters.mark(spool, [event(i).id for i in range(4)], 1.0)
     assert run("dead", "retry", "--all").output == "accepted 4, refused again 0, not tried 0\n"
     assert len(collector.events) == 4

@@ -11,7 +11,7 @@ from typing import Any, List
 import pytest
 
 from honeyhive_litellm._spool.dead_letters import body_of, letters
-from honeyhive_litellm._spool.lease import segment_path
+from honeyhive_litellm._spool.layout import segment_path
 from honeyhive_litellm._spool.ledger import accounts_in
 from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm._spool.segment import Batch, Segment
@@ -87,7 +87,7 @@ async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path)
     heir = spool_in(tmp_path, Counters())
     ids: List[str] = []
     looks = 0
-    while not heir.has_seen_all:
+    while not heir.scan_complete:
         looks += 1
         assert await heir.adopt() < 10
         ids += await drained(heir)
@@ -106,13 +106,13 @@ async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: P
     heir = spool_in(tmp_path, counters)
 
     async def deliver() -> None:
-        while not (heir.has_seen_all and heir.pending == 0):
+        while not (heir.scan_complete and heir.pending == 0):
             await drained(heir, counters)
             assert counters.snapshot().pending >= 0
             await asyncio.sleep(0)
 
     async def adopt() -> None:
-        while not heir.has_seen_all:
+        while not heir.scan_complete:
             await heir.adopt()
             await asyncio.sleep(0)
 
@@ -170,7 +170,7 @@ async def test_a_call_whose_event_was_delivered_first_is_not_reported_as_interru
     await first.settle(late)
     for segment in first.segments():
         await segment.close()
-    for orphan in first._orphans.values():
+    for orphan in first._adopted.values():
         assert orphan.lease is not None
         orphan.lease.release(remove=False)
     second = spool_in(tmp_path, Counters())
@@ -244,7 +244,7 @@ async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_
     await spool.append([event("poison")])
     batch = await spool.next_batch()
     assert batch is not None
-    assert await spool.bury(batch, 400, "missing inputs")
+    assert await spool.add_dead_letter(batch, 400, "missing inputs")
     (letter,) = letters(tmp_path)
     assert (letter.id, letter.status, letter.reason) == ("poison", 400, "missing inputs")
     assert json.loads(body_of(tmp_path, "poison") or b"")["event_id"] == "poison"
@@ -282,7 +282,7 @@ async def test_a_path_where_nothing_can_be_written_still_delivers_from_memory(
 async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._spool.spool._DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.spool.DISK_RETRY_S", 0.0)
     spool = spool_in(tmp_path, Counters())
     await spool.append([event("a")])
     active = spool._active
@@ -391,7 +391,7 @@ async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_d
     counters.accept(2)
     appending = asyncio.ensure_future(spool.append([event("b", 70_000)]))
     # The oldest segment goes, and its account is being closed.
-    await until_on_loop(lambda: spool._ending or appending.done(), every_s=0)
+    await until_on_loop(lambda: spool._closing or appending.done(), every_s=0)
     assert not appending.done()
     await spool.settle(batch)
     counters.deliver(1)

@@ -10,8 +10,8 @@ import pytest
 
 from honeyhive_litellm._spool import dead_letters, limits
 from honeyhive_litellm._spool.heartbeat import Publisher
-from honeyhive_litellm._spool.ledger import ALL_GONE, Ledger, accounts_in
-from honeyhive_litellm._spool.process_state import Published, last_seen, publish, published_by
+from honeyhive_litellm._spool.ledger import MERGED, Ledger, accounts_in
+from honeyhive_litellm._spool.process_state import ProcessState, last_seen, read_state, write_state
 from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 from honeyhive_litellm._stats import Counters, Stats, Totals
@@ -32,9 +32,9 @@ async def test_an_account_counts_only_once_its_file_is_gone_and_is_then_melted_w
     await ledger.close_account("a.spool", Totals(5, 5))  # a crash came between, and its heir delivered the rest
     (tmp_path / "a.spool").unlink()
     await ledger.close_account("b.spool", Totals(2, 1, 1))
-    assert accounts_in(tmp_path) == {ALL_GONE: Totals(5, 5), "b.spool": Totals(2, 1, 1)}
+    assert accounts_in(tmp_path) == {MERGED: Totals(5, 5), "b.spool": Totals(2, 1, 1)}
     await ledger.correct(Totals(delivered=1, dead=-1))
-    assert accounts_in(tmp_path)[ALL_GONE] == Totals(5, 6, -1)
+    assert accounts_in(tmp_path)[MERGED] == Totals(5, 6, -1)
     assert (tmp_path / "ledger.db").stat().st_mode & 0o777 == 0o600
 
 
@@ -59,7 +59,7 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
     await heir.adopt()
     (batch,) = await batches_of(heir)
     left, right = await heir.split(batch)
-    assert await heir.bury(right, 400, "no")
+    assert await heir.add_dead_letter(right, 400, "no")
     (segment,) = heir.segments()
     assert segment.totals() == Totals(6, 0, 3)
     await heir.settle(left)
@@ -105,15 +105,15 @@ async def test_status_counts_living_and_dead_processes_and_what_is_gone(tmp_path
     assert await dead.next_batch() is not None
     await dies(dead)
     await living.append([event("l")])
-    assert (await numbers(tmp_path)).untold == [path.name for path in tmp_path.glob(f"{living.owner}-*.spool")]
-    Publisher(living, flushes=True).tell(Stats(accepted=1, committed=1, pending=1))
+    assert (await numbers(tmp_path)).unpublished == [path.name for path in tmp_path.glob(f"{living.owner}-*.spool")]
+    Publisher(living, flushes=True).publish(Stats(accepted=1, committed=1, pending=1))
     status = await numbers(tmp_path)
     assert (status.totals, status.pending) == (Totals(4, 1), 3)
     assert [process.owner for process in status.processes] == [living.owner]
     (leftover,) = status.leftovers
     assert leftover[:4] == (dead.owner, 1, 2, 1)
     assert leftover.last_seen is not None and abs(leftover.last_seen - time.time()) < 60
-    assert status.untold == [] and status.bytes_on_disk > 0
+    assert status.unpublished == [] and status.bytes_on_disk > 0
     for batch in await batches_of(living):
         await living.settle(batch)
     await living.close()
@@ -136,8 +136,8 @@ async def test_what_a_killed_process_had_in_memory_alone_is_counted_as_lost(tmp_
     counters.accept(1)
     counters.lose("memory", 1)
     publisher = Publisher(spool, flushes=True)
-    publisher.tell(counters.snapshot())
-    told = published_by(tmp_path, spool.owner)
+    publisher.publish(counters.snapshot())
+    told = read_state(tmp_path, spool.owner)
     assert told is not None
     assert told.unspooled == Totals(3, dropped={"memory": 1})
     await dies(spool)
@@ -159,7 +159,7 @@ async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
 ) -> None:
     spool = spool_in(tmp_path / "spool", Counters())
     publisher = Publisher(spool, flushes=True)
-    publisher.tell(Stats())  # a folder that is not there yet is not made for this
+    publisher.publish(Stats())  # a folder that is not there yet is not made for this
     assert not (tmp_path / "spool").exists()
     await spool.append([event("a")])
     clock = time.monotonic()
@@ -168,8 +168,8 @@ async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
     def tells(stats: Stats) -> bool:
         for path in (tmp_path / "spool").glob("*.state"):
             path.unlink()
-        publisher.tell(stats)
-        return published_by(tmp_path / "spool", spool.owner) is not None
+        publisher.publish(stats)
+        return read_state(tmp_path / "spool", spool.owner) is not None
 
     clock += 60
     assert tells(Stats(accepted=1))
@@ -187,13 +187,13 @@ async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
 
 
 async def test_what_was_published_comes_back_and_a_torn_file_tells_nothing(tmp_path: Path) -> None:
-    told = Published("o-1", 1, "host", 5.0, False, Stats(accepted=1), Totals(1), {"o-1-000001.spool": Totals(2, 1)})
-    publish(tmp_path, told)
-    assert published_by(tmp_path, "o-1") == told
+    told = ProcessState("o-1", 1, "host", 5.0, False, Stats(accepted=1), Totals(1), {"o-1-000001.spool": Totals(2, 1)})
+    write_state(tmp_path, told)
+    assert read_state(tmp_path, "o-1") == told
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(path.read_bytes()[:40])
-    assert published_by(tmp_path, "o-1") is None
+    assert read_state(tmp_path, "o-1") is None
     assert last_seen(tmp_path, "o-1", []) is None
     assert last_seen(tmp_path, "o-1", [path]) == path.stat().st_mtime
 
@@ -201,7 +201,7 @@ async def test_what_was_published_comes_back_and_a_torn_file_tells_nothing(tmp_p
 async def test_an_interrupted_event_ends_when_its_process_was_last_seen(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, Counters())
     await spool.append([replace_start("old", 1000.0), replace_start("young", 90_000.0)])
-    publish(tmp_path, Published(spool.owner, 1, "host", 60.0, True, Stats(), Totals(), {}))
+    write_state(tmp_path, ProcessState(spool.owner, 1, "host", 60.0, True, Stats(), Totals(), {}))
     await dies(spool)
     heir = spool_in(tmp_path, Counters())
     assert await heir.adopt() == 2
@@ -237,13 +237,13 @@ async def test_what_is_handed_over_is_adopted_while_its_writer_lives_and_goes_on
     assert await sidecar.adopt() == 0
     for name in ("b", "c"):
         await writer.seal_active()
-        await writer.hand_over()
+        await writer.hand_off()
         await writer.append([event(name)])
     assert await sidecar.adopt() == 2
     assert sorted(row.id for batch in await batches_of(sidecar) for row in batch.rows) == ["a", "b"]
     await writer.append([event("long")])
     await writer.seal_active()
-    await writer.hand_over()
+    await writer.hand_off()
     assert await sidecar.adopt() == 2
     batches = await batches_of(sidecar)
     assert sorted(row.id for batch in batches for row in batch.rows) == ["c", "long"]
@@ -266,9 +266,9 @@ async def test_what_had_to_stay_in_memory_for_a_while_is_handed_over_too(tmp_pat
     assert counters.snapshot().committed == 0
     writer._retry_disk_at = 0.0
     await writer.seal_active()
-    await writer.hand_over()
+    await writer.hand_off()
     assert counters.snapshot().committed == 2
-    assert writer.standing()[0] == Totals()
+    assert writer.totals()[0] == Totals()
     assert await sidecar.adopt() == 2
     await dies(writer)
     assert await sidecar.adopt() == 1

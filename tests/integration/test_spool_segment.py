@@ -10,7 +10,8 @@ import pytest
 
 from honeyhive_litellm import SpoolError
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
-from honeyhive_litellm._spool.segment import MEMORY, Batch, Segment
+from honeyhive_litellm._spool.segment import Batch, Segment
+from honeyhive_litellm._spool.segment_files import MEMORY
 
 
 def event(name: str, size: int = 10) -> Record:

@@ -21,7 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from honeyhive_litellm._spool import limits, segment, spool
+from honeyhive_litellm._spool import connection, limits, spool
 from honeyhive_litellm._spool.dead_letters import letters
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.limits import Limits
@@ -44,7 +44,7 @@ class Killed(BaseException):
     """The process is dead."""
 
 
-class Mortal(segment._AtomicConnection):
+class Mortal(connection.AtomicConnection):
     """Tells of each statement before it is run."""
 
     before: Callable[[], None] = staticmethod(lambda: None)
@@ -150,7 +150,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     async def let_go(self, process: Process) -> None:
         """Close what a process has open; what that does to its files is undone."""
-        for owned in (process.spool._own, *process.spool._orphans.values()):
+        for owned in (process.spool._own, *process.spool._adopted.values()):
             for opened in owned.segments:
                 await opened.close()
             if owned.lease is not None:
@@ -243,7 +243,7 @@ class SpoolMachine(RuleBasedStateMachine):
             process.in_hand += [InHand(half) for half in await process.spool.split(batch)]
         elif batch.rows:
             process.in_hand.remove(in_hand)
-            assert await process.spool.bury(batch, 400, "refused")
+            assert await process.spool.add_dead_letter(batch, 400, "refused")
 
     async def put_back(self, process: Process, in_hand: InHand) -> None:
         """The server certainly did not store it; it stays in hand."""
@@ -356,7 +356,7 @@ class SpoolMachine(RuleBasedStateMachine):
                     self.ends(number, 0)
             last: Process = self.run(self.begun(2**30))
             self.processes[0] = last
-            while not last.spool.has_seen_all or last.spool.pending:
+            while not last.spool.scan_complete or last.spool.pending:
                 self.run(last.spool.adopt())
                 self.run(self.take(last))
                 for in_hand in list(last.in_hand):
@@ -394,7 +394,7 @@ def record(kind: int, id_: str, status: str, size: int) -> Record:
 def _small_segments_and_mortal_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEGMENT_BYTES", 3000)
     monkeypatch.setattr(spool, "BATCH_EVENTS", 4)
-    monkeypatch.setattr(segment, "_AtomicConnection", Mortal)
+    monkeypatch.setattr(connection, "AtomicConnection", Mortal)
 
 
 class FullSpoolMachine(SpoolMachine):

@@ -39,13 +39,6 @@ IO = {"asyncio", "sqlite3", "aiosqlite", "aiohttp", "litellm", "socket", "thread
 NO_SETTINGS_IN = {"_spool", "_privacy"}
 
 
-TO_BE_MOVED = {
-    ("_spool/limits.py", "honeyhive_litellm._config.settings.DROP_NEWEST"),
-    ("_spool/limits.py", "honeyhive_litellm._config.settings.Settings"),
-}
-"""Upward imports that the pure moves left behind; the splits remove them, and this set with them."""
-
-
 def files() -> List[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -87,8 +80,6 @@ def upward(name: str) -> List[str]:
         if parts[0] != "honeyhive_litellm" or len(parts) < 2:
             continue
         other = parts[1]
-        if (name, target) in TO_BE_MOVED:
-            continue
         if other == folder or (folder, ".".join(parts[:3])) in CONTRACTS:
             continue
         if floor_of(other) <= floor_of(folder) and floor_of(folder) != -1:
@@ -137,8 +128,7 @@ def test_decisions_do_no_io(folder: str) -> None:
 def test_settings_are_not_handed_down_whole(folder: str) -> None:
     for name in OURS:
         if name.startswith(f"{folder}/"):
-            targets = [target for target in IMPORTS[name] if (name, target) not in TO_BE_MOVED]
-            assert not any("._config." in target for target in targets), f"{name}: take the values it needs"
+            assert not any("._config." in target for target in IMPORTS[name]), f"{name}: take the values it needs"
 
 
 def test_folders_have_a_docstring_and_export_nothing() -> None:

@@ -1,0 +1,58 @@
+"""The names of the files in a spool folder, and whose they are.
+
+`<owner>.lease`, `<owner>.state` and `<owner>-<number>.spool` (with SQLite's `-wal` beside it) belong to one owner: one
+process in one run. `ledger.db`, `dead.db` and `quarantine/` belong to the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import uuid
+from pathlib import Path
+from typing import Dict, List, Set
+
+LEASE_SUFFIX = ".lease"
+STATE_SUFFIX = ".state"
+SEGMENT_SUFFIX = ".spool"
+LEDGER_NAME = "ledger.db"
+DEAD_LETTERS_NAME = "dead.db"
+QUARANTINE_NAME = "quarantine"
+
+_SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
+
+
+def new_owner() -> str:
+    """A name never used before: host, process and a random part."""
+    host = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())[:40] or "host"
+    return f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def lease_path(folder: Path, owner: str) -> Path:
+    return folder / f"{owner}{LEASE_SUFFIX}"
+
+
+def state_path(folder: Path, owner: str) -> Path:
+    return folder / f"{owner}{STATE_SUFFIX}"
+
+
+def segment_path(folder: Path, owner: str, number: int) -> Path:
+    return folder / f"{owner}-{number:06d}{SEGMENT_SUFFIX}"
+
+
+def owners_in(folder: Path) -> Dict[str, List[Path]]:
+    """Every owner that has a file in `folder`, with its segments oldest first. Raises OSError.
+
+    If an owner died while it removed a segment, only the write-ahead log may be there; it counts as the segment.
+    """
+    owners: Dict[str, Set[str]] = {}
+    for name in os.listdir(folder):
+        stem, suffix = os.path.splitext(name)
+        if suffix in (LEASE_SUFFIX, STATE_SUFFIX):
+            owners.setdefault(stem, set())
+            continue
+        match = _SEGMENT_NAME.fullmatch(name)
+        if match:
+            owners.setdefault(match["owner"], set()).add(match["segment"])
+    return {owner: [folder / name for name in sorted(names)] for owner, names in owners.items()}

@@ -1,0 +1,109 @@
+"""The one connection that a segment's database has at a time. sqlite3's errors leave this module as SpoolError."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Union
+
+from honeyhive_litellm._aio import run_to_completion
+from honeyhive_litellm._errors import LockedError, SpoolError
+
+from . import sql
+from .connection import Connection, atomic_connection, close_quietly, close_without_sync, private_file
+from .segment_files import MEMORY
+
+
+class SegmentConnection:
+    """Opens and closes, reads and writes. Each write is one transaction.
+
+    The inline methods work on the calling thread, which must be the loop's; the others await aiosqlite's thread.
+    `is_synced` tells whether each transaction waits for an fsync (durability "power").
+    """
+
+    def __init__(self, path: Union[Path, str], durability: str) -> None:
+        self.is_synced = durability == "power"
+        self.db: Optional[Connection] = None
+        self._path = path
+        self._synchronous = sql.SYNCHRONOUS[durability]
+
+    async def create(self) -> None:
+        """Create the file, with its header on disk. Raises SpoolError."""
+        await run_to_completion(self._connect(sql.CREATE_SEGMENT, create=True))
+
+    async def open(self) -> None:
+        """Open an existing file. Raises SpoolError, or LockedError if another connection has it."""
+        await run_to_completion(self._connect(sql.OPEN_SEGMENT, create=False))
+
+    async def _connect(self, script: str, *, create: bool) -> None:
+        try:
+            if self._path == MEMORY:
+                name = MEMORY
+            else:
+                if create:
+                    private_file(Path(self._path))
+                name = f"{Path(self._path).as_uri()}?mode=rw"  # not "rwc": a removed file must not come back empty
+            db = atomic_connection(name)
+            await db
+        except (sqlite3.Error, OSError) as error:
+            raise self._spool_error(error) from error
+        try:
+            await db.executescript(script + sql.TUNE_SEGMENT.format(synchronous=self._synchronous))
+        except BaseException as error:
+            await close_quietly(db)
+            if isinstance(error, sqlite3.Error):
+                refusal = LockedError if "locked" in str(error) else SpoolError
+                raise refusal(f"{self._path}: {error}") from error
+            raise
+        self.db = db
+
+    async def close(self, *, is_removed: bool = False) -> None:
+        """Close; what is committed stays. `is_removed`: the file has no name any more. Idempotent."""
+        db, self.db = self.db, None
+        if db is not None:
+            await run_to_completion(close_without_sync(db) if is_removed else close_quietly(db))
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = (), *, inline: bool = False) -> List[Any]:
+        """All rows of a query. Raises SpoolError."""
+        db = self._opened()
+        try:
+            return db.fetchall_inline(sql, parameters) if inline else list(await db.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise self._spool_error(error) from error
+
+    async def insert(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert all rows or none. Raises SpoolError."""
+        try:
+            await self._opened().executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise self._spool_error(error) from error
+
+    def insert_inline(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert all rows or none. Raises SpoolError."""
+        try:
+            self._opened().executemany_inline(sql, rows)
+        except sqlite3.Error as error:
+            raise self._spool_error(error) from error
+
+    async def run_script(self, statements: str) -> None:
+        """Run several statements as one transaction, inline unless it waits for an fsync. Raises SpoolError."""
+        # A script is one call, and with that one wait for Python's lock.
+        script = f"BEGIN;{statements}COMMIT;"
+        db = self._opened()
+        try:
+            if self.is_synced:
+                await db.executescript(script)
+            else:
+                db.executescript_inline(script)
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                await db.rollback()
+            raise self._spool_error(error) from error
+
+    def _opened(self) -> Connection:
+        if self.db is None:
+            raise SpoolError(f"{self._path} is closed")
+        return self.db
+
+    def _spool_error(self, error: Exception) -> SpoolError:
+        return SpoolError(f"{self._path}: {error}")
