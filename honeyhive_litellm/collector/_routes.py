@@ -28,7 +28,7 @@ from . import _semantics
 from ._auth import Need
 from ._schema import Spec, find_problem, find_problems
 from ._semantics import Event
-from ._store import Store
+from ._store import Store, TooDeepError
 
 MAX_BODY_BYTES = 5_000_000
 
@@ -154,8 +154,7 @@ class Api:
             if existing["event_type"] != "session":
                 raise Refusal(400, "the session_id is that of an event")
             session = _semantics.merged(existing, given)
-        self.store.put([session], now_ms)
-        self._on_stored()
+        self._keep(self.store.put, [session], now_ms)
         return {**session, **_semantics.SCOPE}
 
     def _start_session_legacy(self, call: Call) -> Event:
@@ -239,10 +238,16 @@ class Api:
             for session_id in {event["session_id"] for event in events}:
                 self._refuse_unknown_session(session_id)
         kept = events if call.partial is None else call.partial.of(events)
-        self.store.add(kept, _now_ms())
-        self._on_stored()
+        self._keep(self.store.add, kept, _now_ms())
         if call.partial is not None:
             raise Refusal(500, "Events partially created")
+
+    def _keep(self, keep: Callable[[List[Event], float], None], events: List[Event], now_ms: float) -> None:
+        try:
+            keep(events, now_ms)
+        except TooDeepError as error:
+            raise Refusal(400, str(error)) from None
+        self._on_stored()
 
     def _update_legacy(self, call: Call) -> Dict[str, Any]:
         _refuse(find_problem(call.body, schema.LEGACY_UPDATE))
@@ -254,8 +259,7 @@ class Api:
         event = self.store.get(event_id)
         if event is None:
             raise Refusal(400, "there is no event of that id: an update never creates one")
-        self.store.put([_semantics.updated(event, update)], _now_ms())
-        self._on_stored()
+        self._keep(self.store.put, [_semantics.updated(event, update)], _now_ms())
         return {}
 
     def _get_event(self, call: Call) -> Dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Op
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LONGEST_NAME_QUOTED = 60
+_MEASURE_LIMIT = 2**63  # SQLite's integers end there
 
 EVENT_TYPES: FrozenSet[str] = frozenset(("chain", "model", "session", "tool"))
 OPERATORS: FrozenSet[str] = frozenset(
@@ -60,6 +61,10 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or type(value) is int
 
 
+def _is_measure(value: Any) -> bool:
+    return _is_number(value) and abs(value) < _MEASURE_LIMIT
+
+
 def _is_texts(value: Any) -> bool:
     return type(value) is list and all(type(item) is str for item in value)
 
@@ -79,11 +84,11 @@ LIST = Kind("an array", lambda value: type(value) is list)
 TEXT = Kind("a string", lambda value: type(value) is str)
 TEXT_OR_NULL = Kind("a string or null", lambda value: value is None or type(value) is str)
 TEXTS = Kind("an array of strings", _is_texts)
-NUMBER = Kind("a number", _is_number)
+MEASURE = Kind("a number below 2**63", _is_measure)
 BOOLEAN = Kind("true or false", lambda value: type(value) is bool)
 UUID = Kind("a UUID", is_uuid)
 # A session's times: "if a string is passed, the server silently falls back to the current time".
-NUMBER_OR_TEXT = Kind("a number", lambda value: _is_number(value) or type(value) is str)
+MEASURE_OR_TEXT = Kind("a number below 2**63", lambda value: _is_measure(value) or type(value) is str)
 SCALAR = Kind(
     "a string, a number, true, false or null",
     lambda value: value is None or type(value) in (str, bool, int, float),
@@ -102,9 +107,9 @@ _EVENT_FIELDS: Dict[str, Kind] = {
     "inputs": OBJECT,
     "outputs": OBJECT,
     "error": TEXT_OR_NULL,
-    "start_time": NUMBER,
-    "end_time": NUMBER,
-    "duration": NUMBER,
+    "start_time": MEASURE,
+    "end_time": MEASURE,
+    "duration": MEASURE,
     "metadata": OBJECT,
     "feedback": OBJECT,
     "metrics": OBJECT,
@@ -120,9 +125,9 @@ _SESSION_FIELDS: Dict[str, Kind] = {
     "session_name": TEXT,
     "event_name": TEXT,
     "source": TEXT,
-    "start_time": NUMBER_OR_TEXT,
-    "end_time": NUMBER_OR_TEXT,
-    "duration": NUMBER,
+    "start_time": MEASURE_OR_TEXT,
+    "end_time": MEASURE_OR_TEXT,
+    "duration": MEASURE,
     "config": OBJECT,
     "inputs": OBJECT,
     "outputs": OBJECT,
@@ -133,7 +138,7 @@ _SESSION_FIELDS: Dict[str, Kind] = {
 SESSION = Spec(_SESSION_FIELDS)
 LEGACY_SESSION = Spec(_SESSION_FIELDS, is_open=True)
 SESSION_PROPERTIES = Spec(
-    {"session_name": TEXT, "start_time": NUMBER, "user_properties": OBJECT, "metadata": OBJECT}, is_open=True
+    {"session_name": TEXT, "start_time": MEASURE, "user_properties": OBJECT, "metadata": OBJECT}, is_open=True
 )
 
 _UPDATE_FIELDS: Dict[str, Kind] = {
@@ -143,8 +148,8 @@ _UPDATE_FIELDS: Dict[str, Kind] = {
     "outputs": OBJECT_OR_NULL,
     "config": OBJECT,
     "user_properties": OBJECT,
-    "duration": NUMBER,
-    "end_time": NUMBER,
+    "duration": MEASURE,
+    "end_time": MEASURE,
     "children_ids": TEXTS,
 }
 UPDATE = Spec(_UPDATE_FIELDS, is_open=True)  # "extra fields are accepted by the server but silently ignored"
