@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Dict, Set
 
+from ._fork import Part, on_fork
+
 logger = logging.getLogger("honeyhive_litellm")
 
 _QUIET_S = 60.0
@@ -46,8 +48,11 @@ def announce(line: str) -> None:
 
 
 def reset() -> None:
-    """Forget what was said. Also for a forked child, where another thread of the parent may have held the lock."""
+    """Forget what was logged. Also for a forked child, where another thread of the parent may have held the lock."""
     global _lock
     _lock = threading.Lock()
     _last.clear()
     _ongoing.clear()
+
+
+on_fork(Part.LOG, after_in_child=reset)

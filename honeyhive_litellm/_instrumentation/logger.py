@@ -24,6 +24,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
 from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._fork import Part, on_fork
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._runtime.runtime import Runtime, runtime_for
 
@@ -150,5 +151,4 @@ def _forget_inherited() -> None:
         warn("fork", "honeyhive: sync calls of this forked process may not be recorded: %r", error)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_inherited)
+on_fork(Part.LITELLM, after_in_child=_forget_inherited)

@@ -11,14 +11,12 @@ import asyncio
 import atexit
 import concurrent.futures
 import ctypes
-import os
 import sys
 import threading
 import time
 from enum import Enum
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
-from honeyhive_litellm import _log
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._capture.outcomes import Host
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
@@ -27,6 +25,7 @@ from honeyhive_litellm._delivery.flusher import Flusher
 from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
 from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._fork import Part, on_fork
 from honeyhive_litellm._log import announce, warn
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.late_writer import LateWriter
@@ -427,7 +426,6 @@ def _current() -> List[Runtime]:
 
 
 def _forget_all_inherited() -> None:
-    _log.reset()
     for runtime in _runtimes:
         runtime.forget_inherited()
 
@@ -443,8 +441,7 @@ def _end_with_multiprocessing() -> None:
 
 
 atexit.register(shutdown_all, reason=ShutdownReason.ATEXIT)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all_inherited)
+on_fork(Part.RUNTIMES, after_in_child=_forget_all_inherited)
 
 
 async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from types import TracebackType
 from typing import Deque, Optional, Type
 
+from honeyhive_litellm._fork import Part, on_fork
 from honeyhive_litellm._log import warn
 
 _FORK_WAIT_S = 5.0
@@ -79,5 +79,4 @@ class ForkGate:
 
 
 gate = ForkGate()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=gate.close, after_in_parent=gate.reopen, after_in_child=gate.reset_in_child)
+on_fork(Part.SQLITE, before=gate.close, after_in_parent=gate.reopen, after_in_child=gate.reset_in_child)

@@ -80,6 +80,8 @@ def upward(name: str) -> List[str]:
         if parts[0] != "honeyhive_litellm" or len(parts) < 2:
             continue
         other = parts[1]
+        if floor_of(other) == floor_of(folder) == len(FLOORS):
+            continue  # leaves are one folder
         if other == folder or (folder, ".".join(parts[:3])) in CONTRACTS:
             continue
         if floor_of(other) <= floor_of(folder) and floor_of(folder) != -1:
@@ -129,6 +131,11 @@ def test_settings_are_not_handed_down_whole(folder: str) -> None:
     for name in OURS:
         if name.startswith(f"{folder}/"):
             assert not any("._config." in target for target in IMPORTS[name]), f"{name}: take the values it needs"
+
+
+def test_one_module_registers_at_fork() -> None:
+    registering = [path for path in files() if "register_at_fork(" in path.read_text(encoding="utf-8")]
+    assert registering == [PACKAGE / "_fork.py"], "call `_fork.on_fork`: the order at a fork is written down there"
 
 
 def test_folders_have_a_docstring_and_export_nothing() -> None:
