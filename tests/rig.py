@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, AsyncIterator, List, Optional
 
 from honeyhive_litellm import Settings
+from honeyhive_litellm._delivery.backoff import BackOff
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
-from honeyhive_litellm._delivery.sinks.http_status import BackOff
-from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
+from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.spool import Spool
@@ -41,9 +40,15 @@ class Rig:
         self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
         self.counters = Counters()
         self.spool = Spool(folder, self.counters, durability="process", limits=Limits())
-        self.transport = HttpTransport(url, self.settings.api_key, timeout_s=self.settings.request_timeout)
-        sink = HoneyHiveSink(self.transport, self.settings)
-        self.flusher = Flusher(self.spool, sink, self.counters, self.settings, lambda rows: None, back_off)
+        self.sink = sink_for(self.settings)
+        self.flusher = Flusher(
+            self.spool,
+            self.sink,
+            self.counters,
+            lookup_delay_s=self.settings.lookup_delay,
+            on_delivered=lambda rows: None,
+            back_off=back_off,
+        )
 
     @property
     def stats(self) -> Stats:
@@ -72,5 +77,5 @@ async def running(folder: Path, url: str, **options: Any) -> AsyncIterator[Rig]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await rig.transport.aclose()
+        await rig.sink.aclose()
         await rig.spool.close()

@@ -10,7 +10,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from honeyhive_litellm._delivery.redrive import redrive
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
+from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
@@ -86,13 +88,13 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         settings = settings_of(options)
         folder = existing(settings.spool_path)
         letters = _chosen(folder, ids, everything)
-        result = asyncio.run(redrive(folder, letters, settings))
+        result = asyncio.run(_redrive(folder, letters, settings))
     left = len(letters) - result.accepted - result.refused
     click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
-    if result.trouble is not None:
+    if result.failure is not None:
         click.echo(
-            f"{settings.api_url} takes no events now ({result.trouble}). The letters are kept: try again later; "
-            "if it answers 401, 403 or 404, check HONEYHIVE_API_KEY and --api-url",
+            f"{settings.api_url} takes no events now ({result.failure.log_text}). The letters are kept: try again "
+            "later; if it answers 401, 403 or 404, check HONEYHIVE_API_KEY and --api-url",
             err=True,
         )
     if result.accepted < len(letters):
@@ -109,6 +111,14 @@ def purge(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         folder = folder_of(options)
         removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
     click.echo(f"purged {removed}")
+
+
+async def _redrive(folder: Path, letters: Sequence[DeadLetter], settings: Settings) -> RedriveResult:
+    sink = sink_for(settings)
+    try:
+        return await redrive(folder, letters, sink, lookup_delay_s=settings.lookup_delay)
+    finally:
+        await sink.aclose()
 
 
 def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLetter]:

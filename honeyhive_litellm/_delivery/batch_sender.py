@@ -1,6 +1,6 @@
-"""One batch's way to the server: attempt after attempt, until the server says something final.
+"""Sends one batch to the sink, attempt after attempt, until the verdict is final.
 
-tenacity does the waiting of seconds; the hours are the spool's.
+tenacity repeats the attempts and waits the seconds in between. For longer outages the events simply stay in the spool.
 """
 
 from __future__ import annotations
@@ -16,38 +16,35 @@ from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import Spool
 
+from .backoff import BackOff
 from .circuit_breaker import CircuitBreaker
-from .sinks.honeyhive import HoneyHiveSink
-from .sinks.http_status import (
-    WAITING,
-    BackOff,
-    Reply,
-    Verdict,
-    classify,
-    is_ambiguous,
-    longest_pause,
-    may_be_the_events,
-)
+from .poison import PoisonEvidence, final_verdict
+from .sink import WAITING, Result, Sink, Verdict
 
 _ROW_BYTES = 500
-_BLIND_LOOK_UPS = 5
-"""After so many failed look-ups, while others are delivered, an event is sent again without."""
+_MAX_FAILED_LOOK_UPS = 5
+"""After so many failed look-ups, while other batches are delivered, an event is sent again without one."""
+
+_INTERNAL_FAULT = Result(
+    Verdict.RETRY, ambiguous=True, may_be_event=True, log_text="a fault in this package, logged above"
+)
 
 
 class BatchSender:
-    """Carries one batch. Used once; `batch` afterwards has those of its events that the verdict is about.
+    """Sends one batch. Used once.
 
-    `failures` counts the failures for which the events may be to blame; `size` is roughly its memory, in bytes.
+    After `send`, `verdict` is final, and `batch` holds the events that it applies to: without those that a look-up
+    found on the server. `size` is roughly the batch's memory, in bytes.
     """
 
     def __init__(
         self,
         batch: Batch,
         spool: Spool,
-        sink: HoneyHiveSink,
+        sink: Sink,
         breaker: CircuitBreaker,
         *,
-        failures: int,
+        blamable_failures: int,
         lookup_delay_s: float,
         back_off: BackOff,
         on_found: Callable[[Sequence[Row]], None],
@@ -55,8 +52,10 @@ class BatchSender:
     ) -> None:
         self.batch = batch
         self.verdict = Verdict.RETRY
-        self.failures = failures
         self.size = sum(len(row.body) + _ROW_BYTES for row in batch.rows)
+        self.evidence = PoisonEvidence(
+            blamable_failures, deliveries_at_start=breaker.deliveries, failures_at_start=breaker.failures
+        )
         self._spool = spool
         self._sink = sink
         self._breaker = breaker
@@ -66,56 +65,50 @@ class BatchSender:
         self._on_parked = on_parked
         self._is_waiting = False
         self._is_marked = True
-        self._is_posting = False
+        self._is_sending = False
         self._missing: Set[str] = set()
         self._failed_look_ups = 0
-        # To tell the server's trouble from that of these very events, by what became of other batches meanwhile.
-        self._contradicted = 0  # failures although others were delivered since the one before
-        self._alone = 0  # failures since the first such
-        self._held_against = 0  # those of them that count as `failures`
-        self._deliveries_at_failure: Optional[int] = None
-        self._deliveries_before = breaker.deliveries
-        self._failures_before = breaker.failures
-        self._own_failures = 0
 
     @property
     def is_parked(self) -> bool:
-        """Whether another batch may be taken in its stead.
+        """Whether the flusher may take another batch although this one is not finished.
 
-        It rests, or its one event may be what the server fails on, and only others can prove that.
+        This one waits, or its single event may be poison, which only the delivery of others can prove.
         """
-        return self._is_waiting or (len(self.batch.rows) == 1 and self.failures > 1)
+        return self._is_waiting or (len(self.batch.rows) == 1 and self.evidence.blamable_failures > 1)
 
     @property
     def _is_suspect(self) -> bool:
-        return len(self.batch.rows) == 1 and self._held_against > 0
+        return len(self.batch.rows) == 1 and self.evidence.lone_blamable_failures > 0
 
-    async def send(self) -> Reply:
-        """Send until the verdict is final, and leave it in `verdict`. Cancelled, the batch stays in the spool."""
-        if not self.batch.rows:  # nothing of it could be read
+    async def send(self) -> Result:
+        """Send until `verdict` is final. If cancelled, the batch stays in the spool."""
+        if not self.batch.rows:  # none of its events could be read back
             self.verdict = Verdict.DELIVERED
-            return Reply(200)
+            return Result(Verdict.DELIVERED)
         retrying = tenacity.AsyncRetrying(
-            wait=self._wait, sleep=self.park, retry=tenacity.retry_if_result(lambda _: self.verdict in WAITING)
+            wait=self._pause_s, sleep=self.park, retry=tenacity.retry_if_result(lambda _: self.verdict in WAITING)
         )
         try:
-            reply: Reply = await retrying(self._attempt)
+            result: Result = await retrying(self._attempt)
         except asyncio.CancelledError:
-            if self._is_marked and not self._is_posting and self.batch.ambiguous_since is None:
+            if self._is_marked and not self._is_sending and self.batch.ambiguous_since is None:
                 await self._spool.unmark(self.batch)
             raise
         if self.verdict is Verdict.SPLIT and not self._is_marked:
             await self._spool.mark(self.batch)
-        return reply
+        return result
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        """The breaker makes all batches pause; this one pauses by itself if it fails while others are delivered."""
+    def _pause_s(self, state: tenacity.RetryCallState) -> float:
+        """The pause of a batch that fails while others are delivered. In an outage the breaker makes all pause."""
         assert state.outcome is not None
-        reply: Reply = state.outcome.result()
-        return self._back_off.seconds(self._alone, None, longest_pause(reply)) if self._alone else 0.0
+        result: Result = state.outcome.result()
+        if not self.evidence.lone_failures:
+            return 0.0
+        return self._back_off.seconds(self.evidence.lone_failures, longest_s=result.longest_pause_s)
 
     async def park(self, seconds: float) -> None:
-        """Wait for so long, and let others be taken meanwhile."""
+        """Wait so long, and let the flusher take other batches meanwhile."""
         if seconds <= 0:
             return
         self._is_waiting = True
@@ -125,107 +118,99 @@ class BatchSender:
         finally:
             self._is_waiting = False
 
-    async def _attempt(self) -> Reply:
-        if self.batch.ambiguous_since is not None and self._sink.may_read:
+    async def _attempt(self) -> Result:
+        if self.batch.ambiguous_since is not None and self._sink.can_look_up:
             passed_s = time.time() - self.batch.ambiguous_since
-            # Never longer than the delay, whatever was done to the clock meanwhile.
+            # A clock that was set back must not prolong the wait.
             await self.park(self._lookup_delay_s - max(0.0, passed_s))
         async with self._breaker.slot() as round_number:
             was_suspect = self._is_suspect
             try:
-                reply = await self._try_once()
+                result = await self._try_once()
             except Exception as error:
-                # A fault of ours must not end delivery, not even of this batch. Nobody knows how far it came.
-                warn("batch sender", "honeyhive: a batch could not be sent: %r", error)
-                reply = Reply(None, error="internal")
-                self._judge(reply)
-                self._note_ambiguity(reply)
+                # A fault of ours must not end the delivery of this batch. How far it came is unknown: ambiguous.
+                warn("batch sender", "honeyhive: a batch could not be sent and is tried again: %r", error)
+                result = _INTERNAL_FAULT
+                self._decide(result)
+                self._note_ambiguity(result)
             failures = self._breaker.failures
             is_delivery = self.verdict is Verdict.DELIVERED and len(self.batch.rows) > 0
-            self._breaker.record_result(reply, round_number, is_delivery=is_delivery, is_suspect=was_suspect)
-            self._own_failures += self._breaker.failures - failures
+            self._breaker.record_result(result, round_number, is_delivery=is_delivery, is_suspect=was_suspect)
+            self.evidence.own_failures += self._breaker.failures - failures
         if self.is_parked:
             self._on_parked()
-        return reply
+        return result
 
-    async def _try_once(self) -> Reply:
-        if self.batch.ambiguous_since is not None and self._sink.may_read:
-            trouble = await self._look_up()
-            if trouble is not None:
-                return trouble
+    async def _try_once(self) -> Result:
+        if self.batch.ambiguous_since is not None and self._sink.can_look_up:
+            failure = await self._look_up()
+            if failure is not None:
+                return failure
         if not self.batch.rows:
             self.verdict = Verdict.DELIVERED
-            return Reply(200)
-        reply = await self._sink.ensure_sessions(self.batch.rows)
-        if reply is not None:
-            self._judge(reply)
+            return Result(Verdict.DELIVERED)
+        failure = await self._sink.prepare(self.batch.rows)
+        if failure is not None:
+            self._decide(failure)
+            result = failure
         else:
-            reply = await self._post()
+            result = await self._send_marked()
         if self.verdict in WAITING and self._is_marked and self.batch.ambiguous_since is None:
             await self._spool.unmark(self.batch)
             self._is_marked = False
-        return reply
+        return result
 
-    async def _look_up(self) -> Optional[Reply]:
-        """Learn which events the server has, and forget those; the reply that keeps us from learning it, if any."""
-        seen = await self._sink.look_up([row for row in self.batch.rows if row.id not in self._missing])
-        self._missing.update(row.id for row in seen.missing)
-        if seen.found:
-            self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row not in seen.found))
-            self._on_found(seen.found)
-        if seen.trouble is None or classify(seen.trouble, 1) is not Verdict.RETRY:
-            self._is_marked = False  # to be marked anew: an heir must not look before the next attempt can be seen
-            return None  # all is known, or this key may not read: what is left is sent again
-        self._note_failure()
-        self._failed_look_ups += self._alone > 0
-        if self._failed_look_ups >= _BLIND_LOOK_UPS:
+    async def _look_up(self) -> Optional[Result]:
+        """Take the events that the server has out of the batch. The failure, if the rest must not be sent yet."""
+        looked_up = await self._sink.look_up([row for row in self.batch.rows if row.id not in self._missing])
+        self._missing.update(row.id for row in looked_up.missing)
+        if looked_up.found:
+            self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row not in looked_up.found))
+            self._on_found(looked_up.found)
+        failure = looked_up.failure
+        if failure is None or failure.verdict is not Verdict.RETRY:
+            # All are looked up, or this key may not read: what is left is sent again. Marked anew before that, since
+            # an adopter waits `lookup_delay` from the mark before it looks the events up.
+            self._is_marked = False
+            return None
+        self._note_failure(may_be_event=False)
+        self._failed_look_ups += self.evidence.lone_failures > 0
+        if self._failed_look_ups >= _MAX_FAILED_LOOK_UPS:
             return None
         self.verdict = Verdict.RETRY
-        return seen.trouble
+        return failure
 
-    async def _post(self) -> Reply:
+    async def _send_marked(self) -> Result:
         if not self._is_marked or self.batch.ambiguous_since is not None:
-            # Also anew: an heir must not look before this attempt can be seen either.
+            # Also if it is marked from an earlier attempt: an adopter waits `lookup_delay` from the newest one.
             await self._spool.mark(self.batch)
             self._is_marked = True
-        self._is_posting = True
-        reply = await self._sink.post_events(self.batch.rows)
-        self._judge(reply)
-        self._note_ambiguity(reply)
-        return reply
+        self._is_sending = True
+        result = await self._sink.send(self.batch.rows)
+        self._decide(result)
+        self._note_ambiguity(result)
+        return result
 
-    def _judge(self, reply: Reply) -> None:
-        if classify(reply, 1) in WAITING:
-            self._note_failure()
-            if may_be_the_events(reply):
-                self.failures += 1
-                self._held_against += self._alone > 0
-        self.verdict = classify(reply, len(self.batch.rows), max(1, self.failures), self._chance())
+    def _decide(self, result: Result) -> None:
+        if result.verdict in WAITING:
+            self._note_failure(may_be_event=result.may_be_event)
+        chance = self.evidence.chance(self._breaker.deliveries, self._breaker.failures)
+        failures = max(1, self.evidence.blamable_failures)
+        self.verdict = final_verdict(result, len(self.batch.rows), failures, chance)
 
-    def _note_failure(self) -> None:
-        before, self._deliveries_at_failure = self._deliveries_at_failure, self._breaker.deliveries
-        self._contradicted += before is not None and before < self._breaker.deliveries
-        self._alone += self._contradicted > 0
+    def _note_failure(self, *, may_be_event: bool) -> None:
+        self.evidence.note_failure(self._breaker.deliveries, may_be_event=may_be_event)
 
-    def _chance(self) -> float:
-        """How likely events that are no worse than the others would have failed as often as these, by mere chance."""
-        if self._contradicted < 2:
-            return 1.0
-        delivered = self._breaker.deliveries - self._deliveries_before
-        failed = self._breaker.failures - self._failures_before - self._own_failures
-        return float(((failed + 1) / (failed + delivered + 1)) ** self._held_against)
+    def _note_ambiguity(self, result: Result) -> None:
+        """Keep in the batch, beyond a split or a crash, whether the server may have stored these events.
 
-    def _note_ambiguity(self, reply: Reply) -> None:
-        """Keep in mind, beyond a split or a crash, whether the server may have these events.
-
-        A refusal tells nothing about an earlier request whose outcome is unknown; and where even the key was refused,
-        a look-up's "not found" told nothing either.
+        A refused key proves nothing about an earlier attempt that was ambiguous, nor about a look-up before it that
+        answered "not found".
         """
-        self._is_posting = False
-        verdict = classify(reply, 1)
-        if is_ambiguous(reply):
+        self._is_sending = False
+        if result.ambiguous:
             self.batch = self.batch._replace(ambiguous_since=time.time())
-        elif verdict not in WAITING:
+        elif result.verdict not in WAITING:
             self.batch = self.batch._replace(ambiguous_since=None)
-        if verdict is not Verdict.RETRY or is_ambiguous(reply):
+        if result.verdict is not Verdict.RETRY or result.ambiguous:
             self._missing.clear()

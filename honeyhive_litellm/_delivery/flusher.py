@@ -1,8 +1,8 @@
-"""Which way the events go: take batches from the spool, have them carried, act on the verdict.
+"""Takes batches from the spool, has each one sent, and acts on the verdict.
 
-The flusher sleeps until something is committed, lingers a moment for company, and then takes batches, a few at a time,
-until nothing is left. Those that only wait do not count: a few events that the server cannot digest, or replies that
-were lost, must not keep the others from going out.
+The flusher sleeps until something is committed, waits LINGER_S for more to send along, and then takes batches, a few
+at a time, until nothing is left. Batches that only wait do not count among the few: a poison event, or batches that
+wait for their look-up, must not keep the others from going out.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ import asyncio
 from typing import Callable, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
-from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import BATCH_EVENTS, Spool
 from honeyhive_litellm._stats import Counters
 
+from .backoff import BackOff
 from .batch_sender import BatchSender
 from .circuit_breaker import WORKERS, CircuitBreaker
-from .sinks.honeyhive import HoneyHiveSink
-from .sinks.http_status import BackOff, Reply, Verdict, describe
+from .sink import Result, Sink, Verdict
 
 LINGER_S = 1.0
-"""How long a lone event waits for company, once it is safe on disk. A full batch or a `flush` does not wait.
+"""How long a lone event, which is safe on disk, waits for others. A full batch or a `flush` does not wait.
 
-To send a batch costs some milliseconds of CPU time, however few events are in it.
+A request costs some milliseconds of CPU time, however few events are in it.
 """
 
 HELD_BYTES = 32 * 1024 * 1024
-"""How much may be held in memory of batches that wait. With more, none is taken until one of them is settled."""
+"""The most memory for batches that are being sent or wait. With more, none is taken until one is settled."""
 
-_BURY_AGAIN_S = 5.0
+_DEAD_LETTER_RETRY_S = 5.0
 
 
 class Flusher:
@@ -41,19 +40,20 @@ class Flusher:
     def __init__(
         self,
         spool: Spool,
-        sink: HoneyHiveSink,
+        sink: Sink,
         counters: Counters,
-        settings: Settings,
+        *,
+        lookup_delay_s: float,
         on_delivered: Callable[[Sequence[Row]], None],
         back_off: Optional[BackOff] = None,
     ) -> None:
         self._spool = spool
         self._sink = sink
         self._counters = counters
-        self._lookup_delay_s = settings.lookup_delay
+        self._lookup_delay_s = lookup_delay_s
         self._on_delivered = on_delivered
         self._back_off = back_off or BackOff()
-        self._breaker = CircuitBreaker(sink.api_url, counters, self._back_off)
+        self._breaker = CircuitBreaker(sink, counters, self._back_off)
         self._senders: Set[BatchSender] = set()
         self._tasks: Set[asyncio.Future[None]] = set()
         self._room = asyncio.Event()
@@ -62,7 +62,7 @@ class Flusher:
         self._is_urgent = False
 
     async def run(self) -> None:
-        """Deliver until cancelled; what is then on its way stays in the spool."""
+        """Deliver until cancelled. Batches that are being sent then stay in the spool."""
         try:
             while True:
                 try:
@@ -70,7 +70,7 @@ class Flusher:
                     self._start_sending(await self._take())
                 except Exception as error:
                     # A fault of ours must not end delivery.
-                    warn("flusher", "honeyhive: no batch could be taken from the spool: %r", error)
+                    warn("flusher", "honeyhive: no batch could be taken from the spool, trying again: %r", error)
                     await asyncio.sleep(1)
         finally:
             tasks = list(self._tasks)
@@ -85,7 +85,7 @@ class Flusher:
             self._no_linger.set()
 
     def set_urgent(self, on: bool) -> None:
-        """While on, nothing lingers: somebody waits for the delivery. Turned on, it ends a pause of the back-off."""
+        """While on, nothing lingers: a caller waits for the delivery. Turning it on also ends a back-off pause."""
         self._is_urgent = on
         if on:
             self._has_events.set()
@@ -98,8 +98,8 @@ class Flusher:
             await self._room.wait()
 
     def _has_room(self) -> bool:
-        at_work = sum(not sender.is_parked for sender in self._senders)
-        return at_work < WORKERS and sum(sender.size for sender in self._senders) < HELD_BYTES
+        busy = sum(not sender.is_parked for sender in self._senders)
+        return busy < WORKERS and sum(sender.size for sender in self._senders) < HELD_BYTES
 
     async def _take(self) -> Batch:
         while True:
@@ -120,16 +120,16 @@ class Flusher:
             if not self._is_urgent:
                 self._no_linger.clear()
 
-    def _start_sending(self, batch: Batch, failures: int = 0) -> None:
+    def _start_sending(self, batch: Batch, blamable_failures: int = 0) -> None:
         sender = BatchSender(
             batch,
             self._spool,
             self._sink,
             self._breaker,
-            failures=failures,
+            blamable_failures=blamable_failures,
             lookup_delay_s=self._lookup_delay_s,
             back_off=self._back_off,
-            on_found=self._delivered,
+            on_found=self._note_delivered,
             on_parked=self._room.set,
         )
         self._senders.add(sender)
@@ -141,28 +141,32 @@ class Flusher:
         try:
             await self._act(sender, await sender.send())
         except Exception as error:
-            # Its events stay marked: the next process looks them up.
-            warn("flusher", "honeyhive: a batch could not be handled: %r", error)
+            # Its events stay marked: the process that adopts them looks them up.
+            warn("flusher", "honeyhive: a batch could not be handled and waits for the next process: %r", error)
         finally:
             self._senders.discard(sender)
             self._room.set()
 
-    async def _act(self, sender: BatchSender, reply: Reply) -> None:
+    async def _act(self, sender: BatchSender, result: Result) -> None:
         batch = sender.batch
         if sender.verdict is Verdict.SPLIT:
             for half in await run_to_completion(self._spool.split(batch)):
-                # A half of what failed twice need fail only once more.
-                self._start_sending(half, failures=sender.failures and 1)
+                # For a half of what has failed twice, one more failure is enough to split it again.
+                self._start_sending(half, min(1, sender.evidence.blamable_failures))
         elif sender.verdict is Verdict.REJECT:
-            warn("dead", "honeyhive: the server refused an event for good (%s): see the dead letters", describe(reply))
-            while not await run_to_completion(
-                self._spool.add_dead_letter(batch, reply.status, reply.body or describe(reply))
-            ):
-                await sender.park(_BURY_AGAIN_S)
+            warn(
+                "dead",
+                "honeyhive: %s refused an event for good (%s). It is kept as a dead letter: "
+                "see `honeyhive-litellm dead list`",
+                self._sink.name,
+                result.log_text,
+            )
+            while not await run_to_completion(self._spool.add_dead_letter(batch, result.status, result.reason)):
+                await sender.park(_DEAD_LETTER_RETRY_S)
         else:
-            self._delivered(batch.rows)
+            self._note_delivered(batch.rows)
             await run_to_completion(self._spool.settle(batch))
 
-    def _delivered(self, rows: Sequence[Row]) -> None:
+    def _note_delivered(self, rows: Sequence[Row]) -> None:
         self._counters.deliver(len(rows))
         self._on_delivered(rows)

@@ -1,4 +1,4 @@
-"""Dead letters sent once more, because a person has mended what they were refused for."""
+"""Sends dead letters again, after someone has fixed what they were refused for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
-from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
@@ -15,115 +14,116 @@ from honeyhive_litellm._spool.lease import Lease
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.spool import BATCH_BYTES, BATCH_EVENTS
 
-from .sinks.honeyhive import HoneyHiveSink
-from .sinks.http_status import Reply, Verdict, classify, is_ambiguous
-from .sinks.http_transport import HttpTransport
+from .sink import WAITING, Result, Sink, Verdict
 
 LOCK_NAME = "dead.lock"
-_SECOND = 2  # attempt: a batch's 500 means that one of its events spoils it
 
 
 class RedriveResult(NamedTuple):
-    """How many letters were accepted, and refused again; `trouble` says why the others were not tried."""
+    """How many letters were accepted, and how many refused again.
+
+    `failure` is why the others were not tried, None if all were.
+    """
 
     accepted: int = 0
     refused: int = 0
-    trouble: Optional[str] = None
+    failure: Optional[Result] = None
 
     def plus(self, other: RedriveResult) -> RedriveResult:
         return RedriveResult(
-            self.accepted + other.accepted, self.refused + other.refused, self.trouble or other.trouble
+            self.accepted + other.accepted, self.refused + other.refused, self.failure or other.failure
         )
 
 
-async def redrive(folder: Path, letters: Sequence[DeadLetter], settings: Settings) -> RedriveResult:
+async def redrive(folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lookup_delay_s: float) -> RedriveResult:
     """Send these letters again, oldest first. Accepted ones are removed, refused ones keep their new reason.
 
-    Stops when the server takes nothing at all. Raises SpoolError, also when another retry is at work.
+    Stops when the server takes nothing at all. Raises SpoolError, also while another process redrives.
     """
     lock = Lease.take(folder / LOCK_NAME)
     if lock is None:
-        raise SpoolError(f"another retry is at work in {folder}; wait for its end")
-    transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
+        raise SpoolError(f"another process sends the dead letters in {folder} again; wait until it has ended")
     try:
-        sender = _Sender(folder, HoneyHiveSink(transport, settings), settings.lookup_delay)
+        redriver = _Redriver(folder, sink, lookup_delay_s)
         result = RedriveResult()
         for batch in _batches(letters):
-            if result.trouble is None:
-                result = result.plus(await sender.send(batch))
+            if result.failure is None:
+                result = result.plus(await redriver.send(batch))
         return result
     finally:
-        await transport.aclose()
         lock.release(remove=True)
 
 
-class _Sender:
+class _Redriver:
     """Sends batches of letters of one folder."""
 
-    def __init__(self, folder: Path, sink: HoneyHiveSink, lookup_delay_s: float) -> None:
+    def __init__(self, folder: Path, sink: Sink, lookup_delay_s: float) -> None:
         self._folder = folder
         self._sink = sink
         self._lookup_delay_s = lookup_delay_s
 
     async def send(self, letters: Sequence[DeadLetter]) -> RedriveResult:
-        """Send those that the server does not have, for all that is known."""
-        sure = [letter for letter in letters if _doubtful_since(letter) is None]
-        doubtful = [letter for letter in letters if _doubtful_since(letter) is not None]
-        result = await self._send([self._row(letter) for letter in sure])
-        if not doubtful or result.trouble:
+        """Send a batch: at once the letters that the server cannot have, after a look-up those that it may have."""
+        clear = [letter for letter in letters if _ambiguous_since(letter) is None]
+        ambiguous = [letter for letter in letters if _ambiguous_since(letter) is not None]
+        result = await self._send([self._row(letter) for letter in clear])
+        if not ambiguous or result.failure:
             return result
-        newest = max(_doubtful_since(letter) or 0.0 for letter in doubtful)
-        return result.plus(await self._send([self._row(letter) for letter in doubtful], newest))
+        newest = max(_ambiguous_since(letter) or 0.0 for letter in ambiguous)
+        return result.plus(await self._send([self._row(letter) for letter in ambiguous], newest))
 
     def _row(self, letter: DeadLetter) -> Row:
         body = dead_letters.body_of(self._folder, letter.id)
         if body is None:
-            raise SpoolError(f"the dead letter {letter.id} has just been removed by somebody else")
+            raise SpoolError(f"the dead letter {letter.id} has just been removed by another process")
         return Row(0, letter.id, letter.started_ms, letter.session, body)
 
-    async def _send(self, rows: Sequence[Row], doubtful_since: Optional[float] = None) -> RedriveResult:
+    async def _send(self, rows: Sequence[Row], ambiguous_since: Optional[float] = None) -> RedriveResult:
         """Send `rows`, after a look-up if the server may have had them since that Unix time."""
         found = 0
-        if doubtful_since is not None:
-            await asyncio.sleep(doubtful_since + self._lookup_delay_s - time.time())
-            seen = await self._sink.look_up(rows)
-            found = dead_letters.accepted(self._folder, [row.id for row in seen.found])
-            if seen.trouble is not None and classify(seen.trouble, 1) is Verdict.RETRY:
-                return RedriveResult(accepted=found, trouble=_words(seen.trouble))
-            rows = [row for row in rows if row not in seen.found]  # all is known, or this key may not read
-        return RedriveResult(accepted=found).plus(await self._post(rows) if rows else RedriveResult())
+        if ambiguous_since is not None and rows and self._sink.can_look_up:
+            await asyncio.sleep(ambiguous_since + self._lookup_delay_s - time.time())
+            looked_up = await self._sink.look_up(rows)
+            found = dead_letters.accepted(self._folder, [row.id for row in looked_up.found])
+            if looked_up.failure is not None and looked_up.failure.verdict is Verdict.RETRY:
+                return RedriveResult(accepted=found, failure=looked_up.failure)
+            rows = [row for row in rows if row not in looked_up.found]
+        return RedriveResult(accepted=found).plus(await self._send_now(rows) if rows else RedriveResult())
 
-    async def _post(self, rows: Sequence[Row]) -> RedriveResult:
-        refusal = await self._sink.ensure_sessions(rows)
-        if refusal is not None:
-            return RedriveResult(trouble=_words(refusal))
+    async def _send_now(self, rows: Sequence[Row]) -> RedriveResult:
+        failure = await self._sink.prepare(rows)
+        if failure is not None:
+            return RedriveResult(failure=failure)
         ids = [row.id for row in rows]
         dead_letters.mark(self._folder, ids, time.time())
-        reply = await self._sink.post_events(rows)
-        verdict = classify(reply, len(rows), _SECOND if reply.status == 500 else 1)
+        result = await self._sink.send(rows)
+        verdict = _verdict(result, len(rows))
         if verdict is Verdict.DELIVERED:
             return RedriveResult(accepted=dead_letters.accepted(self._folder, ids))
-        doubtful_since = time.time() if is_ambiguous(reply) else None
+        ambiguous_since = time.time() if result.ambiguous else None
         if verdict is Verdict.SPLIT:
             middle = len(rows) // 2
-            first = await self._send(rows[:middle], doubtful_since)
-            return first if first.trouble else first.plus(await self._send(rows[middle:], doubtful_since))
-        if verdict is Verdict.REJECT or reply.status == 500:
-            dead_letters.refused_again(self._folder, ids, reply.status, reply.body)
+            first = await self._send(rows[:middle], ambiguous_since)
+            return first if first.failure else first.plus(await self._send(rows[middle:], ambiguous_since))
+        if verdict is Verdict.REJECT:
+            dead_letters.refused_again(self._folder, ids, result.status, result.reason)
             return RedriveResult(refused=1)
-        dead_letters.mark(self._folder, ids, doubtful_since)
-        return RedriveResult(trouble=_words(reply))
+        dead_letters.mark(self._folder, ids, ambiguous_since)
+        return RedriveResult(failure=result)
 
 
-def _doubtful_since(letter: DeadLetter) -> Optional[float]:
+def _verdict(result: Result, events: int) -> Verdict:
+    """The verdict on one attempt. There is no second one, as in a flusher's days, to confirm that an event fails."""
+    if result.verdict in WAITING and result.some_failed:
+        return Verdict.SPLIT if events > 1 else Verdict.REJECT
+    return result.verdict
+
+
+def _ambiguous_since(letter: DeadLetter) -> Optional[float]:
     """The Unix time since which the server may have the event although it did not say so."""
     if letter.retried_at is not None:
         return letter.retried_at
     return letter.at if letter.status is None or letter.status >= 500 else None
-
-
-def _words(reply: Reply) -> str:
-    return f"HTTP {reply.status}" if reply.status is not None else str(reply.error)
 
 
 def _batches(letters: Sequence[DeadLetter]) -> Iterator[List[DeadLetter]]:

@@ -8,8 +8,7 @@ from typing import Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
-from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
+from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters, Stats
@@ -45,9 +44,10 @@ class Drain:
         """Deliver; the numbers of what was taken over. What could not be delivered in time stays in the spool."""
         settings = self._settings
         spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits_of(settings))
-        transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
-        sink = HoneyHiveSink(transport, settings)
-        flusher = Flusher(spool, sink, self._counters, settings, lambda rows: None)
+        sink = sink_for(settings)
+        flusher = Flusher(
+            spool, sink, self._counters, lookup_delay_s=settings.lookup_delay, on_delivered=lambda rows: None
+        )
         flusher.set_urgent(True)
         delivering = asyncio.ensure_future(flusher.run())
         try:
@@ -58,7 +58,7 @@ class Drain:
         finally:
             delivering.cancel()
             await asyncio.gather(delivering, return_exceptions=True)
-            await transport.aclose()
+            await sink.aclose()
             await spool.close()
         return self._counters.snapshot()
 

@@ -22,8 +22,8 @@ from honeyhive_litellm._capture.outcomes import Host
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
-from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
+from honeyhive_litellm._delivery.sink import Sink
+from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._fork import Part, on_fork
 from honeyhive_litellm._log import announce, warn
@@ -89,7 +89,7 @@ class Pipeline(NamedTuple):
     spool: Spool
     writer: Writer
     flusher: Flusher
-    transport: HttpTransport
+    sink: Sink
 
 
 class Runtime:
@@ -274,15 +274,16 @@ class Runtime:
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self.settings
         spool = Spool(settings.spool_path, self._counters, durability=settings.durability, limits=limits_of(settings))
-        transport = HttpTransport(settings.api_url, settings.api_key, timeout_s=settings.request_timeout)
-        sink = HoneyHiveSink(transport, settings)
-        flusher = Flusher(spool, sink, self._counters, settings, self._on_delivered)
+        sink = sink_for(settings)
+        flusher = Flusher(
+            spool, sink, self._counters, lookup_delay_s=settings.lookup_delay, on_delivered=self._on_delivered
+        )
 
         def committed(group: Sequence[Record]) -> None:
             self._on_committed(group, flusher)
 
         writer = Writer(self._queue, spool, committed, pause_s=0.0 if settings.strict else COMMIT_EVERY_S)
-        pipeline = self._pipeline = Pipeline(loop, asyncio.Event(), spool, writer, flusher, transport)
+        pipeline = self._pipeline = Pipeline(loop, asyncio.Event(), spool, writer, flusher, sink)
         self._ready.set()
         writing = asyncio.ensure_future(_forever("writer", writer.run))
         others = [asyncio.ensure_future(_forever("upkeep", lambda: self._maintain(pipeline)))]
@@ -297,7 +298,7 @@ class Runtime:
                 async with writer.commit_lock:  # a transaction would go on without it
                     await _cancel([writing, *others])
                 await writer.commit_all()
-                await transport.aclose()
+                await sink.aclose()
             finally:
                 await spool.close()
 

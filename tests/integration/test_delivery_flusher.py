@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from honeyhive_litellm._delivery.sinks.http_status import BackOff
+from honeyhive_litellm._delivery.backoff import BackOff
 from honeyhive_litellm._spool.dead_letters import letters
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record
@@ -147,7 +147,7 @@ async def test_a_refused_key_pauses_delivery_keeps_all_and_says_what_to_do(
         collector.fail(status)
         async with running(tmp_path, collector.url) as rig:
             await rig.take([event(i) for i in range(10)])
-            await rig.until(lambda: rig.counters.last_error == f"HTTP {status}")
+            await rig.until(lambda: f"{collector.url} answers HTTP {status}" in str(rig.stats.last_error))
             await rig.until(lambda: "HONEYHIVE_API_KEY" in caplog.text)
             assert rig.counters.snapshot().pending == 10
             collector.clear()

@@ -15,7 +15,8 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
 
 import pytest
 
-from honeyhive_litellm._delivery.sinks.http_status import Reply, Verdict, classify, is_ambiguous
+from honeyhive_litellm._delivery.sink import Verdict
+from honeyhive_litellm._delivery.sinks.http_status import Reply, result_of
 from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 
 KEY = "hh_ingst_the0key"
@@ -131,7 +132,7 @@ async def test_a_status_and_its_body_are_told_as_they_came(status: int) -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(status, '{"message": "naïve"}')
-    assert is_ambiguous(reply) is (status >= 500)
+    assert result_of(reply, 2).ambiguous is (status >= 500)
 
 
 async def test_an_answer_without_content_delivers() -> None:
@@ -142,7 +143,7 @@ async def test_an_answer_without_content_delivers() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(204)
-    assert classify(reply, 2) is Verdict.DELIVERED
+    assert result_of(reply, 2).verdict is Verdict.DELIVERED
 
 
 async def test_an_html_page_is_told_and_pauses() -> None:
@@ -152,8 +153,8 @@ async def test_an_html_page_is_told_and_pauses() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(200, "<html>Sign in</html>")
-    assert classify(reply, 2) is Verdict.PAUSE
-    assert not is_ambiguous(reply)
+    assert result_of(reply, 2).verdict is Verdict.PAUSE
+    assert not result_of(reply, 2).ambiguous
 
 
 async def test_a_redirect_is_told_and_not_followed() -> None:
@@ -168,7 +169,7 @@ async def test_a_redirect_is_told_and_not_followed() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(307, "redirects to /elsewhere")
-    assert (requests, is_ambiguous(reply)) == (1, False)
+    assert (requests, result_of(reply, 2).ambiguous) == (1, False)
 
 
 async def test_a_redirect_to_bytes_that_are_no_text_is_told_all_the_same() -> None:
@@ -194,7 +195,7 @@ async def test_a_connection_refused_is_certainly_not_sent() -> None:
         async with connected(f"http://127.0.0.1:{free.getsockname()[1]}") as transport:
             reply = await transport.post("/v1/events/batch", b"{}")
     assert reply == Reply(None, error="refused", was_sent=False)
-    assert not is_ambiguous(reply)
+    assert not result_of(reply, 2).ambiguous
 
 
 async def test_a_name_that_does_not_exist_is_certainly_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ async def test_a_hanging_name_server_holds_neither_the_request_nor_the_exit(
         reply = await transport.post("/v1/events/batch", b"{}")
     assert entered.is_set()
     assert reply == Reply(None, error="timeout", was_sent=False)
-    assert not is_ambiguous(reply)
+    assert not result_of(reply, 2).ambiguous
     assert [thread.daemon for thread in lookups] == [True]
     release.set()
     lookups[0].join(DEADLINE_S)
@@ -251,7 +252,7 @@ async def test_plain_text_where_tls_was_expected_is_certainly_not_sent() -> None
     async with serving(handler) as url, connected(url.replace("http:", "https:")) as transport:
         reply = await transport.post("/v1/events/batch", b"{}")
     assert reply == Reply(None, error="tls", was_sent=False)
-    assert not is_ambiguous(reply)
+    assert not result_of(reply, 2).ambiguous
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -263,8 +264,8 @@ async def test_a_connection_dropped_before_the_answer_leaves_the_outcome_open(ha
 
     reply = await post_to(handler)
     assert reply == Reply(None, error="dropped")
-    assert is_ambiguous(reply)
-    assert classify(reply, 2) is Verdict.RETRY
+    assert result_of(reply, 2).ambiguous
+    assert result_of(reply, 2).verdict is Verdict.RETRY
 
 
 async def test_half_a_head_leaves_the_outcome_open() -> None:
@@ -274,7 +275,7 @@ async def test_half_a_head_leaves_the_outcome_open() -> None:
 
     reply = await post_to(handler)
     assert (reply.status, reply.error) == (None, "dropped")
-    assert is_ambiguous(reply)
+    assert result_of(reply, 2).ambiguous
 
 
 async def test_half_a_body_keeps_the_status() -> None:
@@ -284,8 +285,8 @@ async def test_half_a_body_keeps_the_status() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(200, '{"success": tr', error="dropped")
-    assert classify(reply, 2) is Verdict.DELIVERED
-    assert not is_ambiguous(reply)
+    assert result_of(reply, 2).verdict is Verdict.DELIVERED
+    assert not result_of(reply, 2).ambiguous
 
 
 async def test_an_answer_in_another_language_leaves_the_outcome_open() -> None:
@@ -295,7 +296,7 @@ async def test_an_answer_in_another_language_leaves_the_outcome_open() -> None:
 
     reply = await post_to(handler)
     assert reply == Reply(None, error="garbled")
-    assert is_ambiguous(reply)
+    assert result_of(reply, 2).ambiguous
 
 
 async def test_a_connection_dropped_after_an_answer_costs_the_next_request_nothing() -> None:
@@ -328,7 +329,7 @@ async def test_a_post_into_a_dying_connection_is_not_sent_twice() -> None:
         await transport.post("/v1/events/batch", b"{}")
         reply = await transport.post("/v1/events/batch", b"{}")
     assert (reply, requests) == (Reply(None, error="dropped"), 2)
-    assert is_ambiguous(reply)
+    assert result_of(reply, 2).ambiguous
 
 
 async def test_a_server_that_never_answers_ends_at_the_timeout_with_the_outcome_open() -> None:
@@ -339,7 +340,7 @@ async def test_a_server_that_never_answers_ends_at_the_timeout_with_the_outcome_
     begun = time.monotonic()
     reply = await post_to(handler, timeout_s=0.2)
     assert reply == Reply(None, error="timeout")
-    assert is_ambiguous(reply)
+    assert result_of(reply, 2).ambiguous
     assert 0.15 < time.monotonic() - begun < 2
 
 
@@ -354,7 +355,7 @@ async def test_a_trickling_answer_ends_at_the_timeout_and_keeps_its_status() -> 
     begun = time.monotonic()
     reply = await post_to(handler, timeout_s=0.3)
     assert (reply.status, reply.error, set(reply.body)) == (503, "timeout", {"."})
-    assert is_ambiguous(reply)
+    assert result_of(reply, 2).ambiguous
     assert time.monotonic() - begun < 2
 
 
@@ -484,7 +485,7 @@ async def test_closing_ends_requests_under_way_and_refuses_later_ones() -> None:
         await transport.aclose()
         ended = await asyncio.wait_for(request, DEADLINE_S)
         assert ended == Reply(None, error="dropped")
-        assert is_ambiguous(ended)
+        assert result_of(ended, 2).ambiguous
         assert await transport.get("/v1/events/a") == Reply(None, error="closed", was_sent=False)
 
 

@@ -1,25 +1,21 @@
-"""The delivery table, row by row, and the arithmetic of waiting and batching."""
+"""The table of HTTP statuses, row by row, and what the headers of an answer say."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import List, Optional
+from typing import Optional
 
 import pytest
-import tenacity
 
+from honeyhive_litellm._delivery.poison import POISON_ATTEMPTS, final_verdict
+from honeyhive_litellm._delivery.sink import Verdict
+from honeyhive_litellm._delivery.sinks.honeyhive import batch_body, is_event
 from honeyhive_litellm._delivery.sinks.http_status import (
-    POISON_ATTEMPTS,
-    BackOff,
+    NETWORK_ERRORS,
     Reply,
-    Verdict,
-    batch_body,
-    classify,
     describe,
-    is_ambiguous,
-    longest_pause,
     parse_retry_after,
+    result_of,
 )
 
 DELIVERED, RETRY, SPLIT = Verdict.DELIVERED, Verdict.RETRY, Verdict.SPLIT
@@ -30,6 +26,7 @@ NO = '{"event_ids": [], "success" : false}'
 # status, body, then the verdict on: a batch, a batch sent again, a single event (however often, while that may be
 # chance), a single event refused again and again while others are delivered; last, whether the server may hold some
 TABLE = [
+    (102, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (200, '{"success": true}', DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
     (200, "", DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
     (201, "", DELIVERED, DELIVERED, DELIVERED, DELIVERED, False),
@@ -39,6 +36,7 @@ TABLE = [
     (200, NO, SPLIT, SPLIT, REJECT, REJECT, True),
     (200, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
     (206, "", PAUSE, SPLIT, PAUSE, REJECT, True),
+    (206, NO, SPLIT, SPLIT, REJECT, REJECT, True),
     (207, "", PAUSE, SPLIT, PAUSE, REJECT, True),
     (301, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (302, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
@@ -47,6 +45,7 @@ TABLE = [
     (400, NO, SPLIT, SPLIT, REJECT, REJECT, False),
     (400, PAGE, PAUSE, SPLIT, PAUSE, REJECT, False),
     (401, "", PAUSE, PAUSE, PAUSE, PAUSE, False),
+    (401, PAGE, PAUSE, PAUSE, PAUSE, PAUSE, False),
     (402, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (403, "", PAUSE, SPLIT, PAUSE, REJECT, False),
     (404, "", PAUSE, SPLIT, PAUSE, REJECT, False),
@@ -81,23 +80,55 @@ def test_each_row_of_the_table_holds(
     single_alone: Verdict,
     ambiguous: bool,
 ) -> None:
-    reply = Reply(status, body)
-    found = [classify(reply, 100), classify(reply, 2, 2), classify(reply, 1, 99), classify(reply, 1, 99, 1e-9)]
-    assert found == [batch, batch_again, single, single_alone]
-    assert classify(reply, 1, POISON_ATTEMPTS - 1, 0.0) is single
-    assert is_ambiguous(reply) is ambiguous
+    many, one = result_of(Reply(status, body), 2), result_of(Reply(status, body), 1)
+    assert [many.verdict, one.verdict] == [batch, single]
+    verdicts = [
+        final_verdict(many, 2, 1),
+        final_verdict(many, 2, 2),
+        final_verdict(one, 1, 99),
+        final_verdict(one, 1, 99, 1e-9),
+    ]
+    assert verdicts == [batch, batch_again, single, single_alone]
+    assert final_verdict(one, 1, POISON_ATTEMPTS - 1, 0.0) is single
+    assert many.ambiguous is one.ambiguous is ambiguous
 
 
 def test_a_request_that_never_left_is_retried_and_certainly_not_stored() -> None:
-    reply = Reply(None, error="refused", was_sent=False)
-    assert [classify(reply, 100, 5), classify(reply, 1, 99, 0.0)] == [RETRY, RETRY]
-    assert not is_ambiguous(reply)
+    result = result_of(Reply(None, error="refused", was_sent=False), 1)
+    assert [final_verdict(result, 100, 5), final_verdict(result, 1, 99, 0.0)] == [RETRY, RETRY]
+    assert not result.ambiguous
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "longest_s"),
     [
-        (Reply(None, error="dns", was_sent=False), "dns"),
+        (Reply(None, error="refused", was_sent=False), 5),
+        (Reply(403), 30),
+        (Reply(None, error="dropped"), math.inf),
+        (Reply(503), math.inf),
+        (Reply(400), math.inf),
+    ],
+)
+def test_the_longest_pause_depends_on_what_a_request_costs_the_server(reply: Reply, longest_s: float) -> None:
+    assert result_of(reply, 1).longest_pause_s == longest_s
+
+
+def test_a_result_carries_what_a_dead_letter_keeps() -> None:
+    refused = result_of(Reply(422, '{"detail": "prompt"}'), 1)
+    assert (refused.status, refused.reason, refused.log_text) == (422, '{"detail": "prompt"}', "HTTP 422")
+    lost = result_of(Reply(None, error="dropped"), 1)
+    assert (lost.status, lost.reason) == (None, "the connection broke off")
+
+
+def test_only_a_500_says_that_some_events_failed() -> None:
+    assert [status for status in range(100, 600) if result_of(Reply(status), 2).some_failed] == [500]
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (Reply(None, error="dns", was_sent=False), "its name cannot be resolved"),
+        (Reply(None), "no answer"),
         (Reply(401, '{"message": "prompt"}'), "HTTP 401"),
         (Reply(422, "prompt"), "HTTP 422"),
         (Reply(200, PAGE), "HTTP 200 with a web page"),
@@ -114,8 +145,13 @@ def test_a_request_that_never_left_is_retried_and_certainly_not_stored() -> None
         (Reply(302, "redirects to //a\nb"), "HTTP 302, a redirect to http://ab, which is not followed"),
     ],
 )
-def test_a_log_is_told_what_came_back_and_never_what_it_says(reply: Reply, told: str) -> None:
-    assert describe(reply) == told
+def test_a_log_text_says_what_came_back_and_never_quotes_it(reply: Reply, text: str) -> None:
+    assert describe(reply) == text
+
+
+@pytest.mark.parametrize("error", NETWORK_ERRORS)
+def test_a_network_error_is_logged_in_words(error: str) -> None:
+    assert len(describe(Reply(None, error=error)).split()) > 2
 
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -153,75 +189,12 @@ def test_retry_after_is_read_in_both_forms_and_bounded(value: Optional[str], sec
     assert parse_retry_after(value, NOW) == seconds
 
 
-def test_waits_double_from_half_a_second_to_a_minute() -> None:
-    back_off = BackOff(draw=lambda: 1.0)
-    assert [back_off.seconds(n) for n in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
-    assert back_off.seconds(10**9) == 60
-
-
-def test_a_pause_may_be_shortened_but_never_below_what_the_server_asks_for() -> None:
-    back_off = BackOff(draw=lambda: 1.0)
-    assert [back_off.seconds(n, None, 5.0) for n in (1, 4, 99)] == [0.5, 4, 5]
-    assert back_off.seconds(1, Reply(429, retry_after_s=30.0), 5.0) == 30.5
-    assert longest_pause(Reply(None, error="refused", was_sent=False)) == 5
-    assert longest_pause(Reply(403)) == 30
-    assert longest_pause(Reply(None, error="dropped")) == longest_pause(Reply(503)) == math.inf
-
-
-def test_jitter_is_full() -> None:
-    assert BackOff(draw=lambda: 0.0).seconds(5) == 0
-    assert BackOff(draw=lambda: 0.25).seconds(5) == 2
-
-
-def test_a_wait_is_never_shorter_than_the_server_asks_nor_than_the_own_back_off() -> None:
-    asked = Reply(429, retry_after_s=30.0)
-    assert BackOff(draw=lambda: 0.0).seconds(1, asked) == 30
-    assert BackOff(draw=lambda: 1.0).seconds(1, asked) == 30.5
-    assert BackOff(draw=lambda: 1.0).seconds(8, asked) == 60
-    assert BackOff(draw=lambda: 1.0).seconds(3, Reply(429, retry_after_s=0.0)) == 2
-
-
-async def test_tenacity_waits_as_the_policy_says() -> None:
-    script = [
-        Reply(503),
-        Reply(429, retry_after_s=7.0),
-        Reply(None, error="refused", was_sent=False),
-        Reply(200),
-    ]
-    replies = iter(script)
-    slept: List[float] = []
-
-    async def send() -> Reply:
-        await asyncio.sleep(0)
-        return next(replies)
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    retrying = tenacity.AsyncRetrying(
-        wait=BackOff(draw=lambda: 1.0),
-        sleep=sleep,
-        retry=tenacity.retry_if_result(lambda reply: classify(reply, 100) is RETRY),
-    )
-    last: Reply = await retrying(send)
-    assert last == script[-1]
-    assert slept == [0.5, 7.5, 2.0]
-
-
-def test_tenacity_may_use_the_policy_for_a_function_that_raises() -> None:
-    slept: List[float] = []
-    retrying = tenacity.Retrying(
-        wait=BackOff(draw=lambda: 1.0), sleep=slept.append, stop=tenacity.stop_after_attempt(3), reraise=True
-    )
-
-    def fail() -> None:
-        raise OSError("no")
-
-    with pytest.raises(OSError, match="no"):
-        retrying(fail)
-    assert slept == [0.5, 1.0]
-
-
 def test_a_batch_body_is_the_events_in_one_object() -> None:
     assert batch_body([b'{"a":1}', b"{}"]) == b'{"events":[{"a":1},{}]}'
     assert batch_body([]) == b'{"events":[]}'
+
+
+def test_a_look_up_finds_the_event_of_a_failed_call_and_no_web_page() -> None:
+    assert is_event(Reply(200, '{"metadata": {"success": false}}'))
+    assert not is_event(Reply(200, PAGE))
+    assert not is_event(Reply(404))

@@ -1,76 +1,92 @@
-"""HoneyHive's ingestion routes, as this package uses them: sessions, event batches, look-ups.
+"""HoneyHive's ingestion routes as a sink: sessions, event batches, look-ups.
 
-The v1 routes are tried first. Where they do not exist the deprecated ones take the same events; the route that took
-something last is remembered. One request each, no retry: the flusher decides.
+The v1 routes are tried first. Where they do not exist, the deprecated ones take the same events; the route that took
+something last is remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence, Set
+from typing import Awaitable, Callable, Iterable, List, Optional, Sequence, Set
 
-from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._delivery.sink import WAITING, LookUp, Result, Verdict
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._spool.record import Row
 
-from .http_status import WAITING, Reply, Verdict, batch_body, classify, is_event
+from .http_status import Reply, describe, is_page, result_of
 from .http_transport import HttpTransport
 
-_REMEMBERED_SESSIONS = 10_000
-_AT_ONCE = 8
-_INGESTION_KEY = "hh_ingst_"
-"""The prefix of keys that may write and not read."""
+MAX_SESSIONS = 10_000
+"""How many sessions are remembered as created. One that was forgotten is posted again, which changes nothing."""
 
-
-class LookUp(NamedTuple):
-    """Which events the server has and which not; `trouble` is the reply that kept us from learning it of all."""
-
-    found: List[Row]
-    missing: List[Row]
-    trouble: Optional[Reply]
+_CONCURRENT_REQUESTS = 8
+_WRITE_ONLY_PREFIX = "hh_ingst_"
+"""How keys begin that may write and not read."""
 
 
 class HoneyHiveSink:
-    """The server's routes, behind one connection pool."""
+    """One HoneyHive server behind one connection pool. See `Sink` for the methods."""
 
-    def __init__(self, transport: HttpTransport, settings: Settings) -> None:
-        self.api_url = settings.api_url
-        self._transport = transport
-        self._source = settings.environment
-        self._project = encode(settings.project)
-        self._ensured: OrderedDict[str, None] = OrderedDict()
+    remedy = "check api_key / HONEYHIVE_API_KEY and api_url / HONEYHIVE_API_URL"
+
+    def __init__(self, api_url: str, api_key: str, *, project: str, source: str, timeout_s: float) -> None:
+        """`source` is what sessions name as theirs; `timeout_s` bounds each request."""
+        self.name = api_url
+        self.can_look_up = not api_key.startswith(_WRITE_ONLY_PREFIX)
+        self._transport = HttpTransport(api_url, api_key, timeout_s=timeout_s)
+        self._project = encode(project)
+        self._source = source
+        self._created_sessions: OrderedDict[str, None] = OrderedDict()
         self._is_legacy = False
-        self.may_read = not settings.api_key.startswith(_INGESTION_KEY)
 
-    async def ensure_sessions(self, rows: Sequence[Row]) -> Optional[Reply]:
-        """Create the sessions that `rows` name, or find them there. None when done, else what keeps it from it."""
-        return await _some_at_once(self._new_sessions(rows), self._ensure)
+    async def prepare(self, rows: Sequence[Row]) -> Optional[Result]:
+        """Create the sessions that `rows` name. Repeating that changes nothing on the server."""
+        return await _for_each(self._first_of_new_sessions(rows), self._create_session)
 
-    async def post_events(self, rows: Sequence[Row]) -> Reply:
-        """Post `rows` as one batch."""
+    async def send(self, rows: Sequence[Row]) -> Result:
         bodies = [row.body for row in rows]
-        return await self._post(
+        reply = await self._post(
             "/v1/events/batch",
             batch_body(bodies),
             "/events/batch",
             # Every body begins with its event_id, so the project goes in front without decoding it.
             lambda: batch_body([b'{"project":' + self._project + b"," + body[1:] for body in bodies]),
         )
+        return result_of(reply, len(rows))
 
-    def _new_sessions(self, rows: Sequence[Row]) -> List[Row]:
-        """The first event of each session that is not known to exist."""
+    async def look_up(self, rows: Sequence[Row]) -> LookUp:
+        found: List[Row] = []
+        missing: List[Row] = []
+
+        async def look_up_one(row: Row) -> Optional[Result]:
+            reply = await self._transport.get(f"/v1/events/{row.id}")
+            if is_event(reply):
+                found.append(row)
+            elif reply.status == 404:
+                missing.append(row)
+            else:
+                return result_of(reply, 1)
+            return None
+
+        failure = await _for_each(rows, look_up_one)
+        return LookUp(found, missing, failure)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    def _first_of_new_sessions(self, rows: Sequence[Row]) -> List[Row]:
+        """The first event of each session that is not remembered as created."""
         seen: Set[str] = set()
-        new = []
+        first = []
         for row in rows:
-            if row.session is not None and row.session not in self._ensured and row.session not in seen:
+            if row.session is not None and row.session not in self._created_sessions and row.session not in seen:
                 seen.add(row.session)
-                new.append(row)
-        return new
+                first.append(row)
+        return first
 
-    async def _ensure(self, row: Row) -> Optional[Reply]:
-        """Post the session of `row`: doing so again changes nothing on the server."""
+    async def _create_session(self, row: Row) -> Optional[Result]:
         assert row.session is not None
         session_id, _, name = row.session.partition(" ")
         session = {
@@ -81,26 +97,32 @@ class HoneyHiveSink:
         }
         body = encode(session)
         reply = await self._post("/v1/sessions", body, "/session/start", lambda: b'{"session":' + body + b"}")
-        verdict = classify(reply, 1)
-        if verdict in WAITING:
-            return reply
-        if verdict is not Verdict.DELIVERED:
-            # Not the events' fault: they are sent all the same, and the server gives them a session.
-            warn("session", "honeyhive: the server refused a session (HTTP %s)", reply.status)
-        self._ensured[row.session] = None
-        while len(self._ensured) > _REMEMBERED_SESSIONS:
-            self._ensured.popitem(last=False)
+        result = result_of(reply, 1)
+        if result.verdict in WAITING:
+            return result
+        if result.verdict is not Verdict.DELIVERED:
+            # The events are not to blame: they are sent all the same, and the server creates the session itself.
+            warn(
+                "session",
+                "honeyhive: %s refused to create a session (%s); its events are sent all the same",
+                self.name,
+                describe(reply),
+            )
+        self._created_sessions[row.session] = None
+        while len(self._created_sessions) > MAX_SESSIONS:
+            self._created_sessions.popitem(last=False)
         return None
 
     async def _post(self, path: str, body: bytes, legacy_path: str, legacy_body: Callable[[], bytes]) -> Reply:
-        """Post by the route that is known to work, and where that one answers 404 by the other."""
+        """Post to the route that worked last, and if that answers 404 to the other one."""
         first = None
         for is_legacy in (True, False) if self._is_legacy else (False, True):
             reply = await self._transport.post(*((legacy_path, legacy_body()) if is_legacy else (path, body)))
-            if classify(reply, 1) is Verdict.DELIVERED:
+            verdict = result_of(reply, 1).verdict
+            if verdict is Verdict.DELIVERED:
                 self._is_legacy = is_legacy
-            if first is not None and classify(reply, 1) not in (Verdict.DELIVERED, Verdict.RETRY):
-                # A route that was never seen at work: what it refuses tells of the address or key, not of the event.
+            if first is not None and verdict not in (Verdict.DELIVERED, Verdict.RETRY):
+                # This route has never worked here: its refusal says that address or key is wrong, not the event.
                 return first
             if reply.status != 404:
                 return reply
@@ -108,39 +130,31 @@ class HoneyHiveSink:
         assert first is not None
         return first
 
-    async def look_up(self, rows: Sequence[Row]) -> LookUp:
-        """Ask for each of `rows`. Those that were not asked for because of `trouble` are in neither list."""
-        found: List[Row] = []
-        missing: List[Row] = []
 
-        async def ask(row: Row) -> Optional[Reply]:
-            reply = await self._transport.get(f"/v1/events/{row.id}")
-            if is_event(reply):
-                found.append(row)
-            elif reply.status == 404:
-                missing.append(row)
-            else:
-                return reply
-            return None
-
-        trouble = await _some_at_once(rows, ask)
-        return LookUp(found, missing, trouble)
+def batch_body(events: Iterable[bytes]) -> bytes:
+    """The body of a batch request (both `/v1/events/batch` and the legacy route) from encoded *events*."""
+    return b'{"events":[' + b",".join(events) + b"]}"
 
 
-async def _some_at_once(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Optional[Reply]]]) -> Optional[Reply]:
-    """Ask for each row, for the first one alone, until there is trouble; the reply that tells of it.
+def is_event(reply: Reply) -> bool:
+    """Whether this answer to a look-up is the event. A failed call's event says `"success": false` of itself."""
+    return reply.status == 200 and not is_page(reply)
 
-    A server in trouble is not met by all requests of a batch.
+
+async def _for_each(rows: Sequence[Row], request: Callable[[Row], Awaitable[Optional[Result]]]) -> Optional[Result]:
+    """Make a request for each row, for the first one alone, until one fails; the failure.
+
+    So a server in trouble gets one request and not those of a whole batch.
     """
-    trouble = await ask(rows[0]) if rows else None
-    gate = asyncio.Semaphore(_AT_ONCE)
+    failure = await request(rows[0]) if rows else None
+    gate = asyncio.Semaphore(_CONCURRENT_REQUESTS)
 
-    async def ask_in_turn(row: Row) -> None:
-        nonlocal trouble
+    async def request_unless_failed(row: Row) -> None:
+        nonlocal failure
         async with gate:
-            if trouble is None:
-                reply = await ask(row)
-                trouble = trouble or reply
+            if failure is None:
+                result = await request(row)
+                failure = failure or result
 
-    await asyncio.gather(*(ask_in_turn(row) for row in rows[1:]))
-    return trouble
+    await asyncio.gather(*(request_unless_failed(row) for row in rows[1:]))
+    return failure

@@ -1,76 +1,44 @@
-"""What to make of the server's answer, how long to wait, the body of one request: decisions without IO.
+"""What an HTTP answer means for the events of the request: one table, without IO.
 
-The server's habits behind the table: HoneyHive's OpenAPI 1.9 knows 200, 400 and, for a batch, a 500 that
-means "some events created" without saying which. Since 2026 a bad or revoked key answers 404 where it used
-to answer 401 or 403, so a 404 on an ingestion route tells of the configuration, not of the event. 413 and 429
-are undocumented, but what proxies and load balancers send.
+The server's habits behind the table: HoneyHive's OpenAPI 1.9 knows 200, 400 and, for a batch, a 500 that means "some
+events created" without saying which. Since 2026 a bad or revoked key is answered with 404 where it used to be 401 or
+403, so a 404 on an ingestion route speaks of the configuration, not of the events. 413 and 429 are undocumented, but
+proxies and load balancers send them.
 """
 
 from __future__ import annotations
 
 import math
-import random
 import re
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Callable, Iterable, Optional
+from typing import Container, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
+from honeyhive_litellm._delivery.sink import Result, Verdict
 
 MAX_RETRY_AFTER_S = 3600.0
 
 PROBE_PAUSE_S = 30.0
-"""A refused key or address is tried again at most this much later; at first sooner, it may have been one event."""
+"""The longest pause after a refused key or address. Back-off begins shorter: the cause may have been one event."""
 
 UNREACHABLE_PAUSE_S = 5.0
-"""A server that cannot even be connected to is tried again at most this much later: that does not burden it."""
-
-POISON_ATTEMPTS = 10
-"""A single event that the server fails on this often, while it takes others, may be refused for good."""
-
-_CHANCE = 1e-6
-"""... unless that can be chance, because many requests fail."""
-
-_RETRY_STATUSES = frozenset({408, 425, 429})
-_CALLER_STATUSES = _RETRY_STATUSES | {401, 407}  # too early, too many, too slow; a key: whatever it is that was sent
-_CONTENT_STATUSES = frozenset({400, 409, 413, 422})  # refusals of what was sent, not of who sent it where
-_REFUSAL = re.compile(r'"success"\s*:\s*false')
-
-
-class Verdict(Enum):
-    """What becomes of the events of one request."""
-
-    DELIVERED = "delivered"
-    """The server has them."""
-    RETRY = "retry"
-    """The same request may succeed after a while."""
-    SPLIT = "split"
-    """One of them spoils the request: send its halves."""
-    REJECT = "reject"
-    """The server will never take this event: to the dead letters."""
-    PAUSE = "pause"
-    """Configuration trouble: keep everything, tell the user, probe slowly."""
-
-
-WAITING = (Verdict.RETRY, Verdict.PAUSE)
-"""What leaves the events where they are, to be tried again."""
+"""The longest pause after a failed connection: trying again does not burden a server that cannot be reached."""
 
 REDIRECTS_TO = "redirects to "
 """How the body of a redirect's `Reply` begins; its Location follows."""
 
+_DENIES_SUCCESS = re.compile(r'"success"\s*:\s*false')
+
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of one request.
+    """What came of one HTTP request.
 
-    `status` is None if no answer came; then `error` says in a word why ("refused", "timeout", ...). With a
-    status, an `error` says that the answer broke off after it. `body` is at most 2 KB of text without
-    credentials. `retry_after_s` is the server's wish, 0 to 3600 s. `was_sent` is False only if the request
-    certainly never left this machine.
+    `status` is None if no answer came; then `error` says why in one word (a key of NETWORK_ERRORS). With a status, an
+    `error` says that the answer broke off after it. `body` is at most 2 KB of text without credentials.
+    `retry_after_s` is between 0 and 3600. `was_sent` is False only if the request certainly never left this machine.
     """
 
     status: Optional[int]
@@ -80,87 +48,103 @@ class Reply:
     was_sent: bool = True
 
 
-def classify(reply: Reply, batch_size: int, attempt: int = 1, chance: float = 1.0) -> Verdict:
-    """The verdict on a request of *batch_size* events, sent for the *attempt*-th time (from 1 on).
+class Meaning(NamedTuple):
+    """What a status means. REJECT stands for SPLIT where the request had several events."""
 
-    A batch that fails again is split where its events may be to blame: perhaps one of them is what the server crashes
-    on or a firewall refuses, or all together are too much. A single event stays RETRY or PAUSE, since nothing tells
-    its fault from an outage, and an outage must not fill the dead letters - unless others are delivered meanwhile,
-    and *chance*, the likelihood that an innocent event fails as often, is next to nothing.
-
-    An HTML page is not the API's answer (a sign-in page, a web application, "plain HTTP request sent to HTTPS port"),
-    so it neither delivers nor rejects; only 413 means the same from a proxy. Statuses that nobody documents PAUSE,
-    which keeps all events.
-    """
-    verdict = _first_verdict(reply, batch_size)
-    if verdict in WAITING and may_be_the_events(reply):
-        if batch_size > 1 and attempt > 1:
-            return Verdict.SPLIT
-        if batch_size == 1 and attempt >= POISON_ATTEMPTS and chance < _CHANCE:
-            return Verdict.REJECT
-    return verdict
+    verdict: Verdict
+    ambiguous: bool
+    may_be_event: bool
 
 
-def _first_verdict(reply: Reply, batch_size: int) -> Verdict:
-    status = reply.status
-    if status is None or status in _RETRY_STATUSES or status >= 500:
-        return Verdict.RETRY
-    if _is_page(reply) and status != 413:
-        return Verdict.PAUSE
-    if status in _CONTENT_STATUSES or _denies_success(reply):
-        return Verdict.SPLIT if batch_size > 1 else Verdict.REJECT
-    if 200 <= status <= 204:
-        return Verdict.DELIVERED
-    # 401, 403, 404: key or address. 3xx: the address moved, and the key is for the host that the user named.
-    # 402, 405, 407, 410, 415, 431 ...: the account, a proxy, another kind of server. No event is to blame.
-    return Verdict.PAUSE
+DELIVERED, RETRY, PAUSE, REFUSED = Verdict.DELIVERED, Verdict.RETRY, Verdict.PAUSE, Verdict.REJECT
+
+STATUSES: Tuple[Tuple[Container[int], Meaning], ...] = (
+    #                                  verdict   ambiguous  may be the event
+    (range(200, 205), Meaning(DELIVERED, False, True)),
+    (range(205, 300), Meaning(PAUSE, True, True)),  # a success that is not whole
+    (range(300, 400), Meaning(PAUSE, False, True)),  # the address moved, and the key is for the host the user named
+    ({400, 409, 413, 422}, Meaning(REFUSED, False, True)),  # refuses what was sent, not who sent it where
+    ({401, 407}, Meaning(PAUSE, False, False)),  # the key, or a proxy's: the same whatever was sent
+    ({408, 425, 429}, Meaning(RETRY, False, False)),  # too slow, too early, too many
+    # 402, 403, 404, 405, 406, 410, 415, 431 ...: the key, the address, the account, another kind of server; or, with
+    # 403 and the like, a firewall that dislikes one prompt.
+    (range(400, 500), Meaning(PAUSE, False, True)),
+    # A batch's 500 means "some created", a gateway's 502 or 504 may come after the work was done; it may also be the
+    # crash that one event causes, or a batch that is too much at once.
+    (range(500, 1000), Meaning(RETRY, True, True)),
+)
+"""The first line that holds the status counts."""
+
+_UNDOCUMENTED = Meaning(PAUSE, False, True)
+_NEVER_SENT = Meaning(RETRY, False, False)
+_NO_ANSWER = Meaning(RETRY, True, True)  # perhaps a crash, or a proxy that resets what is too large
+_DENIED = Meaning(REFUSED, True, True)
+
+NETWORK_ERRORS = {
+    "closed": "this process has closed its connections",
+    "dns": "its name cannot be resolved",
+    "dropped": "the connection broke off",
+    "garbled": "its answer is not HTTP",
+    "proxy": "the HTTP proxy does not connect to it",
+    "refused": "nothing listens at that address",
+    "timeout": "it did not answer in time",
+    "tls": "no trusted TLS connection",
+    "unreachable": "no connection to it",
+}
+"""`Reply.error`, and what a log line says."""
 
 
-def may_be_the_events(reply: Reply) -> bool:
-    """Whether a failure may lie in what was sent rather than in the server, the network or the key.
+def result_of(reply: Reply, events: int) -> Result:
+    """What *reply* means for a request with so many events."""
+    verdict, ambiguous, may_be_event = _meaning(reply)
+    if verdict is REFUSED and events > 1:
+        verdict = Verdict.SPLIT
+    return Result(
+        verdict,
+        ambiguous,
+        may_be_event,
+        some_failed=reply.status == 500,
+        retry_after_s=reply.retry_after_s,
+        longest_pause_s=_longest_pause_s(reply, verdict),
+        log_text=describe(reply),
+        status=reply.status,
+        reason=reply.body or describe(reply),
+    )
 
-    A 500 or a lost connection may be the crash that one event causes, a timeout or 504 a batch that is too much at
-    once, a reset connection a proxy's way to say 413, and a 403 a firewall that dislikes one prompt.
-    """
-    return reply.was_sent if reply.status is None else reply.status not in _CALLER_STATUSES
 
-
-def is_ambiguous(reply: Reply) -> bool:
-    """Whether the server may hold some or all of the events although it did not say that it took them.
-
-    True for a lost answer, for any 5xx (a batch's 500 means "some created", a gateway's 502 or 504 may come
-    after the work was done), and for a success that is not whole. A 4xx was refused as a whole.
-    """
+def _meaning(reply: Reply) -> Meaning:
     if reply.status is None:
-        return reply.was_sent
-    if 200 <= reply.status < 300:
-        return not _is_page(reply) and (reply.status > 204 or _denies_success(reply))
-    return reply.status >= 500
+        return _NO_ANSWER if reply.was_sent else _NEVER_SENT
+    status = reply.status
+    meaning = next((meaning for statuses, meaning in STATUSES if status in statuses), _UNDOCUMENTED)
+    if is_page(reply) and meaning.verdict is not RETRY and status != 413:
+        # Not the API's answer, but a sign-in page, a web application, "plain HTTP request sent to HTTPS port": it
+        # neither delivers nor refuses. 413 means the same from a proxy.
+        return meaning._replace(verdict=PAUSE, ambiguous=False)
+    if 200 <= status < 300 and _DENIES_SUCCESS.search(reply.body):
+        return _DENIED  # all ingestion routes answer with the field `success`
+    return meaning
 
 
-def is_event(reply: Reply) -> bool:
-    """Whether this answer to a look-up is the event. A failed call's says `"success": false` of itself."""
-    return reply.status == 200 and not _is_page(reply)
-
-
-def _is_page(reply: Reply) -> bool:
+def is_page(reply: Reply) -> bool:
     """Whether the body is HTML or XML, where the API answers with JSON or with nothing."""
     return reply.body.lstrip("\ufeff \t\r\n").startswith("<")
 
 
-def _denies_success(reply: Reply) -> bool:
-    """Whether a 2xx says `"success": false`, the field that all ingestion routes answer with."""
-    return reply.status is not None and 200 <= reply.status < 300 and _REFUSAL.search(reply.body) is not None
+def _longest_pause_s(reply: Reply, verdict: Verdict) -> float:
+    if not reply.was_sent:
+        return UNREACHABLE_PAUSE_S
+    return PROBE_PAUSE_S if verdict is PAUSE else math.inf
 
 
 def describe(reply: Reply) -> str:
-    """What came back, in a few words for a log: never text that may repeat what was sent."""
+    """What happened, in a few words for a log. Never text that may repeat what was sent."""
     if reply.status is None:
-        return str(reply.error)
-    told = f"HTTP {reply.status}"
+        return NETWORK_ERRORS.get(reply.error or "", "no answer")
+    text = f"HTTP {reply.status}"
     if 300 <= reply.status < 400 and reply.body.startswith(REDIRECTS_TO):
-        return f"{told}, a redirect to {_host_of(reply.body[len(REDIRECTS_TO) :])}, which is not followed"
-    return f"{told} with a web page" if _is_page(reply) and reply.status < 500 else told
+        return f"{text}, a redirect to {_host_of(reply.body[len(REDIRECTS_TO) :])}, which is not followed"
+    return f"{text} with a web page" if is_page(reply) and reply.status < 500 else text
 
 
 def _host_of(location: str) -> str:
@@ -173,13 +157,6 @@ def _host_of(location: str) -> str:
     if not host or not re.fullmatch(r"[!-~]{1,255}", host):
         return "another path"
     return f"{parts.scheme or 'http'}://{host}{f':{port}' if port else ''}"
-
-
-def longest_pause(reply: Reply) -> float:
-    """The longest pause, in seconds, that a failure like *reply* is worth; a `BackOff` may have a shorter one."""
-    if not reply.was_sent:
-        return UNREACHABLE_PAUSE_S
-    return PROBE_PAUSE_S if classify(reply, 1) is Verdict.PAUSE else math.inf
 
 
 def parse_retry_after(value: Optional[str], now: float) -> Optional[float]:
@@ -203,42 +180,3 @@ def parse_http_date(text: str) -> Optional[float]:
         return moment.timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-
-
-class BackOff:
-    """A tenacity `wait`: exponential with full jitter, never shorter than the server's Retry-After.
-
-    The *n*-th wait is a random share of min(*longest_s*, *first_s* x 2^(n-1)). Where the tried function
-    returned a `Reply` with `retry_after_s`, the wait is at least that, plus a share of *first_s*, so that
-    clients sent away together do not come back together. *draw* returns a random number from 0 to 1.
-    """
-
-    def __init__(
-        self, first_s: float = 0.5, longest_s: float = 60.0, draw: Callable[[], float] = random.random
-    ) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._draw = draw
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        """The seconds to wait after the attempt that *retry_state* tells of."""
-        outcome = retry_state.outcome
-        result = None if outcome is None or outcome.failed else outcome.result()
-        return self.seconds(retry_state.attempt_number, result if isinstance(result, Reply) else None)
-
-    def seconds(self, attempt: int, reply: Optional[Reply] = None, longest_s: float = math.inf) -> float:
-        """The seconds to wait after the *attempt*-th attempt (from 1 on) ended with *reply*.
-
-        A *longest_s* below the policy's own takes its place.
-        """
-        share = self._draw()
-        ceiling = min(self._longest_s, longest_s, math.ldexp(self._first_s, min(attempt - 1, 60)))
-        wait = share * ceiling
-        if reply is not None and reply.retry_after_s is not None:
-            wait = max(wait, reply.retry_after_s + share * self._first_s)
-        return wait
-
-
-def batch_body(events: Iterable[bytes]) -> bytes:
-    """The body of a batch request (both `/v1/events/batch` and the legacy route) from encoded *events*."""
-    return b'{"events":[' + b",".join(events) + b"]}"
