@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test matrix lint format check bench faults kills soak clean
+.PHONY: help demo test matrix lint format docs check bench faults kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -26,6 +26,10 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[test,lint]'
 	@touch $@ $(VENV)/.test $(VENV)/.demo
 
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[docs]'
+	@touch $@
+
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
 
@@ -44,7 +48,10 @@ format: $(VENV)/.lint ## let ruff write what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-check: lint test ## what the gate runs
+docs: $(VENV)/.docs ## the documentation as a site, into build/site (needs Python 3.11 or newer)
+	$(BIN)/python -m tools.docs
+
+check: lint docs test ## what the gate runs
 
 bench: $(VENV)/.test ## the quick set of all benchmarks: some ten minutes, with the peers' installation
 	mkdir -p $(BENCH)
@@ -64,4 +71,4 @@ soak: $(VENV)/.test ## 15 minutes of kills and a misbehaving backend
 	$(BIN)/python benchmarks/soak.py
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

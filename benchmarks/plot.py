@@ -1,7 +1,7 @@
 """The pictures of docs/: what a call costs, and what is kept under each fault, ours beside theirs.
 
     python benchmarks/peers.py --json peers.json
-    python benchmarks/plot.py peers.json              # writes docs/overhead.png and docs/faults.png
+    python benchmarks/plot.py peers.json              # writes docs/images/overhead.png and docs/images/faults.png
 
 Needs matplotlib, which the extra `bench` installs.
 """
@@ -93,7 +93,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers", metavar="FILE", help="what `peers.py --json FILE` has written")
     parser.add_argument(
-        "--to", default=str(Path(__file__).parents[1] / "docs"), help="the folder of the pictures (docs)"
+        "--to",
+        default=str(Path(__file__).parents[1] / "docs" / "images"),
+        help="where the pictures go (docs/images)",
     )
     options = parser.parse_args(arguments)
     result = json.loads(Path(options.peers).read_text(encoding="utf-8"))

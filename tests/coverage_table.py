@@ -1,4 +1,4 @@
-"""docs/coverage.md: which golden event holds which field of an event, on which way through LiteLLM.
+"""docs/reference/coverage.md: which golden event holds which field of an event, on which way through LiteLLM.
 
 A cell is derived from the golden events, which `tests/golden/test_golden.py` compares field by field with what a real
 call gave, so it names a file only if a test asserts the field there. `python -m tests.coverage_table` writes it anew.
@@ -16,7 +16,7 @@ from honeyhive_litellm._mapping.inputs import event_name
 from tests.golden.calls import ASYNC, CALLS, ROUTER, STREAM, SYNC
 from tests.golden.compare import FOLDER
 
-PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "coverage.md"
 PROXY = "proxy"
 COLUMNS = {SYNC: "SDK sync", ASYNC: "SDK async", STREAM: "stream", ROUTER: "Router", PROXY: "Proxy"}
 

@@ -1,4 +1,4 @@
-"""docs/coverage.md says what the golden events hold, and they hold what matters."""
+"""docs/reference/coverage.md says what the golden events hold, and they hold what matters."""
 
 from __future__ import annotations
 

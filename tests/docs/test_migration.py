@@ -14,7 +14,7 @@ from tests.coverage_table import FIELDS
 from tests.docs.test_readme import at, run
 from tests.golden.compare import FOLDER
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = ["migrate-from-openinference.md", "migrate-from-openlit.md"]
 QUESTION = [{"role": "user", "content": "Why is the sky blue?"}]
 EXPECTED: Dict[str, Dict[str, object]] = {
