@@ -97,7 +97,10 @@ def _entry(name: str, target: object) -> str:
 
 
 def _signature_of(target: Callable[..., Any]) -> str:
-    found = inspect.signature(target)
+    try:
+        found = inspect.signature(target)
+    except ValueError:
+        return ""  # an error takes what every exception takes
     parameters = [
         one.replace(annotation=_Bare(one.annotation)) if isinstance(one.annotation, str) else one
         for one in found.parameters.values()
