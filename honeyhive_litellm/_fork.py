@@ -2,15 +2,18 @@
 
 A fork copies the memory and one thread. A lock that another thread holds at that moment stays held in the child for
 ever, and what the other threads were doing stays half done. So some parts let their threads finish before the fork, and
-every part gets new locks in the child.
+every part gets new locks in the child: an object that belongs to a runtime is made anew with it, and a module has a
+`ForkSafeLock`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from enum import Enum
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from types import TracebackType
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 Handler = Callable[[], None]
 
@@ -18,10 +21,11 @@ Handler = Callable[[], None]
 class Part(Enum):
     """What has to do something at a fork."""
 
-    LOG = "the locks and the memory of `_log`"
+    LOCKS = "the locks of modules"
+    LOG = "what was logged lately"
     SQLITE = "the gate that keeps a fork out while a thread is inside SQLite"
     RUNTIMES = "the runtimes, whose thread and files stay with the parent"
-    LITELLM = "LiteLLM's logging threads, and the locks of `_instrumentation`"
+    LITELLM = "LiteLLM's logging threads"
 
 
 BEFORE: Tuple[Part, ...] = (Part.SQLITE,)
@@ -29,6 +33,7 @@ BEFORE: Tuple[Part, ...] = (Part.SQLITE,)
 AFTER_IN_PARENT: Tuple[Part, ...] = (Part.SQLITE,)
 
 AFTER_IN_CHILD: Tuple[Part, ...] = (
+    Part.LOCKS,
     Part.LOG,  # the others may write a warning
     Part.SQLITE,  # a runtime may open a file at once
     Part.RUNTIMES,  # before anything can reach one
@@ -68,6 +73,38 @@ def _run(order: Sequence[Part], handlers: Dict[Part, Handler]) -> None:
             except Exception:  # the other parts must have their turn
                 logging.getLogger("honeyhive_litellm").exception("honeyhive: a fault at a fork, in %s", part.value)
 
+
+class ForkSafeLock:
+    """A lock, for a module to keep, that is free in a forked child although another thread held it in the parent."""
+
+    _all: List[ForkSafeLock] = []  # noqa: RUF012 - every lock of the process, on purpose
+
+    def __init__(self) -> None:
+        self.renew()
+        self._all.append(self)
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._lock.release()
+
+    @classmethod
+    def renew_all(cls) -> None:
+        """In a forked child: no other thread is there to release them."""
+        for lock in cls._all:
+            lock.renew()
+
+
+on_fork(Part.LOCKS, after_in_child=ForkSafeLock.renew_all)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

@@ -1,19 +1,18 @@
-"""The package's own logger, which says a thing once a minute and not once an event. It never carries content."""
+"""The package's own logger. It logs a thing once a minute, not once an event, and never the content of a call."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from typing import Dict, Set
 
-from ._fork import Part, on_fork
+from ._fork import ForkSafeLock, Part, on_fork
 
 logger = logging.getLogger("honeyhive_litellm")
 
 _QUIET_S = 60.0
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _last: Dict[str, float] = {}
 _ongoing: Set[str] = set()
 
@@ -21,7 +20,7 @@ _ongoing: Set[str] = set()
 def warn(kind: str, message: str, *args: object, repeat_s: float = _QUIET_S) -> None:
     """Log a warning unless one of the same `kind` was logged within the last minute.
 
-    For trouble whose end is told, `repeat_s` says after how many seconds it is told again while it lasts.
+    For trouble whose end is logged by `recovered`, `repeat_s` is the time until it is logged again while it lasts.
     """
     now = time.monotonic()
     with _lock:
@@ -34,7 +33,7 @@ def warn(kind: str, message: str, *args: object, repeat_s: float = _QUIET_S) -> 
 
 
 def recovered(kind: str, message: str, *args: object) -> None:
-    """Say that trouble of this `kind`, if any was told, is over. What comes and goes is told once a minute."""
+    """Log that trouble of this `kind` is over, if it was logged. Trouble that recurs is logged once a minute."""
     with _lock:
         if kind not in _ongoing:
             return
@@ -48,9 +47,7 @@ def announce(line: str) -> None:
 
 
 def reset() -> None:
-    """Forget what was logged. Also for a forked child, where another thread of the parent may have held the lock."""
-    global _lock
-    _lock = threading.Lock()
+    """Forget what was logged. A forked child logs for itself."""
     _last.clear()
     _ongoing.clear()
 

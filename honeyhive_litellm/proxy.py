@@ -1,4 +1,4 @@
-"""LiteLLM's Proxy: its documented configuration, in which the name `honeyhive` stands for this package.
+"""LiteLLM's Proxy: in its config the name `honeyhive` stands for this package.
 
     litellm_settings:
       callbacks: ["honeyhive"]
@@ -12,14 +12,14 @@
 
 from __future__ import annotations
 
-# LiteLLM loads a file beside its config before an installed module, so that this one may exist twice in a process.
-# Nothing is kept here, therefore.
+# LiteLLM prefers a file beside its config to an installed module, so a process may load this module twice. It holds no
+# state, therefore.
 from typing import Any
 
 __all__ = ["logger", "register"]
 
 logger: Any
-"""The callback itself, made when it is first asked for."""
+"""The callback itself, created at the first access."""
 
 
 def register() -> None:
@@ -33,7 +33,7 @@ def register() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily, since the command line names this module, and LiteLLM takes a second or two to import.
+    # Lazily: the command line imports this module, and importing LiteLLM takes a second or two.
     if name == "logger":
         from ._instrumentation.proxy_logger import the_logger
 

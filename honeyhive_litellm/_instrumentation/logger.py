@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from typing import Any, Optional, Sequence
 
 import litellm
@@ -24,17 +23,15 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._fork import Part, on_fork
-from honeyhive_litellm._log import warn
+from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._runtime.runtime import Runtime, runtime_for
 
 from .callback_lists import add_to_outcome_lists, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
-from .logging_threads import revive_logging_threads
 from .patches.apply import apply_patches
 from .patches.notify import Subscriber, checkpoint_in, guarded
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
 
 
@@ -139,16 +136,3 @@ def _forget_latest_call(key: str) -> None:
     notes = getattr(litellm, "error_logs", None)
     if isinstance(notes, dict):
         notes.pop(key, None)
-
-
-def _forget_inherited() -> None:
-    """In a forked child: another thread of the parent may have held the lock, and LiteLLM's threads are not there."""
-    global _lock
-    _lock = threading.Lock()
-    try:
-        revive_logging_threads()
-    except Exception as error:
-        warn("fork", "honeyhive: sync calls of this forked process may not be recorded: %r", error)
-
-
-on_fork(Part.LITELLM, after_in_child=_forget_inherited)

@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import List
 
+from honeyhive_litellm._fork import Part, on_fork
+
 # LiteLLM has one pool; older versions (1.53) have one for calls and another for streams.
 _POOL_MODULES = ("litellm_core_utils.thread_pool_executor", "utils", "litellm_core_utils.streaming_handler")
 
@@ -18,8 +20,13 @@ def logging_pools() -> List[ThreadPoolExecutor]:
     return [pool for pool in pools.values() if isinstance(pool, ThreadPoolExecutor)]
 
 
-def revive_logging_threads() -> None:
-    """In a forked child: let LiteLLM's pools start threads again.
+def revive_after_fork() -> None:
+    """In every child that is forked from now on: let LiteLLM's pools start threads again."""
+    on_fork(Part.LITELLM, after_in_child=_revive)
+
+
+def _revive() -> None:
+    """In a forked child.
 
     A copied pool counts the parent's threads as its own and starts none, so that no callback of a sync call would run.
     What is in its queue is the parent's to log. Each pool stays the same object: LiteLLM's modules have imported it by

@@ -1,8 +1,8 @@
-"""The logger of a LiteLLM Proxy, which gets its options from the proxy's config.
+"""The logger of a LiteLLM Proxy, which gets its options from the Proxy's config.
 
-The proxy makes its callbacks while it reads `litellm_settings` from top to bottom, and makes attributes of the
-`litellm` module of all keys that it does not know. So `honeyhive_project` may come after the callbacks that want to
-know it: nothing is resolved before the first call.
+The Proxy makes its callbacks while it reads `litellm_settings` from top to bottom, and turns each key that it does not
+know into an attribute of the `litellm` module. So `honeyhive_project` may come after `callbacks`: the options are read
+at the first call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import functools
 import logging
 import os
 import sys
-import threading
 import time
 from typing import Any, Dict, Optional
 
@@ -21,49 +20,50 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils import litellm_logging
 
 from honeyhive_litellm._errors import HoneyHiveError
+from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._runtime.runtime import shutdown_all
 
 from .logger import HoneyHiveLogger
 
 NAME = "honeyhive"
-"""What the callback is called in a proxy's config."""
+"""The callback's name in the Proxy's config."""
 
 _PREFIX = "honeyhive_"
 _BY_REFERENCE = "os.environ/"
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _logger: Optional[ProxyLogger] = None
 
 
 class ProxyLogger(HoneyHiveLogger):
-    """A HoneyHiveLogger that asks for its options when LiteLLM tells of the first call.
+    """A HoneyHiveLogger that resolves its options at the first call.
 
-    `litellm.honeyhive_<option>` beats the option's environment variable. With options that cannot work one error is
-    logged and no call is recorded; the proxy serves all the same.
+    `litellm.honeyhive_<option>` wins over the option's environment variable. With options that cannot work, one error
+    is logged and no call is recorded; the Proxy serves all the same.
     """
 
     def __init__(self) -> None:
         CustomLogger.__init__(self)
-        self._made_ms = time.time() * 1000
-        self._has_options = False
-        self._is_useless = False
+        self._created_ms = time.time() * 1000
+        self._is_resolved = False
+        self._is_refused = False
 
     def _is_ready(self) -> bool:
-        if self._has_options:
+        if self._is_resolved:
             return True
         with _lock:
-            if not self._has_options and not self._is_useless:
+            if not self._is_resolved and not self._is_refused:
                 self._resolve()
-            return self._has_options
+            return self._is_resolved
 
     def _resolve(self) -> None:
         try:
             super().__init__(**options_of(vars(litellm)))
-            # A call of an MCP tool is first told of when it is over: the first one begins before the options are known.
-            self._runtime.recorder.since_ms = self._made_ms
-            self._has_options = True
+            # LiteLLM reports a call of an MCP tool when it is over: the first one began before the options were read.
+            self._runtime.recorder.since_ms = self._created_ms
+            self._is_resolved = True
         except HoneyHiveError as error:
-            self._is_useless = True
+            self._is_refused = True
             logging.getLogger("honeyhive_litellm").error(
                 "honeyhive: the proxy serves calls, but NONE is recorded: %s\n"
                 "  In the proxy's config an option is a line of litellm_settings, such as honeyhive_project: "
@@ -72,11 +72,11 @@ class ProxyLogger(HoneyHiveLogger):
             )
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> None:
-        """Before the Router is asked, so that even the first request's attempts are known to belong together."""
+        """Runs before the Router does, so that the attempts of the very first request belong together."""
         self._is_ready()
 
     def records_in(self, runtime: Any) -> bool:
-        return self._has_options and super().records_in(runtime)
+        return self._is_resolved and super().records_in(runtime)
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         if self._is_ready():
@@ -108,36 +108,36 @@ class ProxyLogger(HoneyHiveLogger):
 
 
 def options_of(attributes: Dict[str, Any]) -> Dict[str, Any]:
-    """The options among LiteLLM's module attributes: those that begin with `honeyhive_`, by their own names.
+    """The attributes of the `litellm` module that begin with `honeyhive_`, by the names of our options.
 
-    LiteLLM itself resolves `os.environ/NAME`; where an old one has not, it is done here.
+    `os.environ/NAME` is resolved here, because old versions of LiteLLM do not.
     """
     options: Dict[str, Any] = {}
     for name, value in attributes.items():
         if not name.startswith(_PREFIX):
             continue
         is_reference = isinstance(value, str) and value.startswith(_BY_REFERENCE)
-        given = os.environ.get(value[len(_BY_REFERENCE) :]) if is_reference else value
-        if given is not None:
-            options[name[len(_PREFIX) :]] = given
+        option = os.environ.get(value[len(_BY_REFERENCE) :]) if is_reference else value
+        if option is not None:
+            options[name[len(_PREFIX) :]] = option
     return options
 
 
 def the_logger() -> ProxyLogger:
-    """The one of this process: LiteLLM takes three mentions of one object for one callback."""
+    """The only one of this process: a config may name it in three lists, and LiteLLM calls one object once."""
     global _logger
     with _lock:
         if _logger is None:
             _logger = ProxyLogger()
-            _end_with_proxy()
+            _shut_down_with_proxy()
         return _logger
 
 
-def _end_with_proxy() -> None:
-    """Deliver what is left when the proxy's application ends.
+def _shut_down_with_proxy() -> None:
+    """Deliver what is left when the Proxy's application ends.
 
-    The exit handler comes too late for that, or never: uvicorn gives a SIGTERM back to the system once the application
-    has ended, and the process dies of it. LiteLLM's own function is called by its name (seen in 1.60 to 1.110).
+    The exit handler would run too late for that, or never: once the application has ended, uvicorn raises its SIGTERM
+    again, and the process dies of it. The Proxy looks its own function up by name (seen in 1.60 to 1.110).
     """
     server = sys.modules.get("litellm.proxy.proxy_server")
     original = getattr(server, "proxy_shutdown_event", None)
@@ -145,20 +145,20 @@ def _end_with_proxy() -> None:
         return
 
     @functools.wraps(original)
-    async def ended(*args: Any, **kwargs: Any) -> Any:
+    async def shutdown_event(*args: Any, **kwargs: Any) -> Any:
         try:
             return await original(*args, **kwargs)
         finally:
             await asyncio.get_running_loop().run_in_executor(None, shutdown_all)
 
-    setattr(server, "proxy_shutdown_event", ended)  # noqa: B010 - the module is not read by the type checker
+    setattr(server, "proxy_shutdown_event", shutdown_event)  # noqa: B010 - the module is not read by the type checker
 
 
 def add_name() -> None:
-    """Make LiteLLM take `honeyhive` for one of its own callbacks.
+    """Make `honeyhive` a name of a callback that LiteLLM knows.
 
-    LiteLLM asks two things wherever it meets a callback's name: whether it is in the list of known names, and a
-    function of `litellm_logging`, looked up there at every call, for the logger (seen in 1.60 to 1.110).
+    Wherever LiteLLM meets a callback's name it does two things: it looks the name up in the list of known names, and
+    it gets the logger from a function of `litellm_logging`, which it looks up at every call (seen in 1.60 to 1.110).
     """
     names = litellm._known_custom_logger_compatible_callbacks  # noqa: SLF001 - there is no public list
     if NAME not in names:

@@ -11,9 +11,10 @@ from honeyhive_litellm import _fork
 from honeyhive_litellm._fork import AFTER_IN_CHILD, AFTER_IN_PARENT, BEFORE, Part, on_fork
 
 WITNESS = """
-import os, sys
+import os
+import honeyhive_litellm
 from honeyhive_litellm import _fork
-import honeyhive_litellm._instrumentation.logger
+honeyhive_litellm.init(api_key="hh_key", project="forks", api_url="http://127.0.0.1:9", spool_path="unused")
 turns = []
 def witnessed(part, moment, handler):
     def run():
@@ -48,7 +49,7 @@ def test_every_part_has_its_turn_in_the_order_that_is_written_down() -> None:
 def test_the_order_is_this_one() -> None:
     assert BEFORE == (Part.SQLITE,)
     assert tuple(reversed(BEFORE)) == AFTER_IN_PARENT, "what was closed first before the fork is opened last"
-    assert AFTER_IN_CHILD == (Part.LOG, Part.SQLITE, Part.RUNTIMES, Part.LITELLM)
+    assert AFTER_IN_CHILD == (Part.LOCKS, Part.LOG, Part.SQLITE, Part.RUNTIMES, Part.LITELLM)
 
 
 def test_a_part_registers_once_and_only_where_it_has_a_turn() -> None:

@@ -6,16 +6,17 @@ A process is patched once. Every wrapper passes arguments, results and exception
 from __future__ import annotations
 
 import importlib
-import threading
 from typing import Any, Callable, NamedTuple, Tuple
 
+from honeyhive_litellm._fork import ForkSafeLock
+from honeyhive_litellm._instrumentation.logging_threads import revive_after_fork
 from honeyhive_litellm._log import warn
 
 from . import cache, chat_streams, other_streams, router
 from .notify import Subscriber, subscribers
 from .unreported import patch_functions
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 class PatchPoint(NamedTuple):
@@ -119,3 +120,4 @@ def _patch() -> None:
     for point in OPTIONAL:
         point.apply()
     patch_functions()
+    revive_after_fork()

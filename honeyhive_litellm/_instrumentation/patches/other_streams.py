@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
 from typing import Any, Awaitable, Callable, Set
 
 from honeyhive_litellm._capture.recorder import Recorder
+from honeyhive_litellm._fork import ForkSafeLock
 
 from .notify import call_details_of, checkpoint, notify
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _patched: Set[type] = set()
 
 
