@@ -58,5 +58,5 @@ async def dies(spool: Spool) -> None:
             await segment.close()
             for path, content in left:
                 path.write_bytes(content)
-    if spool._own.lease is not None:
-        spool._own.lease.release(remove=False)
+    if spool._held.own.lease is not None:
+        spool._held.own.lease.release(remove=False)

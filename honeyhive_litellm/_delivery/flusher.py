@@ -12,9 +12,10 @@ from typing import Callable, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._spool.limits import BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
-from honeyhive_litellm._spool.spool import BATCH_EVENTS, Spool
+from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 
 from .backoff import BackOff

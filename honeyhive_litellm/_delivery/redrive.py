@@ -11,8 +11,8 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.lease import Lease
+from honeyhive_litellm._spool.limits import BATCH_BYTES, BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
-from honeyhive_litellm._spool.spool import BATCH_BYTES, BATCH_EVENTS
 
 from .sink import WAITING, Result, Sink, Verdict
 

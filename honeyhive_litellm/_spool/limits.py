@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
+BATCH_EVENTS = 100
+BATCH_BYTES = 4 * 1024 * 1024
+"""The size of one batch, and with that of one request. HoneyHive refuses requests of more than 5 MB."""
+
 SEGMENT_BYTES = 32 * 1024 * 1024
 """A segment of this size is sealed; with a small `max_bytes` a smaller one is."""
 

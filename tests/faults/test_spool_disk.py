@@ -180,7 +180,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_costs_no_event_and_is_used_again_when_there_is_room(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._spool.spool.DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.appender.DISK_RETRY_S", 0.0)
     counters = Counters()
     spool = spool_in(small_disk, counters)
     for i in range(400):  # 1.6 MB

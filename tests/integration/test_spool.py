@@ -170,7 +170,7 @@ async def test_a_call_whose_event_was_delivered_first_is_not_reported_as_interru
     await first.settle(late)
     for segment in first.segments():
         await segment.close()
-    for orphan in first._adopted.values():
+    for orphan in first._held.adopted.values():
         assert orphan.lease is not None
         orphan.lease.release(remove=False)
     second = spool_in(tmp_path, Counters())
@@ -282,10 +282,10 @@ async def test_a_path_where_nothing_can_be_written_still_delivers_from_memory(
 async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("honeyhive_litellm._spool.spool.DISK_RETRY_S", 0.0)
+    monkeypatch.setattr("honeyhive_litellm._spool.appender.DISK_RETRY_S", 0.0)
     spool = spool_in(tmp_path, Counters())
     await spool.append([event("a")])
-    active = spool._active
+    active = spool._held.active
     assert active is not None and active.connection is not None
     await active.connection.execute("PRAGMA max_page_count = 10")
     await spool.append([event("b", 300_000)])
@@ -391,7 +391,7 @@ async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_d
     counters.accept(2)
     appending = asyncio.ensure_future(spool.append([event("b", 70_000)]))
     # The oldest segment goes, and its account is being closed.
-    await until_on_loop(lambda: spool._closing or appending.done(), every_s=0)
+    await until_on_loop(lambda: spool._held._closing or appending.done(), every_s=0)
     assert not appending.done()
     await spool.settle(batch)
     counters.deliver(1)

@@ -131,7 +131,7 @@ async def test_what_a_killed_process_had_in_memory_alone_is_counted_as_lost(tmp_
     counters = Counters()
     spool = spool_in(tmp_path, counters)
     await spool.append([event("on disk")])
-    spool._active, spool._retry_disk_at = None, time.monotonic() + 3600  # as after trouble with the disk
+    spool._held.active, spool._appender._retry_disk_at = None, time.monotonic() + 3600  # as after trouble with the disk
     await spool.append([event("in memory"), event("in memory too")])
     counters.accept(1)
     counters.lose("memory", 1)
@@ -221,7 +221,7 @@ def replace_start(name: str, started_ms: float) -> Record:
 async def test_a_start_that_was_just_being_carried_over_makes_one_interrupted_event(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, Counters())
     await spool.append([start("long"), event("a")])
-    spool._active = None  # killed after the copy, before the seal
+    spool._held.active = None  # killed after the copy, before the seal
     await spool.append([start("long"), event("b")])
     await dies(spool)
     heir = spool_in(tmp_path, Counters())
@@ -260,11 +260,11 @@ async def test_what_had_to_stay_in_memory_for_a_while_is_handed_over_too(tmp_pat
     counters = Counters()
     writer, sidecar = spool_in(tmp_path, counters), spool_in(tmp_path, Counters())
     counters.accept(2)
-    writer._retry_disk_at = time.monotonic() + 3600  # as after trouble with the disk
+    writer._appender._retry_disk_at = time.monotonic() + 3600  # as after trouble with the disk
     await writer.append([start("long"), event("a"), event("b")])
     await writer.seal_active()
     assert counters.snapshot().committed == 0
-    writer._retry_disk_at = 0.0
+    writer._appender._retry_disk_at = 0.0
     await writer.seal_active()
     await writer.hand_off()
     assert counters.snapshot().committed == 2

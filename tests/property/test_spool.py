@@ -21,7 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from honeyhive_litellm._spool import connection, limits, spool
+from honeyhive_litellm._spool import connection, limits
 from honeyhive_litellm._spool.dead_letters import letters
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.limits import Limits
@@ -150,7 +150,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     async def let_go(self, process: Process) -> None:
         """Close what a process has open; what that does to its files is undone."""
-        for owned in (process.spool._own, *process.spool._adopted.values()):
+        for owned in (process.spool._held.own, *process.spool._held.adopted.values()):
             for opened in owned.segments:
                 await opened.close()
             if owned.lease is not None:
@@ -343,7 +343,7 @@ class SpoolMachine(RuleBasedStateMachine):
                 open_starts = [id_ for segment in process.spool.segments() for id_ in segment.open_starts]
                 assert sorted(open_starts) == sorted(process.in_flight)
                 if not process.in_flight and not process.in_hand and process.spool.pending == 0:
-                    assert set(process.spool.segments()) <= {process.spool._active}
+                    assert set(process.spool.segments()) <= {process.spool._held.active}
 
     @invariant()
     def nothing_was_damaged(self) -> None:
@@ -393,7 +393,7 @@ def record(kind: int, id_: str, status: str, size: int) -> Record:
 @pytest.fixture(autouse=True)
 def _small_segments_and_mortal_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEGMENT_BYTES", 3000)
-    monkeypatch.setattr(spool, "BATCH_EVENTS", 4)
+    monkeypatch.setattr(limits, "BATCH_EVENTS", 4)
     monkeypatch.setattr(connection, "AtomicConnection", Mortal)
 
 

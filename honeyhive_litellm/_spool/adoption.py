@@ -1,0 +1,142 @@
+"""The adopting half of the spool: takes over the segments of owners that died, and delivers them in place."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Set
+
+from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError
+from honeyhive_litellm._log import warn
+from honeyhive_litellm._stats import Counters
+
+from .appender import Appender
+from .held_segments import HeldSegments, OwnedSegments
+from .interrupted import report_interrupted
+from .layout import lease_path, owners_in
+from .lease import Lease, may_be_about_to_be_taken
+from .process_state import last_seen
+from .salvage import lost_commits
+from .segment import Segment
+
+MAX_ADOPTED_OWNERS = 4
+"""How many dead owners' segments are held at a time: each costs a lease, and its segments' heads in memory."""
+
+
+class Adoption:
+    """Looks for dead owners. Belongs to the spool's loop.
+
+    `scan_complete`: the last look found no dead owner that had to wait for a later one.
+    """
+
+    def __init__(
+        self, folder: Path, owner: str, held: HeldSegments, appender: Appender, counters: Counters, *, durability: str
+    ) -> None:
+        self.scan_complete = False
+        self._folder = folder
+        self._owner = owner
+        self._held = held
+        self._appender = appender
+        self._counters = counters
+        self._durability = durability
+        self._owners_of_newer_format: Set[str] = set()
+
+    async def adopt(self) -> int:
+        """Adopt the segments of dead owners, as long as fewer than MAX_ADOPTED_OWNERS are held; returns their events.
+
+        Never raises and never takes what a living owner holds. Files that cannot be read go to the quarantine.
+        """
+        if len(self._held.adopted) >= MAX_ADOPTED_OWNERS:
+            return 0
+        try:
+            owners = owners_in(self._folder)
+        except OSError:
+            owners = {}
+        self._owners_of_newer_format.intersection_update(owners)
+        events = 0
+        is_complete = True
+        for owner in sorted(owners):
+            if owner == self._owner or owner in self._held.adopted or owner in self._owners_of_newer_format:
+                continue
+            if not owners[owner] and may_be_about_to_be_taken(lease_path(self._folder, owner)):
+                continue
+            if len(self._held.adopted) >= MAX_ADOPTED_OWNERS:
+                is_complete = False
+                break
+            events += await self._adopt_owner(owner)
+            await asyncio.sleep(0)  # a thousand owners must not hold up this process's own events
+        self.scan_complete = is_complete
+        return events
+
+    async def _adopt_owner(self, owner: str) -> int:
+        try:
+            lease = Lease.take(lease_path(self._folder, owner))
+            return 0 if lease is None else await self._take_over(owner, lease)
+        except LockedError:
+            pass  # another program reads one of the files: tried again at the next look
+        except NewerFormatError as error:
+            self._owners_of_newer_format.add(owner)
+            warn(
+                "newer",
+                "honeyhive: a newer version of this package wrote a spool file, which is left alone. Its events are "
+                "delivered by a process with that version: %s",
+                error,
+            )
+        except (SpoolError, OSError) as error:
+            warn(
+                "adopt",
+                "honeyhive: the spool files of a dead process cannot be adopted now, tried again in a few seconds: %s",
+                error,
+            )
+        return 0
+
+    async def _take_over(self, owner: str, lease: Lease) -> int:
+        adopted = self._held.adopted[owner] = OwnedSegments(lease, is_ready=False)
+        try:
+            return await self._open_all(owner, adopted)
+        except BaseException:  # also when cancelled
+            for segment in adopted.segments:
+                await segment.close()
+            lease.release(remove=False)
+            del self._held.adopted[owner]
+            raise
+
+    async def _open_all(self, owner: str, adopted: OwnedSegments) -> int:
+        """Open a dead owner's segments and report the calls that died with it, before delivery may take from them."""
+        # Listed again: the owner may have removed files between the scan and its death.
+        paths = owners_in(self._folder).get(owner, [])
+        seen = last_seen(self._folder, owner, paths)
+        for path in paths:
+            segment = Segment(path, self._durability)
+            adopted.segments.append(segment)
+            try:
+                await segment.open()
+            except (NewerFormatError, LockedError):
+                raise
+            except SpoolError as error:
+                if segment.is_blank():  # its owner died while it created or removed the file
+                    await self._held.discard(segment)
+                else:
+                    records = await self._held.quarantine(segment, error, is_counted=False)
+                    if records:
+                        await self._appender.append(records)
+            else:
+                self._count_lost_end(segment)
+        await report_interrupted(adopted.segments, seen)
+        await self._held.accounts.close_dead_owner(owner)
+        events = sum(segment.pending for segment in adopted.segments)
+        self._counters.adopt(events)
+        for index, segment in enumerate(list(adopted.segments)):
+            if not await self._held.discard_if_done(segment) and index:
+                await segment.close()  # delivery opens it when its turn comes
+        adopted.is_ready = True
+        self._held.release_finished_owners()
+        return events
+
+    def _count_lost_end(self, segment: Segment) -> None:
+        """Count what SQLite ignored of a damaged write-ahead log."""
+        lost = lost_commits(Path(f"{segment.path}-wal"), segment.pages)
+        if lost:
+            warn("damaged", "honeyhive: %s is damaged, %d transactions at its end are lost", segment.path, lost)
+            self._counters.accept(lost)
+            self._counters.lose("damaged", lost)
