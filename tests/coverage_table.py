@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from honeyhive_litellm._mapping.inputs import event_name
+from honeyhive_litellm._mapping.call_types import event_name
 from tests.golden.calls import ASYNC, CALLS, ROUTER, STREAM, SYNC
 from tests.golden.compare import FOLDER
 

@@ -10,8 +10,8 @@ from typing import Dict, Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode, encode, join, members
+from honeyhive_litellm._mapping.call_types import event_name
 from honeyhive_litellm._mapping.ids import session_id
-from honeyhive_litellm._mapping.inputs import event_name
 from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
 from honeyhive_litellm._mapping.reading import mapping
 from honeyhive_litellm._privacy.redactor import Redactor

@@ -8,7 +8,7 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._mapping.mapper import map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
-from honeyhive_litellm._mapping.stream_assembly import assembled, estimate
+from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
 from .attempt import Attempt, has_finish
@@ -101,7 +101,7 @@ class Outcomes:
             response = None  # LiteLLM cannot make sense of them; that the call was made stays true
         is_estimate = attempt.lacks_usage if attempt.raw_chunks is None else not usage_of(response, {})
         if is_estimate and counts:
-            estimate(response, attempt.prompt, lambda asked: self._host.tokens(request.model, asked))
+            add_estimated_usage(response, attempt.prompt, lambda asked: self._host.tokens(request.model, asked))
         call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
         outcome = map_success(call, response, self._settings, request.capture_content)
         if not has_finish(chunks):

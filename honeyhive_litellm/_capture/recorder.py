@@ -27,10 +27,9 @@ from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._mapping.ids import event_id, is_in_sample
-from honeyhive_litellm._mapping.inputs import event_type
 from honeyhive_litellm._mapping.mapper import late_inputs, map_request
 from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
-from honeyhive_litellm._mapping.reading import own_items, text
+from honeyhive_litellm._mapping.reading import copy_containers, text
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Entry, Record
 
@@ -281,7 +280,7 @@ class Recorder:
         if request.skip:
             return None
         attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
-        attempt.kind = event_type(request.call_type)
+        attempt.kind = request.event_type
         shown = request.inputs.get("chat_history") if request.capture_content else None
         attempt.prompt = shown or details.get("messages") or details.get("input")
         if route is not None:
@@ -319,7 +318,7 @@ class Recorder:
         settings = self._without_content if self._host.hides_content() else self._settings
         request = map_request(details, settings, surroundings)
         for part in (request.config, request.inputs, request.metadata, request.user_properties):
-            own_items(part)  # they are read later, by another thread
+            copy_containers(part)  # they are read later, by another thread
         return request
 
     def _claim_for_outcome(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:

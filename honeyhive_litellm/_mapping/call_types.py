@@ -1,38 +1,105 @@
-"""What was asked about a file, a batch or a picture: LiteLLM tells its callbacks only what was answered."""
+"""Every type of call that is not mapped like a chat, in one table: which functions read its request and response."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
 
-from .reading import file_name, without_none
+from . import inputs, outputs, passthrough, realtime
+from .inputs import ARGUMENTS, InputsReader
+from .outputs import OutputsReader
+from .reading import file_name, or_default, without_none
 
-ASKED = "honeyhive_asked"
-"""Where among LiteLLM's details of a call these arguments are put, to be found when it is over."""
+_UNKNOWN = "unknown"
+_SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
 
-JOBS = {
-    "create_file": "file",
-    "file_retrieve": "file_id",
-    "file_delete": "file_id",
-    "file_content": "file_id",
-    "file_list": "custom_llm_provider",
-    "create_batch": "completion_window",
-    "retrieve_batch": "batch_id",
-    "cancel_batch": "batch_id",
-    "list_batches": "after",
-    "image_edit": "image",
+
+class CallType(NamedTuple):
+    """How calls of one type become events.
+
+    `adapt_call` and `adapt_response` bring an unusual form into that of a chat before anything else reads it.
+    `first_argument` is set for the functions of which LiteLLM reports the response only: their arguments are noted when
+    the call begins, the first positional one under this name.
+    """
+
+    inputs: InputsReader = inputs.chat
+    outputs: OutputsReader = outputs.outputs
+    event_type: str = "model"
+    first_argument: Optional[str] = None
+    adapt_call: Optional[Callable[[Mapping[str, Any]], Mapping[str, Any]]] = None
+    adapt_response: Optional[Callable[[Mapping[str, Any], object], object]] = None
+
+
+_CHAT = CallType()
+
+CALL_TYPES: Dict[str, CallType] = {
+    "responses": CallType(inputs.responses),
+    "embedding": CallType(inputs.embedding, outputs.embedding),
+    "text_completion": CallType(inputs.prompt, outputs.text_completion),
+    "image_generation": CallType(inputs.prompt),
+    "image_edit": CallType(inputs.image, first_argument="image"),
+    "image_variation": CallType(inputs.image),
+    "video_generation": CallType(inputs.prompt),
+    "rerank": CallType(inputs.rerank),
+    "search": CallType(inputs.search),
+    "vector_store_search": CallType(inputs.search),
+    "moderation": CallType(inputs.bare_input),
+    "speech": CallType(inputs.bare_input),
+    "transcription": CallType(inputs.audio_file),
+    "ocr": CallType(inputs.document),
+    "realtime": CallType(adapt_response=realtime.as_chat_response),
+    "pass_through_endpoint": CallType(adapt_call=passthrough.as_call, adapt_response=passthrough.as_response),
+    "call_mcp_tool": CallType(inputs.mcp_tool, outputs.mcp_tool, event_type="tool"),
+    "list_mcp_tools": CallType(outputs=outputs.mcp_tools, event_type="tool"),
+    "create_file": CallType(inputs.arguments, first_argument="file"),
+    "file_retrieve": CallType(inputs.arguments, first_argument="file_id"),
+    "file_delete": CallType(inputs.arguments, first_argument="file_id"),
+    "file_content": CallType(inputs.arguments, first_argument="file_id"),
+    "file_list": CallType(inputs.arguments, first_argument="custom_llm_provider"),
+    "create_batch": CallType(inputs.arguments, first_argument="completion_window"),
+    "retrieve_batch": CallType(inputs.arguments, first_argument="batch_id"),
+    "cancel_batch": CallType(inputs.arguments, first_argument="batch_id"),
+    "list_batches": CallType(inputs.arguments, first_argument="after"),
 }
-"""The calls, by their synchronous names, each with its first argument."""
+"""By event name. A type that is missing here is mapped like a chat."""
 
-NAMES = frozenset([*JOBS, *("a" + name for name in JOBS)])
-"""The same, and their asynchronous twins."""
+_NOTED = [name for name, call_type in CALL_TYPES.items() if call_type.first_argument is not None]
+NOTED_CALL_TYPES = frozenset([*_NOTED, *("a" + name for name in _NOTED)])
+"""The functions whose arguments are noted, the asynchronous ones included."""
 
-ARGUMENTS = ("file_id", "batch_id", "input_file_id", "purpose", "endpoint", "completion_window", "after", "limit")
-"""What is noted; none of it is content, as the names of files and pictures are, which are noted, too."""
+
+def event_name(call_type: str) -> str:
+    """LiteLLM's call type without the `a` of an asynchronous function: "acompletion" gives "completion".
+
+    LiteLLM also has names such as "_arealtime" and "a_add_message", and a few synchronous ones that begin with an a.
+    """
+    name = call_type.lstrip("_")
+    if not name.startswith("a") or name in _SYNC_NAMES_WITH_A:
+        return name or _UNKNOWN
+    return name[1:].lstrip("_") or name
+
+
+def call_type_of(name: str) -> CallType:
+    """The row for calls of this event name."""
+    return CALL_TYPES.get(name, _CHAT)
+
+
+def inputs_of(
+    name: str, call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
+) -> Dict[str, object]:
+    """The inputs of a call of this event name. Any type of call may have tools that the model can call."""
+    found = call_type_of(name).inputs(call_details, optional_params, include_content)
+    inputs.add_functions(found, optional_params, include_content)
+    return found
+
+
+def outputs_of(name: str, response: object, include_content: bool) -> Dict[str, object]:
+    """The outputs of a response to a call of this event name; empty for None or if they cannot be read."""
+    return {} if response is None else or_default({}, call_type_of(name).outputs, response, include_content)
 
 
 def named_arguments(call_type: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, object]:
-    """What was asked, by name; of files and pictures their names, never what is in them."""
-    first = JOBS.get(call_type) or JOBS.get(call_type[1:])
-    given = {**({first: args[0]} if args and first else {}), **kwargs}
-    found = {name: given.get(name) for name in ARGUMENTS}
-    return without_none(**found, file=file_name(given.get("file")), image=file_name(given.get("image")))
+    """The arguments of a call as `inputs` will read them: of files and pictures the name, never the bytes."""
+    first = call_type_of(event_name(call_type)).first_argument
+    arguments = {**({first: args[0]} if args and first else {}), **kwargs}
+    noted = {name: arguments.get(name) for name in ARGUMENTS}
+    return without_none(**noted, file=file_name(arguments.get("file")), image=file_name(arguments.get("image")))

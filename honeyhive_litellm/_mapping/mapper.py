@@ -1,167 +1,201 @@
-"""From what LiteLLM hands to its callbacks to the parts of a HoneyHive event.
+"""From LiteLLM's `call_details` and response to the parts of a HoneyHive event.
 
-Pure functions over plain dictionaries and response objects: LiteLLM is not imported, no argument is changed, and
-nothing raises. A part that cannot be read costs that part only. What comes back is raw: values may be of any type and
-size, and text may hold what somebody pasted into it, until `_redaction` has been over it. Containers of credentials
-(keys, cloud secrets, authorization headers) are never taken over in the first place.
+Nothing here raises or changes an argument, and a part that cannot be read costs that part only. The result is raw:
+values may have any type and size, and a text may hold a credential that somebody pasted into it, until
+`_privacy.sanitize` has cleaned it. Containers of credentials (keys, cloud secrets, authorization headers) are never
+copied in the first place.
 
 **Without content** (`capture_message_content=False`, `honeyhive_capture_content: False` in a call's metadata, or
-LiteLLM's own message redaction; any of them suffices) an event says who asked what kind of thing of whom, how long it
-took and how it ended, but not one word of it: of messages only the roles stay, of tools and tool calls the names, of
-inputs the counts, of parameters the numbers and the words from closed lists, of an error its class and status.
-What the caller put into the metadata stays: it was put there for us.
+LiteLLM's own message redaction; any of them suffices) an event records who called which model, how long it took and how
+it ended, but no word of the conversation: of messages only the roles, of tools and tool calls the names, of inputs the
+counts, of parameters the numbers and the words from closed lists, of an error its class and status. The caller's
+metadata stays, because the caller wrote it for us.
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
-from . import metadata as caller
-from . import passthrough, realtime
-from . import usage as measures
-from .inputs import add_parameters, event_name, inputs, is_streaming, origin, provider_and_model, raw_request
-from .model import NO_CONTEXT, RESERVED_METADATA, CallContext, MappingSettings, Outcome, Request
-from .outputs import outputs
+from . import realtime, response, usage
+from .call_types import call_type_of, event_name, inputs_of, outputs_of
+from .failures import UNREADABLE, Failure, failure
+from .metadata import (
+    add_custom,
+    incoming_trace,
+    is_proxied,
+    metadata_of,
+    session_of,
+    tags,
+    trace_of,
+    user_properties,
+)  # fmt: skip
+from .model import NO_CONTEXT, CallContext, MappingSettings, Outcome, Request
+from .parameters import add_parameters, is_streaming, raw_request
+from .provider import origin, provider_and_model
+from .proxy_metadata import proxy, proxy_outcome, router
 from .reading import fields, mapping, number, or_default, text, without_credentials
+from .switches import allows_content, is_redacted, is_skipped
+
+_CLIENT_CLOSED_REQUEST = 499
+_RESPONSE_FIELDS = (("response_id", "id"), ("response_model", "model"), ("system_fingerprint", "system_fingerprint"))
 
 
-def map_request(kwargs: Mapping[str, Any], settings: MappingSettings, context: CallContext = NO_CONTEXT) -> Request:
-    """The request's part of an event of a call that began in `context`.
+def map_request(
+    call_details: Mapping[str, Any], settings: MappingSettings, context: CallContext = NO_CONTEXT
+) -> Request:
+    """The request's part of the event of a call that began in `context`.
 
-    `kwargs` are LiteLLM's `model_call_details`, as `log_pre_api_call` gets them (they say most then: LiteLLM drops
-    headers and some inputs on the way) or as a later callback does.
+    `call_details` may be LiteLLM's at any time of the call. They are most complete in `log_pre_api_call`: LiteLLM
+    removes headers and some inputs later.
     """
-    call = mapping(kwargs)
-    call = or_default(call, passthrough.request, call)
-    params = mapping(call.get("litellm_params"))
-    optional = mapping(call.get("optional_params"))
-    said = or_default(mapping(None), caller.metadata_of, params, optional)
-    keep = settings.capture_message_content and or_default(False, caller.keeps_content, call, said)
-    call_type = text(call.get("call_type")) or "unknown"
+    call_details = mapping(call_details)
+    call_type = text(call_details.get("call_type")) or "unknown"
     name = event_name(call_type)
-    provider, model = provider_and_model(call, params)
+    row = call_type_of(name)
+    if row.adapt_call is not None:
+        call_details = or_default(call_details, row.adapt_call, call_details)
+    litellm_params = mapping(call_details.get("litellm_params"))
+    optional_params = mapping(call_details.get("optional_params"))
+    caller_metadata = or_default(mapping(None), metadata_of, litellm_params, optional_params)
+    include_content = settings.capture_message_content and or_default(
+        False, allows_content, call_details, caller_metadata
+    )
+    provider, model = provider_and_model(call_details, litellm_params)
 
     config: Dict[str, object] = {}
-    or_default(None, add_parameters, config, call, optional, keep)
-    config.update(provider=provider, model=model, is_streaming=is_streaming(call, optional))
+    or_default(None, add_parameters, config, call_details, optional_params, include_content)
+    config.update(provider=provider, model=model, is_streaming=is_streaming(call_details, optional_params))
 
     metadata: Dict[str, object] = dict(context.metadata)
-    or_default(None, caller.add_custom, metadata, said, settings.custom_attributes, RESERVED_METADATA)
-    address = text(params.get("api_base"))
+    or_default(None, add_custom, metadata, caller_metadata, settings.custom_attributes)
+    address = text(litellm_params.get("api_base"))
     api_base = origin(address) if address else None
-    ours = (
+    own = (
         ("call_type", call_type),
         ("project", settings.project),
         ("provider", provider),
         ("model", model),
-        ("trace_id", caller.trace_of(call, params, said)),
-        ("timestamp", or_default(None, measures.timestamp, call)),
-        ("tags", caller.tags(said)),
+        ("trace_id", trace_of(call_details, litellm_params, caller_metadata)),
+        ("timestamp", or_default(None, response.timestamp, call_details)),
+        ("tags", tags(caller_metadata)),
         ("api_base", api_base),
-        ("router", or_default(None, caller.router, said)),
-        ("proxy", or_default(None, caller.proxy, call, said, keep)),
-        ("otel", context.otel or or_default(None, caller.incoming_trace, call, params, said)),
+        ("router", or_default(None, router, caller_metadata)),
+        ("proxy", or_default(None, proxy, call_details, caller_metadata, include_content)),
+        ("otel", context.otel or or_default(None, incoming_trace, litellm_params, caller_metadata)),
     )
-    metadata.update({key: value for key, value in ours if value})
-    if settings.capture_raw_request and keep:
-        raw = or_default(None, raw_request, call, api_base)
+    metadata.update({key: value for key, value in own if value})
+    if settings.capture_raw_request and include_content:
+        raw = or_default(None, raw_request, call_details, api_base)
         if raw:
             metadata["raw_request"] = raw
 
-    session = caller.session_of(call, params, said, context.session)
+    session = session_of(call_details, litellm_params, caller_metadata, context.session)
     return Request(
         call_type=call_type,
-        event_name=text(said.get("event_name")) or name,
+        event_type=row.event_type,
+        event_name=text(caller_metadata.get("event_name")) or name,
         provider=provider,
         model=model,
         config={key: value for key, value in config.items() if value is not None},
-        inputs=or_default({}, inputs, name, call, optional, keep),
+        inputs=or_default({}, inputs_of, name, call_details, optional_params, include_content),
         metadata=metadata,
-        user_properties={**context.user_properties, **or_default({}, caller.user_properties, call, optional, said)},
+        user_properties={
+            **context.user_properties,
+            **or_default({}, user_properties, call_details, optional_params, caller_metadata),
+        },
         session=session,
         session_name=context.session_name if session == context.session else None,
-        parent_id=text(said.get("honeyhive_parent_id")) or context.parent_id,
-        skip=or_default(False, caller.is_skipped, call, params, said),
-        capture_content=keep,
-        call_id=text(call.get("litellm_call_id")) or text(params.get("litellm_call_id")) or "",
+        parent_id=text(caller_metadata.get("honeyhive_parent_id")) or context.parent_id,
+        skip=or_default(False, is_skipped, call_details, litellm_params, caller_metadata),
+        capture_content=include_content,
+        call_id=text(call_details.get("litellm_call_id")) or text(litellm_params.get("litellm_call_id")) or "",
     )
 
 
 def map_success(
-    kwargs: Mapping[str, Any], response: object, settings: MappingSettings, capture_content: bool
+    call_details: Mapping[str, Any], reported: object, settings: MappingSettings, capture_content: bool
 ) -> Outcome:
-    """The outcome of a call that was answered.
+    """The outcome of a call that returned the response `reported`.
 
-    `kwargs` may be empty or incomplete when the response was seen before LiteLLM's callback came. A stream's response
-    is the one that LiteLLM assembled. A call whose client hung up, which LiteLLM's proxy reports as a success of class
-    ClientDisconnected, comes back as cancelled.
+    `call_details` may be empty or incomplete if the response was seen before LiteLLM's callback came. The response of
+    a stream is the one that LiteLLM assembled. LiteLLM's proxy reports a call whose client disconnected as a success
+    with the error class ClientDisconnected; its outcome is cancelled.
     """
-    call = mapping(kwargs)
-    payload = mapping(call.get("standard_logging_object"))
-    if response is None:
-        response = _assembled(call)
-    response = or_default(response, passthrough.answer, call, response)
-    response = or_default(response, realtime.answer, call, response)
+    call_details = mapping(call_details)
+    payload = mapping(call_details.get("standard_logging_object"))
+    if reported is None:
+        reported = _assembled(call_details)
+    name = event_name(text(call_details.get("call_type")) or "")
+    adapt = call_type_of(name).adapt_response
+    if adapt is not None:
+        reported = or_default(reported, adapt, call_details, reported)
     metadata: Dict[str, object] = {}
-    outcome = _outcome("success", call, payload, metadata)
-    if payload or "cache_hit" in call:
-        metadata["cache_hit"] = call.get("cache_hit") is True or payload.get("cache_hit") is True
-    or_default(None, measures.add_saved_cost, metadata, payload)
-    or_default(None, _add_answer, metadata, call, payload, response, settings.capture_headers, False)
-    told = mapping(payload.get("error_information"))
-    if told.get("error_class"):
-        left = or_default(measures.NOTHING_KNOWN, measures.failure, None, payload)
-        _add_failure(metadata, left)
-        if left.error_class == "ClientDisconnected":
+    outcome = _outcome("success", call_details, payload, metadata)
+    if payload or "cache_hit" in call_details:
+        metadata["cache_hit"] = call_details.get("cache_hit") is True or payload.get("cache_hit") is True
+    or_default(None, usage.add_saved_cost, metadata, payload)
+    or_default(None, _add_response, metadata, call_details, payload, reported, settings.capture_headers, False)
+    if mapping(payload.get("error_information")).get("error_class"):
+        disconnected = or_default(UNREADABLE, failure, None, payload)
+        _add_failure(metadata, disconnected)
+        if disconnected.error_class == "ClientDisconnected":
             outcome.status = metadata["status"] = "cancelled"
             metadata["success"] = False
-    _add_proxy(metadata, call, capture_content)
-    outcome.outputs = _outputs(call, response, capture_content)
+    include_content = _allows_content(call_details, capture_content)
+    _add_proxy(metadata, call_details, include_content)
+    outcome.outputs = outputs_of(name, reported, include_content)
     return outcome
 
 
-def late_inputs(kwargs: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
-    """The inputs of a call that tells them only when it is over, a realtime session; empty for any other."""
-    call = mapping(kwargs)
-    messages = or_default(None, realtime.history, call, response)
+def late_inputs(call_details: Mapping[str, Any], reported: object, capture_content: bool) -> Dict[str, object]:
+    """The inputs of a call of which LiteLLM reports them at its end, a realtime session; empty for any other call."""
+    call_details = mapping(call_details)
+    if call_details.get("call_type") != realtime.CALL_TYPE:
+        return {}
+    messages = or_default(None, realtime.history, call_details, reported)
     if messages is None:
         return {}
-    told = {"messages": messages} if messages else {}
-    tools = {"tools": call.get("realtime_tools")}
-    return or_default({}, inputs, "realtime", told, tools, _keeps(call, capture_content))
+    session = {"messages": messages} if messages else {}
+    tools = {"tools": call_details.get("realtime_tools")}
+    return or_default({}, inputs_of, "realtime", session, tools, _allows_content(call_details, capture_content))
 
 
 def map_failure(
-    kwargs: Mapping[str, Any], exception: object, settings: MappingSettings, capture_content: bool
+    call_details: Mapping[str, Any], exception: object, settings: MappingSettings, capture_content: bool
 ) -> Outcome:
-    """The outcome of a call that failed; what a broken stream had said by then is kept as far as LiteLLM has it."""
-    call = mapping(kwargs)
-    payload = mapping(call.get("standard_logging_object"))
+    """The outcome of a call that failed, with as much of a broken stream's response as LiteLLM has."""
+    call_details = mapping(call_details)
+    payload = mapping(call_details.get("standard_logging_object"))
     if exception is None:
-        exception = call.get("exception")
-    failed = or_default(measures.NOTHING_KNOWN, measures.failure, exception, payload)
+        exception = call_details.get("exception")
+    failed = or_default(UNREADABLE, failure, exception, payload)
     metadata: Dict[str, object] = {}
-    has_left = failed.status == 499 and failed.error_class in ("HTTPException", "ClientDisconnected")  # the client
-    is_cancelled = has_left or failed.error_class == "CancelledError"
-    outcome = _outcome("cancelled" if is_cancelled else "failure", call, payload, metadata)
-    response = _assembled(call)
-    or_default(None, _add_answer, metadata, call, payload, response, settings.capture_headers, True)
-    if metadata.get("estimated_cost") == 0:  # of a failure LiteLLM says so without knowing it
+    client_disconnected = failed.status == _CLIENT_CLOSED_REQUEST and failed.error_class in (
+        "HTTPException", "ClientDisconnected",
+    )  # fmt: skip
+    is_cancelled = client_disconnected or failed.error_class == "CancelledError"
+    outcome = _outcome("cancelled" if is_cancelled else "failure", call_details, payload, metadata)
+    partial = _assembled(call_details)
+    or_default(None, _add_response, metadata, call_details, payload, partial, settings.capture_headers, True)
+    if metadata.get("estimated_cost") == 0:  # LiteLLM reports 0 for a failure whose cost it does not know
         del metadata["estimated_cost"]
         metadata.pop("cost", None)
     _add_failure(metadata, failed)
-    _add_proxy(metadata, call, capture_content, has_left)
-    outcome.outputs = _outputs(call, response, capture_content)
-    said = text(or_default(mapping(None), fields, exception).get("generated_content"))
-    if said is not None and not outcome.outputs and _keeps(call, capture_content):
-        outcome.outputs = {"role": "assistant", "content": said}
-    outcome.error = failed.message if _keeps(call, capture_content) else failed.error_class
+    include_content = _allows_content(call_details, capture_content)
+    _add_proxy(metadata, call_details, include_content, client_disconnected)
+    outcome.outputs = outputs_of(event_name(text(call_details.get("call_type")) or ""), partial, include_content)
+    generated = text(or_default(mapping(None), fields, exception).get("generated_content"))
+    if generated is not None and not outcome.outputs and include_content:
+        outcome.outputs = {"role": "assistant", "content": generated}
+    outcome.error = failed.message if include_content else failed.error_class
     return outcome
 
 
-def _outcome(status: str, call: Mapping[str, Any], payload: Mapping[str, Any], metadata: Dict[str, object]) -> Outcome:
-    """An outcome without outputs, and what its times say, in `metadata`."""
-    start_ms, end_ms, first_token_ms = measures.times(call, payload)
+def _outcome(
+    status: str, call_details: Mapping[str, Any], payload: Mapping[str, Any], metadata: Dict[str, object]
+) -> Outcome:
+    """An outcome without outputs; its status and durations are added to `metadata`."""
+    start_ms, end_ms, first_token_ms = response.times(call_details, payload)
     metadata["status"] = status
     metadata["success"] = status == "success"
     if start_ms is not None and end_ms is not None:
@@ -171,50 +205,48 @@ def _outcome(status: str, call: Mapping[str, Any], payload: Mapping[str, Any], m
     return Outcome(status, {}, metadata, None, start_ms, end_ms)
 
 
-def _assembled(call: Mapping[str, Any]) -> object:
-    response = call.get("async_complete_streaming_response")
-    return call.get("complete_streaming_response") if response is None else response
+def _assembled(call_details: Mapping[str, Any]) -> object:
+    """The response that LiteLLM assembled of a stream's chunks."""
+    found = call_details.get("async_complete_streaming_response")
+    return call_details.get("complete_streaming_response") if found is None else found
 
 
-def _add_answer(
+def _add_response(
     metadata: Dict[str, object],
-    call: Mapping[str, Any],
+    call_details: Mapping[str, Any],
     payload: Mapping[str, Any],
-    response: object,
+    reported: object,
     with_headers: bool,
     has_failed: bool,
 ) -> None:
-    """Add what came with the answer: its id, its tokens and price, the provider's headers."""
-    answer = fields(response)
-    hidden = measures.hidden_of(response, payload)
-    for name, key in (
-        ("response_id", "id"),
-        ("response_model", "model"),
-        ("system_fingerprint", "system_fingerprint"),
-    ):
-        value = text(answer.get(key))
+    """Add what came with the response: its ids, its tokens and price, the provider's headers."""
+    parts = fields(reported)
+    hidden = response.hidden_of(reported, payload)
+    for name, key in _RESPONSE_FIELDS:
+        value = text(parts.get(key))
         if value is not None:
             metadata[name] = value
     overhead = number(hidden.get("litellm_overhead_time_ms"))
     if overhead is not None:
         metadata["litellm_overhead_ms"] = overhead
-    headers = measures.response_headers(call, response, hidden)
-    identity = measures.request_id(headers)
+    headers = response.response_headers(call_details, reported, hidden)
+    identity = response.request_id(headers)
     if identity is not None:
         metadata["provider_request_id"] = identity
     if with_headers and headers:
         metadata["response_headers"] = without_credentials(headers)
 
-    usage = measures.usage_of(response, payload)
-    # LiteLLM counts by itself what a broken stream had used; of an answer that a guardrail keeps back it knows it.
-    counted = call.get("combined_usage_object") if has_failed else None
-    is_estimate = counted is not None and call.get("stream") is True
-    if measures.add_usage(metadata, usage if counted is None else counted) and is_estimate:
+    # Of a failed call LiteLLM has a usage of its own: its count of a broken stream's tokens, or the provider's usage of
+    # a response that a guardrail withheld.
+    own_usage = call_details.get("combined_usage_object") if has_failed else None
+    is_estimate = own_usage is not None and call_details.get("stream") is True
+    reported_usage = usage.usage_of(reported, payload) if own_usage is None else own_usage
+    if usage.add_usage(metadata, reported_usage) and is_estimate:
         metadata["usage_estimated"] = True
-    measures.add_cost(metadata, call, hidden, payload, is_estimate)
+    usage.add_cost(metadata, call_details, hidden, payload, is_estimate)
 
 
-def _add_failure(metadata: Dict[str, object], failed: measures.Failure) -> None:
+def _add_failure(metadata: Dict[str, object], failed: Failure) -> None:
     metadata["error_class"] = failed.error_class
     if failed.status is not None:
         metadata["status_code"] = failed.status
@@ -223,27 +255,25 @@ def _add_failure(metadata: Dict[str, object], failed: measures.Failure) -> None:
 
 
 def _add_proxy(
-    metadata: Dict[str, object], call: Mapping[str, Any], capture_content: bool, has_left: bool = False
+    metadata: Dict[str, object],
+    call_details: Mapping[str, Any],
+    include_content: bool,
+    client_disconnected: bool = False,
 ) -> None:
     """Add what LiteLLM's proxy did after the start, for `metadata.proxy`."""
-    said = caller.metadata_of(mapping(call.get("litellm_params")), {})
-    if caller.is_proxied(said):
-        nothing: Dict[str, object] = {}
-        told = or_default(nothing, caller.proxy_outcome, said, _keeps(call, capture_content))
-        if has_left:
-            told["client_disconnected"] = True
-        if told:
-            metadata["proxy"] = told
+    caller_metadata = metadata_of(mapping(call_details.get("litellm_params")), {})
+    if is_proxied(caller_metadata):
+        empty: Dict[str, object] = {}
+        found = or_default(empty, proxy_outcome, caller_metadata, include_content)
+        if client_disconnected:
+            found["client_disconnected"] = True
+        if found:
+            metadata["proxy"] = found
 
 
-def _outputs(call: Mapping[str, Any], response: object, capture_content: bool) -> Dict[str, object]:
-    name = event_name(text(call.get("call_type")) or "")
-    return or_default({}, outputs, response, name, _keeps(call, capture_content))
-
-
-def _keeps(call: Mapping[str, Any], capture_content: bool) -> bool:
-    """Whether content is recorded: LiteLLM's global redaction shows only now, in messages that are no more."""
+def _allows_content(call_details: Mapping[str, Any], capture_content: bool) -> bool:
+    """Whether content may still be recorded: LiteLLM's global redaction shows only now, as redacted messages."""
     if not capture_content:
         return False
-    said = mapping(mapping(call.get("litellm_params")).get("metadata"))
-    return not or_default(True, caller.is_redacted, call, said)
+    caller_metadata = mapping(mapping(call_details.get("litellm_params")).get("metadata"))
+    return not or_default(True, is_redacted, call_details, caller_metadata)

@@ -74,6 +74,7 @@ class Request:
     """
 
     call_type: str
+    event_type: str
     event_name: str
     provider: Optional[str]
     model: Optional[str]

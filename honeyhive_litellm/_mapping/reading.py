@@ -1,7 +1,7 @@
-"""Reading what LiteLLM hands out: dictionaries or objects, complete or not, of any type.
+"""Read what LiteLLM hands out: dictionaries or objects, complete or not, of any type.
 
-Responses are pydantic objects on one path and dictionaries on another, and any part may be missing or of another
-type than documented. These functions take a value as it comes and say what is in it. None of them changes it.
+A response is a pydantic object on one path and a dictionary on another, and any part of it may be missing or of
+another type than documented. These functions accept every value and change none.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import math
 import uuid
 from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
+from honeyhive_litellm._privacy.secret_names import is_secret_header
+
 _T = TypeVar("_T")
 
-_NOTHING: Mapping[str, Any] = {}
-_CREDENTIAL_HEADERS = (
-    "authorization", "cookie", "api-key", "apikey", "api_key", "secret", "password", "credential", "signature",
-)  # fmt: skip
-_HUGE = 2**63
-_OFF = frozenset(("", "0", "false", "no", "off", "none", "null"))
+_EMPTY: Mapping[str, Any] = {}
+_INT_LIMIT = 2**63
+_FALSE_WORDS = frozenset(("", "0", "false", "no", "off", "none", "null"))
 
 
 def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
-    """What the function returns, or the default if it raises: a bad part costs that part only."""
+    """What the function returns, or the default if it raises: an unreadable part costs that part only."""
     try:
         return function(*arguments)
     except Exception:
@@ -30,19 +29,19 @@ def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is a dictionary, else an empty one."""
-    return value if isinstance(value, dict) else _NOTHING
+    return value if isinstance(value, dict) else _EMPTY
 
 
 def fields(value: object) -> Mapping[str, Any]:
-    """The attributes of an object, or a dictionary as it is; empty for anything without either.
+    """A dictionary as it is, or the attributes of an object; empty for a value that has none.
 
-    Reads a pydantic object's own dictionaries: asking it for an attribute that it lacks takes some 4 microseconds.
+    Reads a pydantic object's own dictionaries, because asking it for a missing attribute takes some 4 microseconds.
     """
     if isinstance(value, dict):
         return value
     own = getattr(value, "__dict__", None)
     if not isinstance(own, dict):
-        return _NOTHING
+        return _EMPTY
     extra = getattr(value, "__pydantic_extra__", None)
     return {**own, **extra} if extra and isinstance(extra, dict) else own
 
@@ -55,8 +54,13 @@ def hidden_params(response: object) -> Mapping[str, Any]:
     return fields(fields(response).get("_hidden_params"))
 
 
+def complete_input(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The provider's request as LiteLLM built it, where that is a dictionary."""
+    return mapping(mapping(call_details.get("additional_args")).get("complete_input_dict"))
+
+
 def text(value: object) -> Optional[str]:
-    """A string that says something; a whole number or a UUID as text; None for anything else."""
+    """A string that is not empty; a whole number or a UUID as text; None for anything else."""
     if isinstance(value, str):
         return value or None
     if isinstance(value, (int, uuid.UUID)) and not isinstance(value, bool):
@@ -65,32 +69,32 @@ def text(value: object) -> Optional[str]:
 
 
 def file_name(file: object) -> Optional[str]:
-    """The name of a file as callers give it: a path, an open file, or a tuple that begins with its name."""
+    """The name of a file as callers pass it: a path, an open file, or a tuple that begins with its name."""
     if isinstance(file, (tuple, list)) and file:
         return text(file[0])
     return text(file) or text(getattr(file, "name", None))
 
 
 def number(value: object) -> Optional[Union[int, float]]:
-    """A finite number, no boolean."""
+    """A finite number that is no boolean, else None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _HUGE:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INT_LIMIT:
         return value
     return None
 
 
 def switch(value: object) -> Optional[bool]:
-    """A flag as callers give it: true or false, or a word for it; None when nothing was said."""
+    """A flag as callers set it, a boolean or a word for one; None if it is not set."""
     if value is None:
         return None
     if isinstance(value, str):
-        return value.strip().lower() not in _OFF
+        return value.strip().lower() not in _FALSE_WORDS
     return bool(value)
 
 
 def plain(value: object) -> object:
-    """An object as the dictionary of its fields, otherwise the name of its type; plain values as they are."""
+    """An object as the dictionary of its fields, else the name of its type; a plain value as it is."""
     if value is None or isinstance(value, (str, int, float, dict, list, tuple)):
         return value
     dump = getattr(value, "model_dump", None)
@@ -99,39 +103,40 @@ def plain(value: object) -> object:
     return dict(fields(value)) or type(value).__name__
 
 
-def stated(value: object) -> object:
-    """A plain copy in which nothing is None: LiteLLM's objects name every field that any provider may fill."""
+def plain_without_none(value: object) -> object:
+    """A plain copy without any None: LiteLLM's objects have a field for everything that some provider may send."""
     value = plain(value)
     if isinstance(value, dict):
-        return {name: stated(item) for name, item in value.items() if item is not None}
-    return [stated(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: plain_without_none(item) for name, item in value.items() if item is not None}
+    return [plain_without_none(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def own_items(mine: Dict[str, object]) -> None:
-    """Put copies in the place of all dictionaries and lists in `mine`: others may change them before it is read.
+def copy_containers(parts: Dict[str, object]) -> None:
+    """Replace every dictionary and list inside `parts` by a copy, because LiteLLM may change them before they are read.
 
-    What else is in them is the same in both. What is nested too deep to be copied stays as it is.
+    The values in them are shared with the originals. A part that is nested too deeply to be copied stays as it is.
     """
-    for name, item in mine.items():
+    for name, item in parts.items():
         if type(item) is dict or type(item) is list:
-            mine[name] = or_default(item, _own, item, {})
+            parts[name] = or_default(item, _copy, item, {})
 
 
-def _own(value: Any, known: Dict[int, Any]) -> Any:
+def _copy(value: Any, copies: Dict[int, Any]) -> Any:
+    """`copies` has the copy of each container by the id of the original, so that a cycle stays one."""
     identity = id(value)
-    if identity in known:
-        return known[identity]
+    if identity in copies:
+        return copies[identity]
     copy: Any
     if type(value) is dict:
-        copy = known[identity] = dict(value)
+        copy = copies[identity] = dict(value)
         for name, item in copy.items():
             if type(item) is dict or type(item) is list:
-                copy[name] = _own(item, known)
+                copy[name] = _copy(item, copies)
     else:
-        copy = known[identity] = list(value)
+        copy = copies[identity] = list(value)
         for place, item in enumerate(copy):
             if type(item) is dict or type(item) is list:
-                copy[place] = _own(item, known)
+                copy[place] = _copy(item, copies)
     return copy
 
 
@@ -146,14 +151,8 @@ def without_none(**values: object) -> Dict[str, object]:
 
 
 def without_credentials(headers: object) -> Dict[str, object]:
-    """Headers by their lower-case names, without those that prove who somebody is."""
+    """Headers by their lower-case names, without those that carry a credential."""
     listed = getattr(headers, "items", None)
     if not callable(listed):
         return {}
-    return {
-        name.lower(): value for name, value in listed() if isinstance(name, str) and not _proves_identity(name.lower())
-    }
-
-
-def _proves_identity(name: str) -> bool:
-    return name.endswith(("token", "-auth", "-key")) or any(word in name for word in _CREDENTIAL_HEADERS)
+    return {name.lower(): value for name, value in listed() if isinstance(name, str) and not is_secret_header(name)}

@@ -1,8 +1,8 @@
-"""One answer made of a stream's events, where LiteLLM makes none.
+"""One response of a stream's events, for the streams that LiteLLM does not assemble.
 
-The events come as a provider sends them - lines of a server-sent stream, as bytes or text - or as the objects that
-LiteLLM makes of them: chats, text completions, Anthropic's messages, Gemini's contents, the Responses API. What
-comes back has the shape of a chat's answer, or is the Responses API's own last word.
+The events come as the provider sent them, lines of a server-sent stream in bytes or text, or as the objects that
+LiteLLM makes of them: chats, text completions, Anthropic's messages, Gemini's contents, the Responses API. The result
+has the form of a chat's response, or is the final response that the Responses API itself sends.
 """
 
 from __future__ import annotations
@@ -13,42 +13,118 @@ from honeyhive_litellm._json import decode, encode
 
 from .reading import fields, items, mapping, number, text, without_none
 
-_GEMINI_ENDS = b'"finishReason":'
-# Tuples: LiteLLM's own objects have these words as members of an enumeration, which equal them and hash otherwise.
-_ENDS = ("response.completed", "response.incomplete", "response.failed")
-_SAID = ("response.output_text.delta", "response.refusal.delta")
-_THOUGHT = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
+_GEMINI_END = b'"finishReason":'
+# Tuples, no sets: LiteLLM's objects have members of an enumeration here, which equal these words and hash otherwise.
+_END_EVENTS = ("response.completed", "response.incomplete", "response.failed")
+_CONTENT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
+_REASONING_DELTAS = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
 
 
 def assembled(chunks: Iterable[object]) -> Optional[object]:
-    """The answer that these chunks make, as far as they go; None if nothing in them is known."""
+    """The response that these chunks make, as far as they go; None if they hold no event."""
     events = [event for chunk in chunks for event in _events(chunk)]
-    return put_together(events) if events else None
+    return response_of(events) if events else None
 
 
 def is_last(chunk: object) -> bool:
-    """Whether after this chunk nothing is missing from the answer."""
+    """Whether the response is complete with this chunk."""
     if isinstance(chunk, (bytes, bytearray)):
-        return _GEMINI_ENDS in chunk
-    return fields(chunk).get("type") in _ENDS
+        return _GEMINI_END in chunk
+    return fields(chunk).get("type") in _END_EVENTS
 
 
-def estimate(response: object, asked: object, tokens: Callable[[object], Optional[int]]) -> None:
-    """Add to an answer, made of a stream that told no tokens, how many they are by the count of `tokens`.
+def add_estimated_usage(response: object, prompt: object, count_tokens: Callable[[object], Optional[int]]) -> None:
+    """Add the usage, as `count_tokens` counts it, to a response assembled from a stream that sent none.
 
-    LiteLLM counts the answer's by itself where it has put it together, and has 0 for what was `asked`.
+    A response that LiteLLM assembled has LiteLLM's own count of its completion tokens, and 0 prompt tokens.
     """
     usage = fields(response).get("usage")
-    prompt = tokens(asked) if asked else None
+    prompt_tokens = count_tokens(prompt) if prompt else None
     if isinstance(response, dict) and usage is None:
         message = fields(fields(next(iter(items(response.get("choices"))), None)).get("message"))
-        said = "".join(text(message.get(name)) or "" for name in ("reasoning_content", "content"))
-        completion = tokens(said) if said else None
-        total = None if prompt is None or completion is None else prompt + completion
-        response["usage"] = without_none(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
-    elif prompt and usage is not None and not fields(usage).get("prompt_tokens"):
-        usage.prompt_tokens = prompt
-        usage.total_tokens = prompt + (number(fields(usage).get("completion_tokens")) or 0)
+        completion = "".join(text(message.get(name)) or "" for name in ("reasoning_content", "content"))
+        completion_tokens = count_tokens(completion) if completion else None
+        total = None if prompt_tokens is None or completion_tokens is None else prompt_tokens + completion_tokens
+        response["usage"] = without_none(
+            prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, total_tokens=total
+        )
+    elif prompt_tokens and usage is not None and not fields(usage).get("prompt_tokens"):
+        usage.prompt_tokens = prompt_tokens
+        usage.total_tokens = prompt_tokens + (number(fields(usage).get("completion_tokens")) or 0)
+
+
+def response_of(events: Sequence[Mapping[str, Any]]) -> Optional[object]:
+    """The response that a stream's events make."""
+    message = _Message()
+    found: Dict[str, Any] = {}
+    for event in events:
+        inner = event.get("response") or event.get("message")
+        parts = fields(inner) or event
+        if isinstance(parts.get("output"), list) and parts.get("status") in ("completed", "incomplete", "failed"):
+            return inner
+        for name, aliases in (("id", ("id", "responseId")), ("model", ("model", "modelVersion"))):
+            value = next((parts[alias] for alias in aliases if parts.get(alias)), None)
+            if value:
+                found[name] = value
+        if fields(parts.get("usage")):
+            found["usage"] = {**mapping(found.get("usage")), **fields(parts["usage"])}
+        if mapping(event.get("usageMetadata")):
+            found["usage"] = _gemini_usage(event["usageMetadata"])
+        for candidate in items(event.get("candidates")):
+            message.add_gemini(mapping(candidate))
+        message.add_delta(event)
+    return {**found, "choices": [message.choice()]}
+
+
+class _Message:
+    """The message of a stream, as its events add to it."""
+
+    def __init__(self) -> None:
+        self._content: List[str] = []
+        self._reasoning: List[str] = []
+        self._tool_calls: List[Dict[str, object]] = []
+        self._finish_reason: Optional[str] = None
+
+    def choice(self) -> Dict[str, object]:
+        message = without_none(
+            role="assistant",
+            content="".join(self._content),
+            reasoning_content="".join(self._reasoning) or None,
+            tool_calls=self._tool_calls or None,
+        )
+        return {"message": message, "finish_reason": self._finish_reason}
+
+    def add_delta(self, event: Mapping[str, Any]) -> None:
+        """Add an event of a chat, a text completion, Anthropic's messages or the Responses API."""
+        kind = event.get("type")
+        if kind in _CONTENT_DELTAS or kind in _REASONING_DELTAS:
+            self._add(self._content if kind in _CONTENT_DELTAS else self._reasoning, event.get("delta"))
+            return
+        done = fields(event.get("item")) if kind == "response.output_item.done" else fields(None)
+        if done.get("type") == "function_call":
+            self._tool_calls.append(_tool_call(done.get("call_id"), done.get("name"), done.get("arguments")))
+        choice = fields(next(iter(items(event.get("choices"))), None))
+        delta = fields(choice.get("delta")) or fields(event.get("delta"))
+        self._add(self._content, text(delta.get("content")) or text(delta.get("text")) or choice.get("text"))
+        self._add(self._reasoning, text(delta.get("reasoning_content")) or delta.get("thinking"))
+        reason = text(choice.get("finish_reason")) or text(delta.get("stop_reason"))
+        self._finish_reason = reason or self._finish_reason
+
+    def add_gemini(self, candidate: Mapping[str, Any]) -> None:
+        for part in map(mapping, items(mapping(candidate.get("content")).get("parts"))):
+            self._add(self._reasoning if part.get("thought") is True else self._content, part.get("text"))
+            function = mapping(part.get("functionCall"))
+            if function:
+                self._tool_calls.append(_tool_call(function.get("id"), function.get("name"), function.get("args")))
+        reason = text(candidate.get("finishReason"))
+        if reason is not None:
+            self._finish_reason = reason.lower()
+
+    @staticmethod
+    def _add(pieces: List[str], piece: object) -> None:
+        found = text(piece)
+        if found is not None:
+            pieces.append(found)
 
 
 def _events(chunk: object) -> Iterator[Mapping[str, Any]]:
@@ -67,92 +143,22 @@ def _events(chunk: object) -> Iterator[Mapping[str, Any]]:
                 yield event
 
 
-def put_together(events: Sequence[Mapping[str, Any]]) -> Optional[object]:
-    """The answer that a stream's events make."""
-    said: List[str] = []
-    thought: List[str] = []
-    calls: List[Dict[str, object]] = []
-    known: Dict[str, Any] = {}
-    reason: Optional[str] = None
-    for event in events:
-        given = event.get("response") or event.get("message")
-        whole = fields(given) or event
-        if isinstance(whole.get("output"), list) and whole.get("status") in ("completed", "incomplete", "failed"):
-            return given
-        for name, aliases in (("id", ("id", "responseId")), ("model", ("model", "modelVersion"))):
-            value = next((whole[alias] for alias in aliases if whole.get(alias)), None)
-            if value:
-                known[name] = value
-        if fields(whole.get("usage")):
-            known["usage"] = {**mapping(known.get("usage")), **fields(whole["usage"])}
-        if mapping(event.get("usageMetadata")):
-            known["usage"] = _gemini_usage(event["usageMetadata"])
-        for candidate in items(event.get("candidates")):
-            reason = _add_gemini(mapping(candidate), said, thought, calls) or reason
-        reason = _add_delta(event, said, thought, calls) or reason
-    message = without_none(
-        role="assistant",
-        content="".join(said),
-        reasoning_content="".join(thought) or None,
-        tool_calls=calls or None,
-    )
-    return {**known, "choices": [{"message": message, "finish_reason": reason}]}
+def _tool_call(id_: object, name: object, arguments: object) -> Dict[str, object]:
+    encoded = arguments if isinstance(arguments, str) else encode(arguments or {}).decode()
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": encoded}}
 
 
-def _add_delta(
-    event: Mapping[str, Any], said: List[str], thought: List[str], calls: List[Dict[str, object]]
-) -> Optional[str]:
-    """Add what an event of a chat, a text completion, Anthropic's messages or the Responses API says."""
-    kind = event.get("type")
-    if kind in _SAID or kind in _THOUGHT:
-        piece = text(event.get("delta"))
-        if piece is not None:
-            (said if kind in _SAID else thought).append(piece)
-        return None
-    done = fields(event.get("item")) if kind == "response.output_item.done" else fields(None)
-    if done.get("type") == "function_call":
-        calls.append(_call(done.get("call_id"), done.get("name"), done.get("arguments")))
-    choice = fields(next(iter(items(event.get("choices"))), None))
-    delta = fields(choice.get("delta")) or fields(event.get("delta"))
-    piece = text(delta.get("content")) or text(delta.get("text")) or text(choice.get("text"))
-    if piece is not None:
-        said.append(piece)
-    piece = text(delta.get("reasoning_content")) or text(delta.get("thinking"))
-    if piece is not None:
-        thought.append(piece)
-    return text(choice.get("finish_reason")) or text(delta.get("stop_reason"))
-
-
-def _add_gemini(
-    candidate: Mapping[str, Any], said: List[str], thought: List[str], calls: List[Dict[str, object]]
-) -> Optional[str]:
-    for part in map(mapping, items(mapping(candidate.get("content")).get("parts"))):
-        piece = text(part.get("text"))
-        if piece is not None:
-            (thought if part.get("thought") is True else said).append(piece)
-        function = mapping(part.get("functionCall"))
-        if function:
-            calls.append(_call(function.get("id"), function.get("name"), function.get("args")))
-    reason = text(candidate.get("finishReason"))
-    return None if reason is None else reason.lower()
-
-
-def _call(id_: object, name: object, arguments: object) -> Dict[str, object]:
-    written = arguments if isinstance(arguments, str) else encode(arguments or {}).decode()
-    return {"id": id_, "type": "function", "function": {"name": name, "arguments": written}}
-
-
-def _gemini_usage(told: Mapping[str, Any]) -> Dict[str, object]:
-    """Gemini's counts by the names of a chat's; the thoughts count as part of the answer."""
-    prompt, total = number(told.get("promptTokenCount")), number(told.get("totalTokenCount"))
-    thoughts = number(told.get("thoughtsTokenCount"))
-    answer = number(told.get("candidatesTokenCount"))
-    if answer is not None or thoughts is not None:
-        answer = (answer or 0) + (thoughts or 0)
-    cached = number(told.get("cachedContentTokenCount"))
+def _gemini_usage(reported: Mapping[str, Any]) -> Dict[str, object]:
+    """Gemini's counts under a chat's names; the thoughts are part of the completion."""
+    prompt, total = number(reported.get("promptTokenCount")), number(reported.get("totalTokenCount"))
+    thoughts = number(reported.get("thoughtsTokenCount"))
+    completion = number(reported.get("candidatesTokenCount"))
+    if completion is not None or thoughts is not None:
+        completion = (completion or 0) + (thoughts or 0)
+    cached = number(reported.get("cachedContentTokenCount"))
     return without_none(
         prompt_tokens=prompt,
-        completion_tokens=answer,
+        completion_tokens=completion,
         total_tokens=total,
         prompt_tokens_details=None if cached is None else {"cached_tokens": cached},
         completion_tokens_details=None if thoughts is None else {"reasoning_tokens": thoughts},

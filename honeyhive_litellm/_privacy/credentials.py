@@ -12,90 +12,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import re
 from typing import Callable, List, NamedTuple, Pattern, Sequence, Tuple, Union
 
 from .media import without_media
 
 REDACTED = "[redacted]"
-
-# ---- names
-
-_SECRET_NAMES = frozenset(
-    [
-        "auth",
-        "authorization",
-        "bearer",
-        "cookie",
-        "cookies",
-        "credential",
-        "credentials",
-        "dsn",
-        "jwt",
-        "passwd",
-        "passphrase",
-        "password",
-        "pwd",
-        "sas",
-        "sig",
-        "secret",
-        "secrets",
-        "apikeys",
-        "xkey",
-        "ocikey",
-        "secretkeybase",
-    ]
-)
-_SECRET_ENDINGS = (
-    "apikey", "accesskey", "accesskeyid", "secretkey", "privatekey", "accountkey", "masterkey", "signingkey",
-    "encryptionkey", "subscriptionkey", "virtualkey", "licensekey", "password", "passwd", "passphrase", "secret",
-    "secretvalue", "authorization", "cookie", "setcookie", "credential", "credentials", "basicauth", "jwt", "token",
-    "connectionstring", "connectionuri", "databaseurl", "databaseuri", "dburl", "redisurl", "mongouri", "dsn",
-    "sastoken",
-)  # fmt: skip
-_ORDINARY_TOKEN = re.compile(
-    r"(?:^|eos|bos|pad|unk|sep|cls|mask|stop|start|end|next|page|per|special|continuation|cancellation|first|last)token$"
-)
-_SCHEMA_WORDS = frozenset(
-    [
-        "type",
-        "title",
-        "description",
-        "format",
-        "minLength",
-        "maxLength",
-        "pattern",
-        "nullable",
-        "anyOf",
-        "oneOf",
-        "writeOnly",
-        "readOnly",
-        "default",
-    ]
-)
-_PUNCTUATION = re.compile(r"[\W_]+")
-
-
-@functools.lru_cache(maxsize=4096)
-def is_secret_name(name: str) -> bool:
-    """Whether a value of this name is a credential. Case, `-`, `_` and camelCase make no difference.
-
-    Names of counts ("prompt_tokens"), of ids and hashes ("key_alias", "user_api_key_hash"), and a bare "token", which
-    is a piece of text among log probabilities, are not secret.
-    """
-    squashed = _PUNCTUATION.sub("", name[-128:]).lower()
-    if squashed in _SECRET_NAMES:
-        return True
-    return squashed.endswith(_SECRET_ENDINGS) and not _ORDINARY_TOKEN.search(squashed)
-
-
-def is_schema(value: object) -> bool:
-    """Whether `value` is a JSON schema of a parameter - a tool's "password", say - and not a credential itself."""
-    if not isinstance(value, dict) or not ("type" in value or "anyOf" in value):
-        return False
-    return _SCHEMA_WORDS.issuperset(value) and value.get("default") is None and value.get("type") != "service_account"
-
 
 # ---- text
 

@@ -23,8 +23,9 @@ from itertools import islice
 from os import PathLike, fspath
 from typing import Any, Dict, List, Sequence, Set, Tuple
 
-from .credentials import REDACTED, is_schema, is_secret_name, scrub, suspects
+from .credentials import REDACTED, scrub, suspects
 from .media import MIN_BASE64, facts, media_facts, without_media
+from .secret_names import is_schema, is_secret_name
 from .truncate import cut, utf8_size
 
 MAX_DEPTH = 64

@@ -15,7 +15,7 @@ import pytest
 
 from honeyhive_litellm._cli.main import main as command_line
 from honeyhive_litellm._config.settings import OPTIONS
-from honeyhive_litellm._mapping.metadata import _PROXY
+from honeyhive_litellm._mapping.proxy_metadata import PROXY_FIELDS
 from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, without
 from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._stats import Stats
@@ -348,7 +348,7 @@ def test_every_field_in_the_table_is_in_an_event_and_every_part_of_an_event_in_t
 
 def test_the_table_of_the_proxy_has_all_that_is_recorded_of_it() -> None:
     named = [name for row in table("`metadata.proxy.`") for name in code_in(row[0])]
-    known = {"request_id", "tags", "guardrails", "rejected", "client_disconnected", *(name for name, _ in _PROXY)}
+    known = {"request_id", "tags", "guardrails", "rejected", "client_disconnected", *(name for name, _ in PROXY_FIELDS)}
     assert sorted(named) == sorted(known)
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._privacy import credentials
-from honeyhive_litellm._privacy.credentials import is_secret_name
 from honeyhive_litellm._privacy.sanitize import Harmless, clean, clean_text
+from honeyhive_litellm._privacy.secret_names import is_secret_name
 from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
 LIMIT = 10_000

@@ -17,7 +17,8 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from honeyhive_litellm._log import warn
-from honeyhive_litellm._mapping.call_types import ASKED, NAMES, named_arguments
+from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
+from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
 
 from .notify import active_runtimes, checkpoint_in, guarded
 
@@ -132,7 +133,7 @@ def _call_details(name: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         "optional_params": {},
         "litellm_params": params,
         "start_time": datetime.now(timezone.utc),
-        ASKED: named_arguments(name, (), arguments),
+        ARGUMENTS_KEY: named_arguments(name, (), arguments),
     }
 
 
@@ -143,7 +144,7 @@ def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(setup)
     def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
         result = setup(original_function, rules_obj, start_time, *args, **kwargs)
-        if original_function in NAMES:
+        if original_function in NOTED_CALL_TYPES:
             guarded(_note_arguments, result[0], original_function, args, kwargs)
         return result
 
@@ -151,4 +152,4 @@ def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _note_arguments(logging_object: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    logging_object.model_call_details[ASKED] = named_arguments(name, args, kwargs)
+    logging_object.model_call_details[ARGUMENTS_KEY] = named_arguments(name, args, kwargs)
