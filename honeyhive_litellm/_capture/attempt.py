@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.stream_assembly import is_last
@@ -25,6 +25,20 @@ class Token(str):
         return str, (str(self),)
 
 
+class EncodedRequest(NamedTuple):
+    """What the start record and the event have in common, redacted and encoded. `metadata` is JSON members.
+
+    `session` is the record's: the session's UUID and name. `proxy` stays a dictionary, because the outcome adds to it.
+    `is_withheld`: redaction failed, so the content was dropped.
+    """
+
+    head: bytes
+    metadata: bytes
+    proxy: Mapping[str, object]
+    session: Optional[str]
+    is_withheld: bool
+
+
 class Attempt:
     """One attempt at a call, from its start until its event is written."""
 
@@ -34,25 +48,22 @@ class Attempt:
         "chunks",
         "chunks_seen",
         "claim",
+        "encoded",
         "ended_ms",
         "event_id",
         "first_chunk_ms",
         "has_provider_reply",
         "has_start",
-        "head",
         "held_since",
         "is_cached",
         "is_complete",
         "is_emitted",
         "is_sampled_out",
-        "is_withheld",
         "kind",
         "loop",
-        "metadata",
         "number",
         "parent",
         "prompt",
-        "proxy",
         "raw_chunks",
         "raw_reply",
         "ref",
@@ -61,7 +72,6 @@ class Attempt:
         "request",
         "response",
         "route",
-        "session",
         "started_ms",
         "stream",
     )
@@ -75,11 +85,7 @@ class Attempt:
         self.parent = b""
         self.route: Any = None
         self.reporter: object = None
-        self.session: Optional[str] = None
-        self.head = b""
-        self.metadata = b""
-        self.proxy: Dict[str, object] = {}
-        self.is_withheld = False
+        self.encoded: Optional[EncodedRequest] = None
         self.has_start = False
         self.is_emitted = False
         self.is_sampled_out = False
@@ -102,6 +108,11 @@ class Attempt:
         self.ended_ms: Optional[float] = None
         self.loop: Any = None
         self.ref: Optional[weakref.ref[Token]] = None
+
+    def replace_inputs(self, inputs: Dict[str, object]) -> None:
+        """Take the inputs from LiteLLM's callback, for the event that is about to be encoded."""
+        self.request.inputs = inputs
+        self.encoded = None
 
     @property
     def has_outcome(self) -> bool:

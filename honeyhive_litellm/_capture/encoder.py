@@ -1,6 +1,7 @@
-"""The bodies of records: an attempt's start, and its event, which begins with the same bytes.
+"""Redact and encode the records of an attempt.
 
-What is known at the start is redacted and encoded once, for both: LiteLLM's dictionaries change afterwards.
+The request is encoded once and its bytes serve both the start record and the event: LiteLLM changes its dictionaries
+between the two.
 """
 
 from __future__ import annotations
@@ -17,26 +18,55 @@ from honeyhive_litellm._mapping.reading import mapping
 from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._privacy.truncate import fit
-from honeyhive_litellm._spool.record import IN_FLIGHT
+from honeyhive_litellm._spool.record import IN_FLIGHT, START, Record
 
-from .attempt import Attempt
+from .attempt import Attempt, EncodedRequest
+
+_LONGEST_SESSION_NAME = 512
 
 
-class Bodies:
-    """Redacts and encodes by one set of settings."""
+class EventEncoder:
+    """Encodes by one set of settings. Its methods may run on any thread, also on two at once for one attempt."""
 
     def __init__(self, settings: Settings) -> None:
         self._source = settings.environment
         self._max_bytes = settings.max_event_bytes
         self._redactor = Redactor(settings.redact, settings.max_field_bytes, OUTCOME_METADATA)
 
-    def _begin(self, attempt: Attempt) -> None:
-        """Encode what is known at the start, into the attempt, unless that is done.
+    def start(self, attempt: Attempt) -> Record:
+        """The start record of an attempt whose outcome is unknown."""
+        request = self._request(attempt)
+        proxy = {"proxy": request.proxy} if request.proxy else {}
+        metadata = join(request.metadata, members({**proxy, "status": IN_FLIGHT}))
+        return self._record(START, attempt, request, b'"metadata":' + metadata)
 
-        Our thread and one that tells of an end may both do it at once, with the same result: `head` is set last.
-        """
-        if attempt.head:
-            return
+    def event(self, kind: int, attempt: Attempt, outcome: Outcome) -> Record:
+        """The event record, or with `kind` START a start record that holds the outcome already."""
+        request = self._request(attempt)
+        end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
+        duration_ms = round(end_ms - attempt.started_ms, 3)
+        facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}
+        content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
+        if outcome.error is not None:
+            content["error"] = outcome.error
+        content["outputs"] = outcome.outputs
+        redacted = self._redactor.answered(content)
+        metadata = {**redacted.pop("metadata"), **facts}
+        if request.is_withheld:
+            metadata.pop("redaction_failed", None)  # among the request's metadata already
+        if request.proxy:
+            metadata["proxy"] = {**request.proxy, **mapping(metadata.get("proxy"))}
+        redacted.update(end_time=end_ms, duration=duration_ms)
+        joined = b'"metadata":' + join(request.metadata, members(metadata))
+        return self._record(kind, attempt, request, members(redacted), joined)
+
+    def _request(self, attempt: Attempt) -> EncodedRequest:
+        encoded = attempt.encoded
+        if encoded is None:
+            encoded = attempt.encoded = self._encode_request(attempt)
+        return encoded
+
+    def _encode_request(self, attempt: Attempt) -> EncodedRequest:
         request = attempt.request
         head: Dict[str, object] = {
             "event_id": attempt.event_id,
@@ -55,48 +85,25 @@ class Bodies:
         if request.user_properties:
             content["user_properties"] = request.user_properties
         content["inputs"] = request.inputs
-        told = self._redactor.asked(content)
-        metadata = told.pop("metadata")
+        redacted = self._redactor.asked(content)
+        metadata = redacted.pop("metadata")
+        session = None
         if request.session is not None:
             name = metadata.get("session_name") or metadata.get("session_id", head["session_id"])
-            attempt.session = f"{head['session_id']} {clean_text(str(name), 512)}"
-        head["event_name"] = told.pop("event_name", None) or event_name(request.call_type)
-        attempt.is_withheld = "redaction_failed" in metadata
-        attempt.proxy = dict(mapping(metadata.pop("proxy", None)))  # the outcome adds to it
-        attempt.metadata = members(metadata)
-        attempt.head = members(head) + b"," + members(told)
+            session = f"{head['session_id']} {clean_text(str(name), _LONGEST_SESSION_NAME)}"
+        head["event_name"] = redacted.pop("event_name", None) or event_name(request.call_type)
+        is_withheld = "redaction_failed" in metadata
+        proxy = dict(mapping(metadata.pop("proxy", None)))
+        head_members = members(head) + b"," + members(redacted)
+        return EncodedRequest(head_members, members(metadata), proxy, session, is_withheld)
 
-    def start(self, attempt: Attempt) -> bytes:
-        """The body of the start record."""
-        self._begin(attempt)
-        proxy = {"proxy": attempt.proxy} if attempt.proxy else {}
-        metadata = join(attempt.metadata, members({**proxy, "status": IN_FLIGHT}))
-        return self._fitted(join(attempt.head, attempt.parent, b'"metadata":' + metadata))
-
-    def event(self, attempt: Attempt, outcome: Outcome) -> bytes:
-        """The body of the event."""
-        self._begin(attempt)
-        end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
-        duration_ms = round(end_ms - attempt.started_ms, 3)
-        facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}
-        content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
-        if outcome.error is not None:
-            content["error"] = outcome.error
-        content["outputs"] = outcome.outputs
-        told = self._redactor.answered(content)
-        metadata = {**told.pop("metadata"), **facts}
-        if attempt.is_withheld:
-            metadata.pop("redaction_failed", None)  # the head says so
-        if attempt.proxy:
-            metadata["proxy"] = {**attempt.proxy, **mapping(metadata.get("proxy"))}
-        told.update(end_time=end_ms, duration=duration_ms)
-        metadata_members = join(attempt.metadata, members(metadata))
-        return self._fitted(join(attempt.head, attempt.parent, members(told), b'"metadata":' + metadata_members))
-
-    def _fitted(self, body: bytes) -> bytes:
-        return body if len(body) <= self._max_bytes else encode(fit(decode(body), self._max_bytes))
+    def _record(self, kind: int, attempt: Attempt, request: EncodedRequest, *parts: bytes) -> Record:
+        body = join(request.head, attempt.parent, *parts)
+        if len(body) > self._max_bytes:
+            body = encode(fit(decode(body), self._max_bytes))
+        return Record(kind, attempt.event_id, attempt.started_ms, request.session, body)
 
 
 def parent_member(raw: Optional[str]) -> bytes:
-    """The member of an event that names the event above it by its id, or by what its id is made of; empty for None."""
+    """The `parent_id` member of an event; empty for None. A parent's id that is no UUID becomes one."""
     return b"" if raw is None else members({"parent_id": session_id(raw)})

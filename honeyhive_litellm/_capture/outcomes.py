@@ -1,4 +1,4 @@
-"""How an attempt ended: as LiteLLM's callback tells, or as far as it was seen inline."""
+"""How an attempt ended: from LiteLLM's callback, or as far as the hooks saw it."""
 
 from __future__ import annotations
 
@@ -6,65 +6,72 @@ from typing import Any, Dict, Mapping, Optional, Protocol, Sequence
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
-from honeyhive_litellm._mapping.mapper import map_failure, map_success
+from honeyhive_litellm._mapping.mapper import late_inputs, map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
 from .attempt import Attempt, has_finish
 
-_FROM_CACHE: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
+_CACHE_HIT: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
 
 
-class Host(Protocol):
-    """What only LiteLLM can do; nothing here imports it."""
+class LiteLLMFunctions(Protocol):
+    """What only LiteLLM can compute; handed in, because only `_instrumentation` imports LiteLLM."""
 
     def assemble(self, chunks: Sequence[Any]) -> object:
-        """A response, made of a stream's chunks."""
+        """The response that a chat stream's chunks make."""
 
-    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
-        """How many tokens these messages, or this text, are by LiteLLM's count; None where it cannot tell."""
+    def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
+        """The number of tokens in these messages or this text; None if LiteLLM cannot count them."""
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
-        """What the call cost by LiteLLM's price list, in US dollars; None where that is unknown."""
+        """The call's cost in US dollars by LiteLLM's price list; None if the list lacks the model."""
 
     def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
-        """Whether LiteLLM's price list has the model: for some others it says that they cost nothing."""
+        """Whether LiteLLM's price list has the model: LiteLLM reports a cost of 0 for some models that it lacks."""
 
     def hides_content(self) -> bool:
-        """Whether LiteLLM's own switch says that no message may be logged."""
+        """Whether LiteLLM's own switch forbids to log message content."""
 
 
-class Outcomes:
-    """Finds out by one set of settings. Changes no attempt but for what it notes of a stream's chunks."""
+class OutcomeResolver:
+    """Resolves outcomes by one set of settings."""
 
-    def __init__(self, settings: Settings, host: Host) -> None:
+    def __init__(self, settings: Settings, litellm: LiteLLMFunctions) -> None:
         self._settings = settings
-        self._host = host
+        self._litellm = litellm
 
-    def success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
-        """What LiteLLM's callback tells of a success."""
-        outcome = map_success(details, response, self._settings, attempt.request.capture_content)
-        metadata, request = outcome.metadata, attempt.request
+    def success(self, attempt: Attempt, call_details: Mapping[str, Any], response: object) -> Outcome:
+        """The outcome of a success that LiteLLM's callback reported.
+
+        Also replaces the request's inputs where only the callback has them, as for a realtime session.
+        """
+        request = attempt.request
+        inputs = late_inputs(call_details, response, request.capture_content)
+        if inputs:
+            attempt.replace_inputs(inputs)
+        outcome = map_success(call_details, response, self._settings, request.capture_content)
+        metadata = outcome.metadata
         if attempt.lacks_usage:
             mark_estimate(metadata)
         is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
-        if is_free and not self._host.has_price(request.provider, request.model):
+        if is_free and not self._litellm.has_price(request.provider, request.model):
             del metadata["estimated_cost"]
             metadata.pop("cost", None)
         return outcome
 
-    def failure(self, attempt: Attempt, details: Mapping[str, Any], error: object) -> Outcome:
-        """What LiteLLM tells of a failure, and what had come before it."""
-        outcome = map_failure(details, error, self._settings, attempt.request.capture_content)
-        if attempt.chunks:  # of a stream that broke LiteLLM forgets what had come
-            outcome.outputs = self._assembled(attempt, counts=False).outputs
+    def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
+        """The outcome of a failure that LiteLLM reported, or of an error that a stream's reader got."""
+        outcome = map_failure(call_details, error, self._settings, attempt.request.capture_content)
+        if attempt.chunks:  # LiteLLM forgets what a broken stream had sent
+            outcome.outputs = self._from_chunks(attempt, counts=False).outputs
         return outcome
 
     def held(self, attempt: Attempt, counts: bool = True) -> Outcome:
-        """What was seen inline, and what LiteLLM's callback would have told of it.
+        """The outcome as far as the hooks saw it, with what LiteLLM's callback would have added.
 
-        `counts`: tokens that nobody told are counted, which takes its time for a long prompt.
+        `counts` adds estimated token counts to a stream that has none, which takes long for a long prompt.
         """
         if attempt.chunks is not None:
             attempt.look_at_chunks()
@@ -75,37 +82,41 @@ class Outcomes:
     def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
         response = attempt.response
         if response is None and attempt.raw_reply is not None:
-            response = _read(attempt.raw_reply)
+            response = _decoded(attempt.raw_reply)
         if response is not None:
-            call = {"call_type": attempt.request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
-            outcome = map_success(call, response, self._settings, attempt.request.capture_content)
+            call_details = {"call_type": attempt.request.call_type, **(_CACHE_HIT if attempt.is_cached else {})}
+            outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome
         if attempt.chunks is not None:
-            outcome = self._assembled(attempt, counts) if attempt.chunks else untold("success", None)
+            outcome = self._from_chunks(attempt, counts) if attempt.chunks else bare_outcome("success", None)
             if attempt.is_cached:
                 outcome.metadata["cache_hit"] = True
             if not attempt.is_complete:
                 outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
             return outcome
         if attempt.number > 1:
-            return untold("failure", "Retried: LiteLLM did not report how this attempt ended")
-        return untold("cancelled", "Cancelled: the call was given up before an answer came")
+            return bare_outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
+        return bare_outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _assembled(self, attempt: Attempt, counts: bool) -> Outcome:
-        """What a stream's chunks tell. Token counts that no chunk carries are LiteLLM's estimate."""
+    def _from_chunks(self, attempt: Attempt, counts: bool) -> Outcome:
+        """The outcome that a stream's chunks make. Token counts that no chunk carries are estimated by LiteLLM."""
         chunks, request = attempt.chunks or (), attempt.request
         try:
-            response = assembled(chunks) if attempt.raw_chunks is not None else self._host.assemble(chunks)
+            response = assembled(chunks) if attempt.raw_chunks is not None else self._litellm.assemble(chunks)
         except Exception:
-            response = None  # LiteLLM cannot make sense of them; that the call was made stays true
+            response = None  # LiteLLM cannot read these chunks; the event is written without outputs
         is_estimate = attempt.lacks_usage if attempt.raw_chunks is None else not usage_of(response, {})
         if is_estimate and counts:
-            add_estimated_usage(response, attempt.prompt, lambda asked: self._host.tokens(request.model, asked))
-        call = {"stream": True, "call_type": request.call_type, **(_FROM_CACHE if attempt.is_cached else {})}
-        outcome = map_success(call, response, self._settings, request.capture_content)
+            add_estimated_usage(response, attempt.prompt, lambda prompt: self._litellm.tokens(request.model, prompt))
+        call_details = {
+            "stream": True,
+            "call_type": request.call_type,
+            **(_CACHE_HIT if attempt.is_cached else {}),
+        }
+        outcome = map_success(call_details, response, self._settings, request.capture_content)
         if not has_finish(chunks):
-            outcome.outputs.pop("finish_reason", None)  # LiteLLM makes one up
+            outcome.outputs.pop("finish_reason", None)  # LiteLLM's `assemble` makes one up
         if is_estimate:
             mark_estimate(outcome.metadata)
         if attempt.first_chunk_ms is not None:
@@ -116,23 +127,23 @@ class Outcomes:
     def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
         metadata, request = outcome.metadata, attempt.request
         if "estimated_cost" not in metadata and "total_tokens" in metadata:
-            amount = self._host.cost(response, request.call_type, f"{request.provider}/{request.model}")
+            amount = self._litellm.cost(response, request.call_type, f"{request.provider}/{request.model}")
             if amount:
                 metadata["estimated_cost"] = amount
                 if "usage_estimated" not in metadata:
                     metadata["cost"] = amount
 
 
-def untold(status: str, error: Optional[str]) -> Outcome:
-    """One of which nothing but this is known; `error` reads "Class: message"."""
+def bare_outcome(status: str, error: Optional[str]) -> Outcome:
+    """An outcome with a status and perhaps an error ("Class: message"), nothing else."""
     metadata: Dict[str, object] = {}
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
 
 
-def _read(answer: str) -> object:
+def _decoded(reply: str) -> object:
     try:
-        return decode(answer.encode("utf-8", "replace"))
+        return decode(reply.encode("utf-8", "replace"))
     except ValueError:
-        return {}  # no JSON after all; that it was answered stays true
+        return {}  # not JSON; that the provider replied is recorded all the same

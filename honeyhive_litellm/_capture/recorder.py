@@ -27,16 +27,17 @@ from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._mapping.ids import event_id, is_in_sample
-from honeyhive_litellm._mapping.mapper import late_inputs, map_request
+from honeyhive_litellm._mapping.mapper import map_request
 from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
 from honeyhive_litellm._mapping.reading import copy_containers, text
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
-from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Entry, Record
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Entry, Record
 
 from .attempt import Attempt, Token
 from .context import around
-from .encoder import Bodies, parent_member
-from .outcomes import Host, Outcomes, untold
+from .drafts import OutcomeDraft, StartDraft, SuccessDraft
+from .encoder import EventEncoder, parent_member
+from .outcomes import LiteLLMFunctions, OutcomeResolver, bare_outcome
 from .recent_counts import RecentCounts
 from .router_request import Route
 
@@ -64,14 +65,14 @@ class Recorder:
         self,
         settings: Settings,
         emit: Callable[[Entry], None],
-        host: Host,
+        litellm: LiteLLMFunctions,
         key: str,
     ) -> None:
         self._settings = settings
         self._emit = emit
-        self._host = host
-        self._bodies = Bodies(settings)
-        self._outcomes = Outcomes(settings, host)
+        self._litellm = litellm
+        self._encoder = EventEncoder(settings)
+        self._outcomes = OutcomeResolver(settings, litellm)
         self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._key = key
         self.since_ms = time.time() * 1000
@@ -134,8 +135,7 @@ class Recorder:
 
     def _emit_start(self, attempt: Attempt) -> None:
         attempt.has_start = True
-        # Not needed if the event is in the queue, too, by the time that this one's turn comes.
-        self._emit(Draft(START, attempt.event_id, lambda: None if attempt.is_emitted else self._record(START, attempt)))
+        self._emit(StartDraft(self._encoder, attempt))
 
     def on_provider_reply(self, details: Mapping[str, Any]) -> None:
         """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
@@ -236,7 +236,7 @@ class Recorder:
                 if attempt.is_sampled_out and outcome.status == "success":
                     self._close_start(attempt)
                     return
-                self._emit(Draft(START, id_, lambda: self._record(START, attempt, outcome)))
+                self._emit(OutcomeDraft(START, self._encoder, attempt, outcome))
 
     def on_success(self, details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback tells of a success, once, twice or three times."""
@@ -244,20 +244,13 @@ class Recorder:
         if attempt is None:
             return
         if attempt.is_sampled_out:
-            self._write(attempt, lambda: self._success(attempt, details, response))
+            self._write(attempt, lambda: self._outcomes.success(attempt, details, response))
             return
-        told = dict(details)
+        draft = SuccessDraft(self._encoder, self._outcomes, attempt, dict(details), response)
         try:
-            self._emit_event(attempt, lambda: self._success(attempt, told, response))
+            self._emit_event(attempt, draft)
         finally:
             self._writing.pop(attempt.claim, None)
-
-    def _success(self, attempt: Attempt, details: Mapping[str, Any], response: object) -> Outcome:
-        late = late_inputs(details, response, attempt.request.capture_content)
-        if late:
-            attempt.request.inputs = late
-            attempt.head = b""  # to be encoded anew
-        return self._outcomes.success(attempt, details, response)
 
     def on_failure(self, details: MutableMapping[str, Any]) -> None:
         """LiteLLM's callback tells of a failure."""
@@ -315,7 +308,7 @@ class Recorder:
         return number
 
     def _request(self, details: Mapping[str, Any], surroundings: CallContext) -> Request:
-        settings = self._without_content if self._host.hides_content() else self._settings
+        settings = self._without_content if self._litellm.hides_content() else self._settings
         request = map_request(details, settings, surroundings)
         for part in (request.config, request.inputs, request.metadata, request.user_properties):
             copy_containers(part)  # they are read later, by another thread
@@ -359,7 +352,7 @@ class Recorder:
         attempt = self.claim(token)
         if attempt is not None:
             error = "Retried: LiteLLM tried again and did not report this error"
-            self._write(attempt, lambda: untold("failure", error))
+            self._write(attempt, lambda: bare_outcome("failure", error))
 
     # ---- requests to a Router
 
@@ -471,19 +464,13 @@ class Recorder:
                 with self._order:
                     self.sampled += 1
                 return
-            self._emit_event(attempt, lambda: outcome)
+            self._emit_event(attempt, OutcomeDraft(EVENT, self._encoder, attempt, outcome))
         finally:
             self._writing.pop(attempt.claim, None)
 
-    def _emit_event(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
-        self._emit(Draft(EVENT, attempt.event_id, lambda: self._record(EVENT, attempt, tell())))
+    def _emit_event(self, attempt: Attempt, draft: Entry) -> None:
+        self._emit(draft)
         attempt.is_emitted = True
-
-    def _record(self, kind: int, attempt: Attempt, outcome: Optional[Outcome] = None) -> Record:
-        """The record of an attempt's event, or without an outcome of its start; on the writer's thread."""
-        bodies = self._bodies
-        body = bodies.start(attempt) if outcome is None else bodies.event(attempt, outcome)
-        return Record(kind, attempt.event_id, attempt.started_ms, attempt.session, body)
 
     def _close_start(self, attempt: Attempt) -> None:
         """For a call that gets no event: whoever finds its start is not to take it for interrupted."""

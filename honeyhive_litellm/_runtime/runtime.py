@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Awaitable, Callable, List, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm._aio import run_to_completion
-from honeyhive_litellm._capture.outcomes import Host
+from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.flusher import Flusher
@@ -95,9 +95,9 @@ class Pipeline(NamedTuple):
 class Runtime:
     """Everything behind one `Settings`: recorder, queue, spool, flusher, and the thread that runs them."""
 
-    def __init__(self, settings: Settings, host: Host) -> None:
+    def __init__(self, settings: Settings, litellm: LiteLLMFunctions) -> None:
         self.settings = settings
-        self._host = host
+        self._litellm = litellm
         self._number = len(_runtimes)
         self._reset()
         _runtimes.append(self)
@@ -105,7 +105,7 @@ class Runtime:
     def _reset(self) -> None:
         # Runtimes with settings of their own each record the call, so each leaves a token of its own in its details.
         key = f"honeyhive_event_id_{self._number}" if self._number else "honeyhive_event_id"
-        self.recorder = Recorder(self.settings, self.submit, self._host, key)
+        self.recorder = Recorder(self.settings, self.submit, self._litellm, key)
         self._lock = threading.Lock()
         self._state = State.CREATED
         self._counters = Counters()
@@ -372,12 +372,12 @@ class Runtime:
 _runtimes: List[Runtime] = []
 
 
-def runtime_for(settings: Settings, host: Host) -> Runtime:
+def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
     """The process's runtime for these settings, made at the first request."""
     for runtime in _runtimes:
         if runtime.settings == settings and not runtime.is_closed:
             return runtime
-    return Runtime(settings, host)
+    return Runtime(settings, litellm)
 
 
 def flush_all(timeout_s: float) -> int:

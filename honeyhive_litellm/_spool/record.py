@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Protocol, Sequence
+from typing import NamedTuple, Optional, Protocol, Sequence
 
 START = 0
 """A call began: the event as far as it was known then. Superseded by the event record of the same id.
@@ -53,17 +53,6 @@ class Record(NamedTuple):
     def encode(self) -> Record:
         """The record itself: it is encoded already."""
         return self
-
-
-class Draft(NamedTuple):
-    """An entry whose record `make` returns."""
-
-    kind: int
-    id: str
-    make: Callable[[], Optional[Record]]
-
-    def encode(self) -> Optional[Record]:
-        return self.make()
 
 
 class Row(NamedTuple):

@@ -26,7 +26,7 @@ from honeyhive_litellm._privacy import sanitize as redaction
 from honeyhive_litellm._privacy.credentials import suspects
 from honeyhive_litellm._spool.record import EVENT, START, Entry, Record
 
-from ..faults.emitter import NoHost
+from ..faults.emitter import NoLiteLLM
 
 MOST_CALLS = 990
 """For a chat of five messages: some 10% above what was counted when this was last looked at, which is the margin for
@@ -47,7 +47,7 @@ class Recorded:
     def __init__(self, folder: Path, messages: int = 4) -> None:
         self.records: List[Record] = []
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
-        self._recorder = Recorder(settings, self._take, NoHost(), "honeyhive_event_id")
+        self._recorder = Recorder(settings, self._take, NoLiteLLM(), "honeyhive_event_id")
         self._messages = messages
         self.number = 0
 

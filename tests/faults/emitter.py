@@ -16,13 +16,13 @@ from honeyhive_litellm._spool import limits
 from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
 
 
-class NoHost:
+class NoLiteLLM:
     """Stands where LiteLLM would."""
 
     def assemble(self, chunks: Sequence[Any]) -> object:
         return None
 
-    def tokens(self, model: Optional[str], asked: object) -> Optional[int]:
+    def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
         return None
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
@@ -66,7 +66,7 @@ def main(run: str, count: int, pause_s: float) -> None:
     over or delivers, prints how many are undelivered and waits again.
     """
     limits.SEGMENT_BYTES = 60_000
-    runtime = Runtime(Settings.resolve(os.environ), NoHost())
+    runtime = Runtime(Settings.resolve(os.environ), NoLiteLLM())
     for number in range(count) if count else itertools.count():
         runtime.submit(record(START, run, number))
         runtime.submit(record(EVENT, run, number))

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import litellm
 import pytest
@@ -16,11 +16,11 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import queue
 from honeyhive_litellm._spool.queue import GROUP_UNENCODED, RecordQueue
-from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Draft, Record
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
-from ..faults.emitter import NoHost, record
+from ..faults.emitter import NoLiteLLM, record
 
 PATIENCE_S = 20
 
@@ -98,17 +98,22 @@ def test_what_the_caller_changes_meanwhile_does_not_change_the_event(
     assert event["config"]["response_format"] == {"type": "json_object", "more": {"deep": ["a"]}}
 
 
-def draft(kind: int, make: Callable[[], Any]) -> Draft:
-    return Draft(kind, "an id", make)
+class Draft:
+    """An entry of the queue whose record `make` returns."""
+
+    def __init__(self, kind: int, make: Callable[[], Optional[Record]]) -> None:
+        self.kind = kind
+        self.id = "an id"
+        self.encode = make
 
 
 def test_the_order_is_kept_and_what_has_become_needless_left_out() -> None:
     entries = RecordQueue(Counters())
     first, second, third = (record(EVENT, "order", number) for number in range(3))
-    entries.put(draft(EVENT, lambda: first))
-    entries.put(draft(START, lambda: None))
+    entries.put(Draft(EVENT, lambda: first))
+    entries.put(Draft(START, lambda: None))
     entries.put(second)
-    entries.put(draft(EVENT, lambda: third))
+    entries.put(Draft(EVENT, lambda: third))
     told: List[int] = []
     entries.when_committed(lambda: told.append(4))
     assert entries.take() == [first, second, third]
@@ -121,9 +126,9 @@ def test_the_order_is_kept_and_what_has_become_needless_left_out() -> None:
 def test_drafts_come_in_small_groups_and_an_empty_group_means_that_none_is_left() -> None:
     entries = RecordQueue(Counters())
     for number in range(2 * GROUP_UNENCODED):
-        entries.put(draft(EVENT, functools.partial(record, EVENT, "small", number)))
+        entries.put(Draft(EVENT, functools.partial(record, EVENT, "small", number)))
     for _ in range(2 * GROUP_UNENCODED):
-        entries.put(draft(START, lambda: None))
+        entries.put(Draft(START, lambda: None))
     last = record(CLOSED, "small", 0)
     entries.put(last)
     sizes = []
@@ -138,7 +143,7 @@ def test_drafts_come_in_small_groups_and_an_empty_group_means_that_none_is_left(
 @pytest.fixture
 def runtime(collector: Collector, tmp_path: Path) -> Iterator[Runtime]:
     settings = Settings(api_key="k", project="p", api_url=collector.url, spool_path=tmp_path)
-    runtime = Runtime(settings, NoHost())
+    runtime = Runtime(settings, NoLiteLLM())
     yield runtime
     runtime.shutdown(5)
 
@@ -152,9 +157,9 @@ def test_a_fault_in_encoding_costs_that_event_alone_and_is_counted(
 ) -> None:
     put = runtime.submit
     put(record(EVENT, "fault", 1))
-    put(draft(START, fails))
-    put(draft(EVENT, fails))
-    put(draft(EVENT, lambda: record(EVENT, "fault", 2)))
+    put(Draft(START, fails))
+    put(Draft(EVENT, fails))
+    put(Draft(EVENT, lambda: record(EVENT, "fault", 2)))
     assert runtime.flush(PATIENCE_S) == 0
     assert len([event for event in collector.events if event["event_name"] == "e"]) == 2
     stats = runtime.stats()
@@ -177,7 +182,7 @@ def test_who_is_too_fast_for_our_thread_encodes_by_itself(
         return record(EVENT, "fast", number)
 
     for number in range(8):
-        runtime.submit(draft(EVENT, functools.partial(make, number)))
+        runtime.submit(Draft(EVENT, functools.partial(make, number)))
     here = [number for number, name in threads.items() if name == threading.current_thread().name]
     assert here and here == list(range(here[0], 8))
     opened.set()

@@ -19,7 +19,7 @@ from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._spool.record import EVENT, Entry
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..faults.emitter import NoHost
+from ..faults.emitter import NoLiteLLM
 
 CALL_ID = "00000000-0000-4000-8000-000000000001"
 OTHERS = 50
@@ -40,7 +40,7 @@ class Hooks:
     def __init__(self, folder: Path) -> None:
         self.event_ids: List[str] = []
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
-        self.recorder = Recorder(settings, self._take, NoHost(), "honeyhive_event_id")
+        self.recorder = Recorder(settings, self._take, NoLiteLLM(), "honeyhive_event_id")
 
     def _take(self, entry: Entry) -> None:
         record = entry.encode()
