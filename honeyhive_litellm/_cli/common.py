@@ -11,7 +11,8 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, TypeVar
 
 import click
 
-from honeyhive_litellm._config.settings import OPTIONS, Settings, default_spool_path
+from honeyhive_litellm._config.paths import default_spool_path
+from honeyhive_litellm._config.settings import OPTIONS, Settings
 from honeyhive_litellm._errors import HoneyHiveError
 
 LEFT = 3

@@ -1,4 +1,4 @@
-"""Read, check and freeze the settings: one value in, a clean one or a `ConfigError` out.
+"""Read and check what a user configures: a frozen `Settings` out of arguments and variables, or one `ConfigError`.
 
 Nothing here knows LiteLLM, the spool or the network.
 """

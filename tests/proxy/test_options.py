@@ -95,7 +95,7 @@ def test_options_that_cannot_work_are_told_once_and_calls_are_served(
         told = proxy.log.read_text()
 
     assert told.count("NONE is recorded") == 1
-    assert "project (HONEYHIVE_PROJECT) is missing" in told
+    assert "project is missing; pass project=... or set HONEYHIVE_PROJECT" in told
     assert "did you mean sample_rate?" in told
     assert "litellm_settings" in told
     assert "hh_key" not in told
