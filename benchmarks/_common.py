@@ -60,11 +60,13 @@ def event_record(number: int, size: int) -> Any:
 def runtime(url: str, spool: str, **settings: Any) -> Any:
     """The package's runtime on this spool, without LiteLLM."""
     from honeyhive_litellm import Settings
-    from honeyhive_litellm._runtime.runtime import Runtime
+    from honeyhive_litellm._runtime.lifecycle import runtime_for
 
     no_host: Any = None  # no call of LiteLLM's is recorded
     given = {"spool_max_bytes": 2**40, **settings}  # a backlog of any size
-    return Runtime(Settings(api_key="hh_bench", project="bench", api_url=url, spool_path=Path(spool), **given), no_host)
+    return runtime_for(
+        Settings(api_key="hh_bench", project="bench", api_url=url, spool_path=Path(spool), **given), no_host
+    )
 
 
 def fill(spool: str, count: int, size: int) -> None:

@@ -113,10 +113,10 @@ def drain(job: Json) -> Json:
 
 def _runtime(job: Json) -> Any:
     from honeyhive_litellm import Settings
-    from honeyhive_litellm._runtime.runtime import Runtime
+    from honeyhive_litellm._runtime.lifecycle import runtime_for
 
     no_host: Any = None  # LiteLLM is not there, and no call of its is recorded
-    return Runtime(
+    return runtime_for(
         Settings(
             api_key="hh_bench",
             project="kills",

@@ -79,7 +79,7 @@ def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
 
     Those are safe on disk. Blocks: in async code use `aflush`.
     """
-    from ._runtime.runtime import flush_all
+    from ._runtime.lifecycle import flush_all
 
     return flush_all(timeout)
 
@@ -98,7 +98,7 @@ def shutdown(timeout: Optional[float] = None) -> int:
     next process that opens the spool. Runs by itself at the interpreter's exit.
     """
     from ._instrumentation.logger import uninstall
-    from ._runtime.runtime import shutdown_all
+    from ._runtime.lifecycle import shutdown_all
 
     return shutdown_all(timeout, deregister=uninstall)
 
@@ -112,7 +112,7 @@ async def ashutdown(timeout: Optional[float] = None) -> int:
 
 def stats() -> Stats:
     """What became of this process's events, as of now."""
-    from ._runtime.runtime import stats_of_all
+    from ._runtime.lifecycle import stats_of_all
 
     return stats_of_all()
 

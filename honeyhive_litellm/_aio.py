@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Awaitable, TypeVar
+from typing import Awaitable, Callable, Sequence, TypeVar
+
+from honeyhive_litellm._log import warn
 
 _T = TypeVar("_T")
 
@@ -25,3 +27,29 @@ async def run_to_completion(work: Awaitable[_T]) -> _T:
             except asyncio.CancelledError:
                 pass  # raised below already
         raise
+
+
+async def restart_forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` until cancelled. If it ends or raises, start it again a second later."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            warn(name, "honeyhive: the %s failed and is started again: %r", name, error)
+        await asyncio.sleep(1)
+
+
+async def cancel_all(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel these tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def on_event_loop() -> bool:
+    """Whether an event loop runs in this thread, so that blocking would stop it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

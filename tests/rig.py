@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import json
+import time
 import uuid
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +12,8 @@ from typing import Any, AsyncIterator, List, Optional
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._delivery.backoff import BackOff
-from honeyhive_litellm._delivery.flusher import Flusher
-from honeyhive_litellm._delivery.sinks.factory import sink_for
-from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._runtime.pipeline import Pipeline
 from honeyhive_litellm._spool.record import EVENT, Record
-from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters, Stats
 
 from .waiting import PATIENCE_S, Condition, until_on_loop
@@ -33,22 +31,14 @@ def event(number: int, session: Optional[str] = None, text: str = "") -> Record:
 
 
 class Rig:
-    """What the runtime puts together, on the test's own loop."""
+    """The pipeline of a runtime, on the test's own loop."""
 
     def __init__(self, folder: Path, url: str, *, back_off: BackOff = QUICK, **options: Any) -> None:
         chosen = {"lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
         self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
         self.counters = Counters()
-        self.spool = Spool(folder, self.counters, durability="process", limits=Limits())
-        self.sink = sink_for(self.settings)
-        self.flusher = Flusher(
-            self.spool,
-            self.sink,
-            self.counters,
-            lookup_delay_s=self.settings.lookup_delay,
-            on_delivered=lambda rows: None,
-            back_off=back_off,
-        )
+        self.pipeline = Pipeline(self.settings, self.counters, back_off=back_off)
+        self.spool, self.flusher = self.pipeline.spool, self.pipeline.flusher
 
     @property
     def stats(self) -> Stats:
@@ -62,6 +52,25 @@ class Rig:
     async def until(self, holds: Condition, timeout_s: float = PATIENCE_S) -> None:
         await until_on_loop(holds, timeout_s, lambda: self.stats)
 
+    async def feed_until(self, holds: Condition, first: int, timeout_s: float = PATIENCE_S) -> int:
+        """An application that goes on making calls, one after the other, until `holds()`; how many it made.
+
+        All of them have been delivered when this returns.
+        """
+        deadline = time.monotonic() + timeout_s
+        made = 0
+        while not holds():
+            assert time.monotonic() < deadline, self.stats
+            before = self.stats.delivered
+            await self.take([event(first + made)])
+            made += 1
+            await self.until(functools.partial(self._is_beyond, before, holds))
+        await self.settled()
+        return made
+
+    def _is_beyond(self, delivered: int, holds: Condition) -> bool:
+        return self.stats.delivered > delivered or bool(holds())
+
     async def settled(self, timeout_s: float = PATIENCE_S) -> None:
         await self.until(lambda: self.stats.pending == 0, timeout_s)
 
@@ -71,11 +80,8 @@ async def running(folder: Path, url: str, **options: Any) -> AsyncIterator[Rig]:
     rig = Rig(folder, url, **options)
     await rig.spool.adopt()
     rig.flusher.set_urgent(True)
-    task = asyncio.ensure_future(rig.flusher.run())
+    rig.pipeline.start("flusher", rig.flusher.run)
     try:
         yield rig
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await rig.sink.aclose()
-        await rig.spool.close()
+        await rig.pipeline.aclose()

@@ -10,10 +10,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
-from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._json import decode
+from honeyhive_litellm._runtime.pipeline import redrive_letters
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
@@ -88,7 +86,7 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         settings = settings_of(options)
         folder = existing(settings.spool_path)
         letters = _chosen(folder, ids, everything)
-        result = asyncio.run(_redrive(folder, letters, settings))
+        result = asyncio.run(redrive_letters(settings, letters))
     left = len(letters) - result.accepted - result.refused
     click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
@@ -111,14 +109,6 @@ def purge(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         folder = folder_of(options)
         removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
     click.echo(f"purged {removed}")
-
-
-async def _redrive(folder: Path, letters: Sequence[DeadLetter], settings: Settings) -> RedriveResult:
-    sink = sink_for(settings)
-    try:
-        return await redrive(folder, letters, sink, lookup_delay_s=settings.lookup_delay)
-    finally:
-        await sink.aclose()
 
 
 def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLetter]:

@@ -24,7 +24,8 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._fork import ForkSafeLock
-from honeyhive_litellm._runtime.runtime import Runtime, runtime_for
+from honeyhive_litellm._runtime.lifecycle import runtime_for
+from honeyhive_litellm._runtime.runtime import Runtime
 
 from .callback_lists import add_to_outcome_lists, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM

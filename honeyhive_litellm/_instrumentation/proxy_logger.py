@@ -21,7 +21,7 @@ from litellm.litellm_core_utils import litellm_logging
 
 from honeyhive_litellm._errors import HoneyHiveError
 from honeyhive_litellm._fork import ForkSafeLock
-from honeyhive_litellm._runtime.runtime import shutdown_all
+from honeyhive_litellm._runtime.lifecycle import shutdown_all
 
 from .logger import HoneyHiveLogger
 

@@ -1,4 +1,4 @@
-"""The one event that tells of events that were given up: what is lost is not lost in silence."""
+"""The event that reports dropped events, so that HoneyHive's users see that some are missing."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ EVENT_NAME = "honeyhive_litellm.dropped"
 
 
 class DropReport:
-    """Compares the numbers with what was told of them. A report that is itself dropped is part of the next."""
+    """Compares the numbers with those of the last report. A report that is dropped itself is part of the next one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._told: Dict[str, int] = {}
+        self._reported: Dict[str, int] = {}
         self._delivered = 0
         self._since_ms: Optional[float] = None
 
-    def report(self, stats: Stats) -> Optional[Record]:
-        """An event of what was dropped since the last one, once the server takes events again; None until then."""
-        news = {reason: n - self._told.get(reason, 0) for reason, n in stats.dropped.items()}
-        news = {reason: n for reason, n in news.items() if n > 0}
-        if not news:
+    def due(self, stats: Stats) -> Optional[Record]:
+        """A report of what was dropped since the last one, or None. It waits until the server takes events again."""
+        dropped = {reason: n - self._reported.get(reason, 0) for reason, n in stats.dropped.items()}
+        dropped = {reason: n for reason, n in dropped.items() if n > 0}
+        if not dropped:
             self._delivered = stats.delivered
             return None
         now_ms = time.time() * 1000
@@ -35,8 +35,8 @@ class DropReport:
             self._since_ms = now_ms
         if stats.delivered <= self._delivered or stats.last_error is not None:
             return None
-        self._told = dict(stats.dropped)
-        record = _event(self._settings, news, self._since_ms, now_ms)
+        self._reported = dict(stats.dropped)
+        record = _event(self._settings, dropped, self._since_ms, now_ms)
         self._since_ms = None
         return record
 

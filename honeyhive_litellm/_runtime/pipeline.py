@@ -1,9 +1,125 @@
-"""What the parts of the pipeline need of the settings."""
+"""The one place that puts the parts together: queue, writer, spool, flusher, sink, heartbeat.
+
+The runtime, `drain`, the redrive of dead letters and the tests all get their parts here.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from typing import Awaitable, Callable, List, Optional, Sequence
+
+from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
 from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
+from honeyhive_litellm._delivery.backoff import BackOff
+from honeyhive_litellm._delivery.flusher import Flusher
+from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
+from honeyhive_litellm._delivery.sinks.factory import sink_for
+from honeyhive_litellm._spool.dead_letters import DeadLetter
+from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.queue import RecordQueue
+from honeyhive_litellm._spool.record import EVENT, Record, Row
+from honeyhive_litellm._spool.spool import Spool
+from honeyhive_litellm._spool.writer import COMMIT_EVERY_S, Writer
+from honeyhive_litellm._stats import Counters
+
+CLOSING_S = 0.5
+"""The part of a shutdown's time that is reserved for closing the files."""
+
+_POLL_S = 0.005
+
+OnCommitted = Callable[[Sequence[Record]], None]
+OnDelivered = Callable[[Sequence[Row]], None]
+
+
+class Pipeline:
+    """Everything that takes records to the server, on the event loop that runs when it is made.
+
+    Nothing runs until `start`. `flushes` is what the heartbeat publishes: whether this process delivers.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        counters: Counters,
+        queue: Optional[RecordQueue] = None,
+        *,
+        flushes: bool = True,
+        on_committed: Optional[OnCommitted] = None,
+        on_delivered: Optional[OnDelivered] = None,
+        back_off: Optional[BackOff] = None,
+    ) -> None:
+        """Without a `queue` nothing is written."""
+        self.loop = asyncio.get_running_loop()
+        self._counters = counters
+        self._on_committed = on_committed
+        self._queue = queue or RecordQueue(counters)
+        self.spool = Spool(settings.spool_path, counters, durability=settings.durability, limits=limits_of(settings))
+        self.sink = sink_for(settings)
+        self.flusher = Flusher(
+            self.spool,
+            self.sink,
+            counters,
+            lookup_delay_s=settings.lookup_delay,
+            on_delivered=on_delivered or _ignore,
+            back_off=back_off,
+        )
+        pause_s = 0.0 if settings.strict else COMMIT_EVERY_S
+        self.writer = Writer(self._queue, self.spool, self._committed, pause_s=pause_s)
+        self.heartbeat = Publisher(self.spool, flushes=flushes)
+        self._tasks: List[asyncio.Future[None]] = []
+        self._stop = asyncio.Event()
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` until `aclose`; after a failure it is started again. `name` is what a log line calls it."""
+        self._tasks.append(asyncio.ensure_future(restart_forever(name, work)))
+
+    def stop(self) -> None:
+        """Let `stopped` return. From any thread."""
+        self.loop.call_soon_threadsafe(self._stop.set)
+
+    async def stopped(self) -> None:
+        await self._stop.wait()
+
+    def _committed(self, group: Sequence[Record]) -> None:
+        if any(record.kind == EVENT for record in group):
+            self.flusher.wake()
+        if self._on_committed is not None:
+            self._on_committed(group)
+
+    async def deliver_until(self, deadline: float) -> None:
+        """Deliver without lingering until nothing is pending, or until this time of the monotonic clock."""
+        self.flusher.set_urgent(True)
+        while self._counters.snapshot().pending and time.monotonic() < deadline:  # noqa: ASYNC110  settling wakes threads, not this loop
+            await asyncio.sleep(_POLL_S)
+
+    async def hand_off(self) -> None:
+        """Give what was recorded so far to another process to deliver."""
+        await self.writer.commit_all()
+        async with self.writer.commit_lock:
+            await run_to_completion(self.spool.seal_active())
+        await run_to_completion(self.spool.hand_off())
+
+    async def aclose(self) -> None:
+        """End the tasks, commit what is in the queue, close connections and files. What is left stays in the spool."""
+        self._queue.close()
+        try:
+            async with self.writer.commit_lock:  # a transaction would go on although its task was cancelled
+                await cancel_all(self._tasks)
+            await self.writer.commit_all()
+            await self.sink.aclose()
+        finally:
+            await self.spool.close()
+
+
+async def redrive_letters(settings: Settings, letters: Sequence[DeadLetter]) -> RedriveResult:
+    """Send dead letters of the settings' spool again, past its flusher. Raises SpoolError."""
+    sink = sink_for(settings)
+    try:
+        return await redrive(settings.spool_path, letters, sink, lookup_delay_s=settings.lookup_delay)
+    finally:
+        await sink.aclose()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -13,3 +129,7 @@ def limits_of(settings: Settings) -> Limits:
         min_free_bytes=settings.spool_min_free_bytes,
         drops_newest=settings.spool_policy == DROP_NEWEST,
     )
+
+
+def _ignore(_rows: Sequence[Row]) -> None:
+    pass

@@ -11,6 +11,7 @@ import uuid
 from typing import Any, Dict, Optional, Sequence
 
 from honeyhive_litellm import Settings
+from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import limits
 from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
@@ -66,7 +67,7 @@ def main(run: str, count: int, pause_s: float) -> None:
     over or delivers, prints how many are undelivered and waits again.
     """
     limits.SEGMENT_BYTES = 60_000
-    runtime = Runtime(Settings.resolve(os.environ), NoLiteLLM())
+    runtime = runtime_for(Settings.resolve(os.environ), NoLiteLLM())
     for number in range(count) if count else itertools.count():
         runtime.submit(record(START, run, number))
         runtime.submit(record(EVENT, run, number))

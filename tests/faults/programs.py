@@ -43,7 +43,7 @@ import os, sys, threading, time, uuid
 import orjson
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._spool.record import EVENT, Record
-from honeyhive_litellm._runtime.runtime import runtime_for
+from honeyhive_litellm._runtime.lifecycle import runtime_for
 RUNTIME = runtime_for(Settings.resolve(os.environ), None)
 def put(*names):
     for name in names:

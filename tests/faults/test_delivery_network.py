@@ -56,23 +56,6 @@ async def delivering(folder: Path, collector: Collector, count: int = 300, **opt
         yield rig
 
 
-async def feed_until(rig: Rig, first: int, is_so: Callable[[], bool], timeout: float = 40.0) -> int:
-    """An application that goes on making calls, one after the other, until `is_so`; how many it made.
-
-    All of them have been delivered when it is over.
-    """
-    deadline = time.monotonic() + timeout
-    made = 0
-    while not is_so():
-        assert time.monotonic() < deadline, rig.stats
-        before = rig.stats.delivered
-        await rig.take([event(first + made)])
-        made += 1
-        await rig.until(lambda before=before: rig.stats.delivered > before or is_so())  # type: ignore[misc]
-    await rig.settled()
-    return made
-
-
 @contextlib.asynccontextmanager
 async def listening(
     handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], port: int = 0
@@ -381,7 +364,7 @@ async def test_look_ups_that_never_work_do_not_keep_an_event_for_ever(tmp_path: 
         collector.drop(times=1, after=True, path=BATCH)
         async with delivering(tmp_path, collector, 1) as rig:
             await rig.until(lambda: bool(collector.receipts))  # or the others would travel with it
-            made = await feed_until(rig, 1, lambda: rig.stats.pending == 0 and rig.stats.delivered > 5)
+            made = await rig.feed_until(lambda: rig.stats.pending == 0 and rig.stats.delivered > 5, 1)
             assert_all_arrived(rig, collector, 1 + made, duplicates=1)
 
 
@@ -539,7 +522,7 @@ async def test_one_event_that_is_always_hit_holds_up_nobody_and_ends_as_a_dead_l
         async with running(tmp_path, collector.url) as rig:
             await rig.take([event(i) for i in range(50)] + [poison] + [event(i) for i in range(51, 100)])
             await rig.until(lambda: rig.stats.delivered == 99, 20)
-            made = await feed_until(rig, 100, lambda: rig.stats.dead == 1)
+            made = await rig.feed_until(lambda: rig.stats.dead == 1, 100)
             (letter,) = assert_all_arrived(rig, collector, 100 + made, dead=(poison.id,))
     assert (letter.status, body_of(tmp_path, letter.id)) == (status, poison.body)
     assert letter.reason
@@ -558,7 +541,7 @@ async def test_several_such_events_that_travel_alone_do_not_block_the_way(tmp_pa
                 await rig.until(lambda number=number: len(collector.requests) > number)  # type: ignore[misc]
             await rig.take([event(i) for i in range(100, 400)])
             await rig.until(lambda: rig.stats.delivered == 300, 20)
-            made = await feed_until(rig, 400, lambda: rig.stats.dead == 6)
+            made = await rig.feed_until(lambda: rig.stats.dead == 6, 400)
             assert_all_arrived(rig, collector, 306 + made, dead=tuple(poison.id for poison in poisons))
 
 

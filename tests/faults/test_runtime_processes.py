@@ -316,7 +316,7 @@ def test_three_adopters_that_race_for_many_orphans_deliver_each_once(tmp_path: P
 def test_a_folder_full_of_orphans_and_rubbish_delays_neither_the_start_nor_ones_own_events(tmp_path: Path) -> None:
     code = """
 started = time.monotonic()
-RUNTIME._start()
+RUNTIME.start()
 for n in range(20):
     put("own %d" % n)
 committed(20)

@@ -13,6 +13,7 @@ import pytest
 
 import honeyhive_litellm
 from honeyhive_litellm import Settings
+from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import queue
 from honeyhive_litellm._spool.queue import GROUP_UNENCODED, RecordQueue
@@ -143,7 +144,7 @@ def test_drafts_come_in_small_groups_and_an_empty_group_means_that_none_is_left(
 @pytest.fixture
 def runtime(collector: Collector, tmp_path: Path) -> Iterator[Runtime]:
     settings = Settings(api_key="k", project="p", api_url=collector.url, spool_path=tmp_path)
-    runtime = Runtime(settings, NoLiteLLM())
+    runtime = runtime_for(settings, NoLiteLLM())
     yield runtime
     runtime.shutdown(5)
 

@@ -377,7 +377,8 @@ def reprs() -> str:
     logger = logger_module._installed
     assert logger is not None
     runtime = logger._runtime
-    assert runtime._pipeline is not None
-    shown = [logger, runtime, runtime.settings, runtime.recorder, runtime._pipeline, *vars(runtime).values()]
-    shown += [part for one in runtime._pipeline for part in getattr(one, "__dict__", {}).values()]
+    pipeline = runtime._pipeline
+    assert pipeline is not None
+    shown = [logger, runtime, runtime.settings, *vars(runtime).values(), *vars(pipeline).values()]
+    shown += [part for one in vars(pipeline).values() for part in getattr(one, "__dict__", {}).values()]
     return "\n".join(repr(one) for one in shown if type(one).__module__.startswith("honeyhive_litellm"))

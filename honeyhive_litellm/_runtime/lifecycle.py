@@ -1,0 +1,116 @@
+"""All runtimes of the process: how they are made, flushed, shut down at an exit, and forgotten in a forked child.
+
+A process ends in one of four ways. Each calls `shutdown_all`, once:
+
+* The application calls `honeyhive_litellm.shutdown()` (REQUESTED).
+* LiteLLM's Proxy ends its application (REQUESTED, from `_instrumentation.proxy_logger`).
+* The interpreter exits (ATEXIT). First it joins the threads of `concurrent.futures`, in which LiteLLM logs sync calls
+  (on 3.8 only after `atexit`). Then it runs the `atexit` handlers, the newest first: those that the application
+  registered after `init`, which may still make calls; then ours; then LiteLLM's, which reports the last async calls on
+  a loop of its own. What those report is written by `LateWriter`.
+* A child of multiprocessing ends (CHILD_EXIT). It ends with `os._exit`, without `atexit`, after the finalizers of
+  `multiprocessing.util`, those of a higher priority first. Ours has the priority CHILD_EXIT_PRIORITY.
+
+`shutdown_all` does the same in each case, in the order of its lines: wait for LiteLLM's callbacks; take our loggers out
+of LiteLLM's lists; then, runtime by runtime, settle what is held, deliver, and close the files.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from typing import Callable, List, Optional
+
+from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._fork import Part, on_fork
+from honeyhive_litellm._stats import Stats, sum_of
+
+from .runtime import CALLBACKS_SHARE, Runtime, ShutdownReason
+
+CHILD_EXIT_PRIORITY = -100
+"""Below the application's finalizers (usually 0 and above), which may still make calls."""
+
+TOKEN_KEY = "honeyhive_event_id"  # noqa: S105 - no password
+
+_runtimes: List[Runtime] = []
+
+
+def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
+    """The process's runtime for these settings; a new one if there is none or it is closed."""
+    for runtime in _runtimes:
+        if runtime.settings == settings and not runtime.is_closed:
+            return runtime
+    # Runtimes with different settings each record a call, so each needs a token of its own in the call's details.
+    token_key = f"{TOKEN_KEY}_{len(_runtimes)}" if _runtimes else TOKEN_KEY
+    runtime = Runtime(settings, litellm, token_key=token_key, on_thread_started=_shut_down_at_child_exit)
+    _runtimes.append(runtime)
+    return runtime
+
+
+def flush_all(timeout_s: float) -> int:
+    """Flush the current runtimes within this time; how many events are undelivered."""
+    deadline = time.monotonic() + timeout_s
+    return sum(runtime.flush(max(0.0, deadline - time.monotonic())) for runtime in _current())
+
+
+def shutdown_all(
+    timeout_s: Optional[float] = None,
+    reason: ShutdownReason = ShutdownReason.REQUESTED,
+    deregister: Optional[Callable[[], None]] = None,
+) -> int:
+    """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left.
+
+    `deregister` takes our loggers out of LiteLLM's lists. It runs after the wait for callbacks, since LiteLLM calls
+    back only those that are in its lists, also for calls that have just ended.
+    """
+    began = time.monotonic()
+
+    def left_s(runtime: Runtime) -> float:
+        timeout = runtime.settings.shutdown_timeout if timeout_s is None else timeout_s
+        return max(0.0, began + timeout - time.monotonic())
+
+    current = _current()
+    if reason is ShutdownReason.REQUESTED:
+        for runtime in current:
+            runtime.await_callbacks(time.monotonic() + left_s(runtime) * CALLBACKS_SHARE)
+    if deregister is not None:
+        deregister()
+    for runtime in _runtimes:
+        runtime.shutdown(left_s(runtime), reason)
+    return sum(runtime.stats().pending for runtime in current)
+
+
+def stats_of_all() -> Stats:
+    """The numbers of the current runtimes, added up."""
+    return sum_of([runtime.stats() for runtime in _current()])
+
+
+def _current() -> List[Runtime]:
+    """The runtimes that are not closed; after a shutdown the last one, whose numbers are final.
+
+    What an earlier one left on disk no longer counts as its own: whichever process adopts it counts it.
+    """
+    return [runtime for runtime in _runtimes if not runtime.is_closed] or _runtimes[-1:]
+
+
+def _shut_down_at_child_exit() -> None:
+    """Register the finalizer of a child of multiprocessing.
+
+    multiprocessing forgets finalizers that were registered before the fork, so each child registers its own, when it
+    starts its runtime's thread.
+    """
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        reason = {"reason": ShutdownReason.CHILD_EXIT}
+        util.Finalize(None, shutdown_all, kwargs=reason, exitpriority=CHILD_EXIT_PRIORITY)
+
+
+def _forget_all_inherited() -> None:
+    for runtime in _runtimes:
+        runtime.forget_inherited()
+
+
+atexit.register(shutdown_all, reason=ShutdownReason.ATEXIT)
+on_fork(Part.RUNTIMES, after_in_child=_forget_all_inherited)

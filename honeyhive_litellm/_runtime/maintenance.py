@@ -1,0 +1,91 @@
+"""What the runtime's thread does from time to time, besides writing and delivering."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Callable
+
+from honeyhive_litellm._aio import run_to_completion
+from honeyhive_litellm._capture.recorder import Recorder
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._spool.record import Entry
+from honeyhive_litellm._stats import Stats
+
+from .drop_report import DropReport
+from .pipeline import Pipeline
+
+EVERY_S = 0.5
+"""The usual pause between two rounds."""
+
+ADOPT_EVERY_S = 5.0
+"""How often the folder is searched for what dead processes left."""
+
+ADOPT_NEXT_S = 0.05
+"""The pause between two rounds while a search has found more owners than are adopted at once."""
+
+HAND_OFF_EVERY_S = 1.0
+"""How long events stay with a process that only writes (`flush=False`) before another one may deliver them."""
+
+
+class Maintenance:
+    """Rounds of upkeep: settle overdue outcomes, check the limits, publish the numbers, adopt or hand off.
+
+    `on_first_scan` is called when everything that dead processes left has been found: only then can `flush` know what
+    is undelivered.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        recorder: Recorder,
+        settings: Settings,
+        *,
+        stats: Callable[[], Stats],
+        submit: Callable[[Entry], None],
+        on_first_scan: Callable[[], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._recorder = recorder
+        self._flushes = settings.flush
+        self._stats = stats
+        self._submit = submit
+        self._on_first_scan = on_first_scan
+        self._drop_report = DropReport(settings)
+        self._next_adoption = 0.0
+        self._next_hand_off = 0.0
+
+    async def run(self) -> None:
+        """Do one round after the other, until cancelled."""
+        while True:
+            await self._round()
+            is_behind = self._flushes and not self._pipeline.spool.scan_complete
+            await asyncio.sleep(ADOPT_NEXT_S if is_behind else EVERY_S)
+
+    async def _round(self) -> None:
+        self._recorder.sweep()
+        await run_to_completion(self._pipeline.spool.maintain())
+        self._pipeline.heartbeat.publish(self._stats())
+        report = self._drop_report.due(self._stats())
+        if report is not None:
+            self._submit(report)
+        if self._flushes:
+            await self._adopt()
+        else:
+            await self._hand_off()
+
+    async def _adopt(self) -> None:
+        spool = self._pipeline.spool
+        if time.monotonic() < self._next_adoption and spool.scan_complete:
+            return
+        self._next_adoption = time.monotonic() + ADOPT_EVERY_S
+        if await spool.adopt():
+            self._pipeline.flusher.wake()
+        if spool.scan_complete:
+            self._on_first_scan()
+
+    async def _hand_off(self) -> None:
+        self._on_first_scan()
+        if time.monotonic() >= self._next_hand_off:
+            self._next_hand_off = time.monotonic() + HAND_OFF_EVERY_S
+            await self._pipeline.hand_off()
