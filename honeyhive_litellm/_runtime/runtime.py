@@ -141,7 +141,11 @@ class Runtime:
                 pass  # the caller's loop is closed: nobody waits any more
 
         self._queue.when_committed(wake_caller)
-        await asyncio.wait([done], timeout=STRICT_PATIENCE_S)
+        try:
+            await asyncio.wait([done], timeout=STRICT_PATIENCE_S)
+        finally:
+            if not done.done():  # timed out or cancelled
+                self._queue.stop_waiting(wake_caller)
         if not done.done():
             warn(
                 "strict",

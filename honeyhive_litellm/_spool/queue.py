@@ -127,6 +127,11 @@ class RecordQueue:
                 return
         callback()
 
+    def stop_waiting(self, callback: Callable[[], None]) -> None:
+        """Forget a callback of `when_committed`, unless it has been called: its caller waits no longer."""
+        with self._lock:
+            self._waiting = deque(waiting for waiting in self._waiting if waiting[1] is not callback)
+
 
 def _size(entry: Entry) -> int:
     """The bytes that only the queue keeps in memory: what an unencoded entry refers to is the application's as well."""

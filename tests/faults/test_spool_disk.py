@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -13,8 +14,10 @@ from typing import Iterator, List
 
 import pytest
 
+from honeyhive_litellm._spool import limits
 from honeyhive_litellm._spool.limits import Ceiling, Limits
 from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._spool.salvage import salvage
 from honeyhive_litellm._spool.segment_files import MEMORY
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
@@ -74,6 +77,7 @@ async def test_a_small_limit_is_kept_although_segments_are_big(tmp_path: Path) -
     kept = await drained(spool, counters)
     assert kept == [f"e{i}" for i in range(300 - len(kept), 300)]
     assert len(kept) > 30
+    assert counters.snapshot().dropped == {"capacity": 300 - len(kept)}
     assert_adds_up(counters, 0)
     await spool.close()
 
@@ -158,6 +162,31 @@ print(honeyhive_litellm.flush(20), sum(honeyhive_litellm.stats().dropped.values(
         assert report["outputs"]["dropped"] == {"capacity": dropped}
         assert dropped + len(collector.events) - 1 == 60
         assert set(collector.receipts.values()) == {1}
+
+
+async def test_memory_is_bounded_while_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "MEMORY_BYTES", 64 * KB)
+    (tmp_path / "spool").write_text("no folder")
+    counters = Counters()
+    spool = spool_in(tmp_path / "spool", counters, full_segment_bytes=16 * KB)
+    await taken_in(spool, counters, [start_record("open"), event("e0", 4 * KB)])
+    batch = await spool.next_batch()
+    assert batch is not None
+    for i in range(1, 100):
+        await taken_in(spool, counters, [event(f"e{i}", 4 * KB)])
+        assert sum(segment.size for segment in spool.segments()) <= (64 + 16) * KB
+    counters.deliver(len(batch.rows))  # its segment was dropped meanwhile, and it arrived all the same
+    await spool.settle(batch)
+    kept = await drained(spool, counters)
+    assert kept == [f"e{i}" for i in range(100 - len(kept), 100)]
+    assert 10 < len(kept) < 20
+    assert counters.snapshot().dropped == {"memory": 99 - len(kept)}
+    assert "its buffer in memory is full" in caplog.text
+    assert [list(segment.open_starts) for segment in spool.segments()] == [["open"]]
+    assert_adds_up(counters, 0)
+    await spool.close()
 
 
 # ---- no room, no folder
@@ -339,6 +368,27 @@ async def test_a_damaged_log_loses_its_end_and_says_so(tmp_path: Path, caplog: p
     await spool.close()
 
 
+def test_salvage_gives_up_behind_a_long_gap_if_it_cannot_know_the_last_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = asyncio.run(left_behind(tmp_path, 40))
+    db = sqlite3.connect(str(path))
+    with db:
+        db.execute("DELETE FROM record WHERE seq BETWEEN 11 AND 20")
+    db.close()
+    checkpointed(path)
+    content = bytearray(path.read_bytes())
+    leaf = next(n for n in range(len(content) // (8 * KB) - 1, 2, -1) if content[n * 8 * KB] == 0x0D)
+    content[leaf * 8 * KB : leaf * 8 * KB + 200] = b"\xff" * 200  # the last page: how many there are is not known
+    path.write_bytes(bytes(content))
+    monkeypatch.setattr("honeyhive_litellm._spool.salvage._GIVE_UP_AFTER", 11)
+    reached = {record.id for record in salvage(path, []).records}
+    assert {f"e{i}" for i in range(10)} < reached
+    assert {f"e{i}" for i in range(20, 30)} < reached
+    monkeypatch.setattr("honeyhive_litellm._spool.salvage._GIVE_UP_AFTER", 10)
+    assert {record.id for record in salvage(path, []).records} == {f"e{i}" for i in range(10)}
+
+
 @pytest.mark.parametrize("part", ["", "-wal"])
 async def test_a_truncated_file_costs_what_was_cut_off(tmp_path: Path, part: str) -> None:
     path = await left_behind(tmp_path)
@@ -359,7 +409,9 @@ async def test_a_truncated_file_costs_what_was_cut_off(tmp_path: Path, part: str
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"\xa5" * 20000, b"SQLite format 3\0" + bytes(20000)])
-async def test_rubbish_is_put_aside_and_holds_up_nobody(tmp_path: Path, content: bytes) -> None:
+async def test_a_file_that_is_no_segment_is_put_aside_and_holds_up_nobody(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path = await left_behind(tmp_path, 3)
     (tmp_path / "host-1-aaaaaaaa-000001.spool").write_bytes(content)
     (tmp_path / "host-1-aaaaaaaa-000001.spool-wal").write_bytes(b"rubbish" * 1000)
@@ -368,6 +420,8 @@ async def test_rubbish_is_put_aside_and_holds_up_nobody(tmp_path: Path, content:
     await spool.adopt()
     assert await drained(spool, counters) == ["e0", "e1", "e2"]
     assert list(tmp_path.glob("host-1-*.spool*")) == []
+    assert (tmp_path / "quarantine" / "host-1-aaaaaaaa-000001.spool").read_bytes() == content
+    assert caplog.text.count("put aside") == 1
     assert not path.exists()
     await spool.close()
 
@@ -397,15 +451,3 @@ async def test_a_segment_that_a_stranger_has_locked_is_taken_later(tmp_path: Pat
     assert await drained(spool, counters) == ["e0", "e1", "e2"]
     assert not (tmp_path / "quarantine").exists()
     await spool.close()
-
-
-async def test_what_a_newer_version_wrote_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = await left_behind(tmp_path, 3)
-    db = sqlite3.connect(str(path))
-    db.execute("PRAGMA user_version = 99")
-    db.close()
-    spool = spool_in(tmp_path, Counters())
-    assert await spool.adopt() == await spool.adopt() == 0
-    await spool.close()
-    assert path.exists()
-    assert caplog.text.count("newer version") == 1

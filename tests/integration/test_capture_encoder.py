@@ -16,9 +16,7 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import queue
-from honeyhive_litellm._spool.queue import GROUP_UNENCODED, RecordQueue
-from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
-from honeyhive_litellm._stats import Counters
+from honeyhive_litellm._spool.record import EVENT, START, Record
 from honeyhive_litellm.testing import Collector
 
 from ..faults.emitter import NoLiteLLM, record
@@ -108,39 +106,6 @@ class Draft:
         self.encode = make
 
 
-def test_the_order_is_kept_and_what_has_become_needless_left_out() -> None:
-    entries = RecordQueue(Counters())
-    first, second, third = (record(EVENT, "order", number) for number in range(3))
-    entries.put(Draft(EVENT, lambda: first))
-    entries.put(Draft(START, lambda: None))
-    entries.put(second)
-    entries.put(Draft(EVENT, lambda: third))
-    told: List[int] = []
-    entries.when_committed(lambda: told.append(4))
-    assert entries.take() == [first, second, third]
-    assert told == []
-    entries.committed()
-    assert told == [4]
-    assert entries.take() == []
-
-
-def test_drafts_come_in_small_groups_and_an_empty_group_means_that_none_is_left() -> None:
-    entries = RecordQueue(Counters())
-    for number in range(2 * GROUP_UNENCODED):
-        entries.put(Draft(EVENT, functools.partial(record, EVENT, "small", number)))
-    for _ in range(2 * GROUP_UNENCODED):
-        entries.put(Draft(START, lambda: None))
-    last = record(CLOSED, "small", 0)
-    entries.put(last)
-    sizes = []
-    group = entries.take()
-    while group:
-        sizes.append(len(group))
-        final, group = group, entries.take()
-    assert sizes == [GROUP_UNENCODED, GROUP_UNENCODED, 1]
-    assert final == [last]
-
-
 @pytest.fixture
 def runtime(collector: Collector, tmp_path: Path) -> Iterator[Runtime]:
     settings = Settings(api_key="k", project="p", api_url=collector.url, spool_path=tmp_path)
@@ -190,3 +155,19 @@ def test_who_is_too_fast_for_our_thread_encodes_by_itself(
     assert runtime.flush(PATIENCE_S) == 0
     assert len(collector.events) == 8
     assert set(threads.values()) == {threading.current_thread().name, "honeyhive-litellm"}
+
+
+def test_events_for_which_the_queue_has_no_room_are_dropped_counted_and_logged(
+    collector: Collector, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "MAX_BYTES", -1)  # as full as a disk that hangs makes it
+    runtime.submit(record(START, "full", 1))
+    runtime.submit(record(EVENT, "full", 1))
+    monkeypatch.undo()
+    runtime.submit(record(EVENT, "full", 2))
+    assert runtime.flush(PATIENCE_S) == 0
+    assert [event["inputs"] for event in collector.events if event["event_name"] == "e"] == [{"n": 2}]
+    stats = runtime.stats()
+    assert stats.dropped == {"memory": 1}
+    assert stats.accepted == stats.delivered + 1  # the report on it may be among them already
+    assert "events are dropped" in caplog.text

@@ -10,6 +10,7 @@ from typing import Any, List
 
 import pytest
 
+from honeyhive_litellm._spool.adoption import MAX_ADOPTED_OWNERS
 from honeyhive_litellm._spool.dead_letters import body_of, letters
 from honeyhive_litellm._spool.layout import segment_path
 from honeyhive_litellm._spool.ledger import accounts_in
@@ -84,17 +85,17 @@ async def test_however_many_died_all_are_adopted_a_few_at_a_time(tmp_path: Path)
         dead = spool_in(tmp_path, Counters())
         await dead.append([event(f"e{i}")])
         await dies(dead)
-    heir = spool_in(tmp_path, Counters())
+    adopter = spool_in(tmp_path, Counters())
     ids: List[str] = []
-    looks = 0
-    while not heir.scan_complete:
-        looks += 1
-        assert await heir.adopt() < 10
-        ids += await drained(heir)
+    adopted = []
+    while not adopter.scan_complete:
+        adopted.append(await adopter.adopt())
+        assert (await adopter.adopt(), adopter.scan_complete) == (0, len(ids) == 8)  # the others wait
+        ids += await drained(adopter)
+    assert adopted == [MAX_ADOPTED_OWNERS, MAX_ADOPTED_OWNERS, 2]
     assert sorted(ids) == [f"e{i}" for i in range(10)]
-    assert looks < 10
     assert names(tmp_path) == []
-    await heir.close()
+    await adopter.close()
 
 
 async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: Path) -> None:
@@ -103,33 +104,33 @@ async def test_what_is_delivered_while_it_is_adopted_is_counted_once(tmp_path: P
         await dead.append([event(f"{i} {n}") for n in range(50)])
         await dies(dead)
     counters = Counters()
-    heir = spool_in(tmp_path, counters)
+    adopter = spool_in(tmp_path, counters)
 
     async def deliver() -> None:
-        while not (heir.scan_complete and heir.pending == 0):
-            await drained(heir, counters)
+        while not (adopter.scan_complete and adopter.pending == 0):
+            await drained(adopter, counters)
             assert counters.snapshot().pending >= 0
             await asyncio.sleep(0)
 
     async def adopt() -> None:
-        while not heir.scan_complete:
-            await heir.adopt()
+        while not adopter.scan_complete:
+            await adopter.adopt()
             await asyncio.sleep(0)
 
     await asyncio.wait_for(asyncio.gather(deliver(), adopt()), 60)
     stats = counters.snapshot()
     assert (stats.accepted, stats.delivered, stats.pending) == (1000, 1000, 0)
-    await heir.close()
+    await adopter.close()
 
 
 async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: Path) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([start("done"), start("lost"), event("done")])
     await dies(dead)
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 2
+    adopter = spool_in(tmp_path, Counters())
+    assert await adopter.adopt() == 2
     bodies = {}
-    batch = await heir.next_batch()
+    batch = await adopter.next_batch()
     assert batch is not None
     for row in batch.rows:
         bodies[row.id] = json.loads(row.body)
@@ -143,8 +144,8 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     assert bodies["lost"]["duration"] == metadata["duration_ms"] == round(bodies["lost"]["end_time"] - 1.0, 3)
     assert bodies["lost"]["inputs"] == {"q": "?"}
     assert bodies["lost"]["error"].startswith("Interrupted: ")
-    await heir.settle(batch)
-    await heir.close()
+    await adopter.settle(batch)
+    await adopter.close()
     assert names(tmp_path) == []
 
 
@@ -153,10 +154,10 @@ async def test_a_start_that_was_carried_along_is_one_call_although_its_first_seg
 ) -> None:
     await left_behind(tmp_path, 1, [start("lost"), start("done")])
     await left_behind(tmp_path, 2, [start("lost"), start("done"), event("done")])
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 2
-    assert sorted(await drained(heir)) == ["done", "lost"]
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    assert await adopter.adopt() == 2
+    assert sorted(await drained(adopter)) == ["done", "lost"]
+    await adopter.close()
     assert names(tmp_path) == []
 
 
@@ -188,7 +189,7 @@ async def left_behind(folder: Path, number: int, records: List[Record]) -> None:
     await segment.close()
 
 
-async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_grave(tmp_path: Path) -> None:
+async def test_a_full_segment_is_sealed_and_its_calls_in_flight_go_on_in_the_next(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, Counters(), full_segment_bytes=2000)
     await spool.append([start("long")])
     for i in range(10):
@@ -196,10 +197,10 @@ async def test_a_full_segment_is_sealed_and_takes_no_call_in_flight_into_its_gra
     assert await drained(spool) == [f"e{i}" for i in range(10)]
     assert len([n for n in names(tmp_path) if n.endswith(".spool")]) == 1  # the sealed ones are gone
     await dies(spool)
-    heir = spool_in(tmp_path, Counters())
-    await heir.adopt()
-    assert await drained(heir) == ["long"]
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    await adopter.adopt()
+    assert await drained(adopter) == ["long"]
+    await adopter.close()
     assert names(tmp_path) == []
 
 
@@ -208,10 +209,10 @@ async def test_a_start_and_its_event_in_different_segments_belong_together(tmp_p
     await spool.append([start("a"), event("big", 2000)])
     await spool.append([event("a")])
     await dies(spool)
-    heir = spool_in(tmp_path, Counters())
-    await heir.adopt()
-    assert await drained(heir) == ["big", "a"]
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    await adopter.adopt()
+    assert await drained(adopter) == ["big", "a"]
+    await adopter.close()
 
 
 async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_in_order(tmp_path: Path) -> None:
@@ -223,19 +224,6 @@ async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_i
     assert await drained(spool) == [f"e{i}" for i in range(40)]
     await spool.close()
     assert names(tmp_path) == []
-
-
-async def test_the_oldest_go_first_when_the_spool_is_full_and_are_counted(tmp_path: Path) -> None:
-    counters = Counters()
-    spool = spool_in(tmp_path, counters, max_bytes=6000, full_segment_bytes=2000)
-    counters.accept(20)
-    for i in range(20):
-        await spool.append([event(f"e{i}", 600)])
-    kept = await drained(spool)
-    assert kept == [f"e{i}" for i in range(20 - len(kept), 20)]
-    assert counters.snapshot().dropped == {"capacity": 20 - len(kept)}
-    assert 0 < len(kept) < 20
-    await spool.close()
 
 
 async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_path: Path) -> None:
@@ -296,23 +284,6 @@ async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it
     assert names(tmp_path) == []
 
 
-async def test_a_file_that_is_no_segment_is_put_aside_and_delays_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    dead = spool_in(tmp_path, Counters())
-    await dead.append([event("a")])
-    await dies(dead)
-    (tmp_path / "host-1-abc-000001.spool").write_bytes(b"this is no database" * 100)
-    (tmp_path / "host-2-abc-000001.spool").write_bytes(b"")
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 1
-    assert await drained(heir) == ["a"]
-    await heir.close()
-    assert names(tmp_path) == ["host-1-abc-000001.spool"]
-    assert (tmp_path / "quarantine" / "host-1-abc-000001.spool").exists()
-    assert len([r for r in caplog.records if "put aside" in r.getMessage()]) == 1
-
-
 async def test_what_a_kill_leaves_of_creating_or_removing_a_segment_is_cleared_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -321,28 +292,32 @@ async def test_what_a_kill_leaves_of_creating_or_removing_a_segment_is_cleared_a
     (tmp_path / "host-3-abc-000001.spool-wal").write_bytes(b"the database is removed first")
     (tmp_path / "host-3-abc.lease").write_bytes(b"")
     assert (tmp_path / "host-1-abc-000001.spool").stat().st_size > 0
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 0
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    assert await adopter.adopt() == 0
+    await adopter.close()
     assert list(tmp_path.iterdir()) == []
     assert caplog.records == []
 
 
-async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path) -> None:
+async def test_a_segment_of_a_newer_version_is_left_to_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dead = spool_in(tmp_path, Counters())
     await dead.append([event("a")])
     await dies(dead)
     (path,) = tmp_path.glob("*.spool")
     run(path, "PRAGMA user_version = 2")
-    heir = spool_in(tmp_path, Counters())
-    assert [await heir.adopt(), await heir.adopt()] == [0, 0]
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    assert [await adopter.adopt(), await adopter.adopt()] == [0, 0]
+    assert caplog.text.count("newer version") == 1
     assert run(path, "PRAGMA user_version = 1") == []
-    assert await heir.adopt() == 0  # this one has decided
+    assert await adopter.adopt() == 0  # it looks at such an owner once
     other = spool_in(tmp_path, Counters())
     assert await other.adopt() == 1
     assert await drained(other) == ["a"]
     await other.close()
+    assert adopter._adoption._owners_of_newer_format == {dead.owner}
+    await adopter.adopt()
+    assert adopter._adoption._owners_of_newer_format == set()  # its files are gone, and its name never comes again
+    await adopter.close()
 
 
 def run(path: Path, sql: str) -> List[Any]:
@@ -361,24 +336,24 @@ async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and
         await dead.append([event(f"e{i}", 500)])
     await dies(dead)
     counters = Counters()
-    heir = spool_in(tmp_path, counters)
-    adopting = asyncio.ensure_future(heir.adopt())
-    await until_on_loop(lambda: any(str(s.path).endswith("-000003.spool") for s in heir.segments()), every_s=0)
-    (slow,) = [s for s in heir.segments() if str(s.path).endswith("-000002.spool")]
+    adopter = spool_in(tmp_path, counters)
+    adopting = asyncio.ensure_future(adopter.adopt())
+    await until_on_loop(lambda: any(str(s.path).endswith("-000003.spool") for s in adopter.segments()), every_s=0)
+    (slow,) = [s for s in adopter.segments() if str(s.path).endswith("-000002.spool")]
     assert slow.connection is not None
     busy = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
     hogging = asyncio.ensure_future(slow.connection.execute_fetchall(busy))  # a slow disk
     batches: List[Batch] = []
     while sum(len(batch.rows) for batch in batches) + sum(counters.snapshot().dropped.values()) < 10:
-        batches += await batches_of(heir)
+        batches += await batches_of(adopter)
         await asyncio.sleep(0)
     assert await adopting == 10
     await hogging
     assert counters.snapshot().dropped == {}
     assert [row.id for batch in batches for row in batch.rows] == [f"e{i}" for i in range(10)]
     for batch in batches:
-        await heir.settle(batch)
-    await heir.close()
+        await adopter.settle(batch)
+    await adopter.close()
     assert names(tmp_path) == []
 
 
@@ -401,3 +376,4 @@ async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_d
     accounts = accounts_in(tmp_path).values()
     assert [sum(a.accepted for a in accounts), sum(a.delivered for a in accounts)] == [2, 2]
     assert counters.snapshot().dropped == {}
+    assert (spool._held._closing, spool._held._sending) == ({}, {})

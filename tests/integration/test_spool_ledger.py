@@ -25,11 +25,11 @@ async def numbers(folder: Path) -> FolderStatus:
     return status
 
 
-async def test_an_account_counts_only_once_its_file_is_gone_and_is_then_melted_with_the_others(tmp_path: Path) -> None:
+async def test_an_account_counts_only_once_its_file_is_gone_and_is_then_merged_with_the_others(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     (tmp_path / "a.spool").touch()
     await ledger.close_account("a.spool", Totals(5, 3, 0, {"capacity": 2}))
-    await ledger.close_account("a.spool", Totals(5, 5))  # a crash came between, and its heir delivered the rest
+    await ledger.close_account("a.spool", Totals(5, 5))  # a crash came between, and its adopter delivered the rest
     (tmp_path / "a.spool").unlink()
     await ledger.close_account("b.spool", Totals(2, 1, 1))
     assert accounts_in(tmp_path) == {MERGED: Totals(5, 5), "b.spool": Totals(2, 1, 1)}
@@ -46,7 +46,7 @@ async def test_a_damaged_ledger_is_put_aside_and_begun_anew(tmp_path: Path, capl
     assert any("ledger is damaged" in record.getMessage() for record in caplog.records)
 
 
-async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_it(tmp_path: Path) -> None:
+async def test_a_segment_counts_how_its_events_ended_and_the_ledger_keeps_the_totals(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, Counters())
     await spool.append([event(f"e{i}") for i in range(6)])
     await dies(spool)
@@ -55,15 +55,15 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
     with connection:
         connection.execute("UPDATE record SET body = x'7b7d' WHERE id = 'e1'")
     connection.close()
-    heir = spool_in(tmp_path, Counters())
-    await heir.adopt()
-    (batch,) = await batches_of(heir)
-    left, right = await heir.split(batch)
-    assert await heir.add_dead_letter(right, 400, "no")
-    (segment,) = heir.segments()
+    adopter = spool_in(tmp_path, Counters())
+    await adopter.adopt()
+    (batch,) = await batches_of(adopter)
+    left, right = await adopter.split(batch)
+    assert await adopter.add_dead_letter(right, 400, "no")
+    (segment,) = adopter.segments()
     assert segment.totals() == Totals(6, 0, 3)
-    await heir.settle(left)
-    await heir.close()
+    await adopter.settle(left)
+    await adopter.close()
     expected = Totals(6, 2, 3, {"damaged": 1})
     assert (await numbers(tmp_path)).totals == expected
     assert dead_letters.purge(tmp_path, [right.rows[0].id, "unknown"]) == 1
@@ -73,7 +73,7 @@ async def test_a_segment_tells_of_each_event_how_it_ended_and_the_ledger_keeps_i
     assert (status.dead_letters, status.pending) == (1, 0)
 
 
-async def test_what_is_dropped_for_want_of_room_is_counted_even_if_some_of_it_was_just_on_its_way(
+async def test_what_is_dropped_for_lack_of_room_is_counted_even_if_some_of_it_was_being_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "SEGMENT_BYTES", 2000)
@@ -117,11 +117,11 @@ async def test_status_counts_living_and_dead_processes_and_what_is_gone(tmp_path
     for batch in await batches_of(living):
         await living.settle(batch)
     await living.close()
-    heir = spool_in(tmp_path, Counters())
-    await heir.adopt()
-    for batch in await batches_of(heir):
-        await heir.settle(batch)
-    await heir.close()
+    adopter = spool_in(tmp_path, Counters())
+    await adopter.adopt()
+    for batch in await batches_of(adopter):
+        await adopter.settle(batch)
+    await adopter.close()
     status = await numbers(tmp_path)
     assert (status.totals, status.pending, status.processes, status.leftovers) == (Totals(5, 5), 0, [], [])
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
@@ -137,19 +137,19 @@ async def test_what_a_killed_process_had_in_memory_alone_is_counted_as_lost(tmp_
     counters.lose("memory", 1)
     publisher = Publisher(spool, flushes=True)
     publisher.publish(counters.snapshot())
-    told = read_state(tmp_path, spool.owner)
-    assert told is not None
-    assert told.unspooled == Totals(3, dropped={"memory": 1})
+    state = read_state(tmp_path, spool.owner)
+    assert state is not None
+    assert state.unspooled == Totals(3, dropped={"memory": 1})
     await dies(spool)
     for status in (await numbers(tmp_path), await numbers(tmp_path)):
         assert (status.totals, status.pending) == (Totals(4, dropped={"memory": 1, "lost": 2}), 1)
-    heir = spool_in(tmp_path, Counters())
-    await heir.adopt()
+    adopter = spool_in(tmp_path, Counters())
+    await adopter.adopt()
     status = await numbers(tmp_path)
     assert status.totals.dropped == {"memory": 1, "lost": 2}
-    for batch in await batches_of(heir):
-        await heir.settle(batch)
-    await heir.close()
+    for batch in await batches_of(adopter):
+        await adopter.settle(batch)
+    await adopter.close()
     assert (await numbers(tmp_path)).totals == Totals(4, 1, 0, {"memory": 1, "lost": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
@@ -165,31 +165,31 @@ async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
     clock = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: clock)
 
-    def tells(stats: Stats) -> bool:
+    def publishes(stats: Stats) -> bool:
         for path in (tmp_path / "spool").glob("*.state"):
             path.unlink()
         publisher.publish(stats)
         return read_state(tmp_path / "spool", spool.owner) is not None
 
     clock += 60
-    assert tells(Stats(accepted=1))
-    assert not tells(Stats(accepted=2))
+    assert publishes(Stats(accepted=1))
+    assert not publishes(Stats(accepted=2))
     clock += 1.0
-    assert tells(Stats(accepted=2))
+    assert publishes(Stats(accepted=2))
     clock += 1.0
-    assert not tells(Stats(accepted=2))
-    assert tells(Stats(accepted=2, in_flight=1))
+    assert not publishes(Stats(accepted=2))
+    assert publishes(Stats(accepted=2, in_flight=1))
     clock += 1.0
-    assert tells(Stats(accepted=2, in_flight=1))
+    assert publishes(Stats(accepted=2, in_flight=1))
     clock += 5.0
-    assert tells(Stats(accepted=2, in_flight=1))
+    assert publishes(Stats(accepted=2, in_flight=1))
     await spool.close()
 
 
-async def test_what_was_published_comes_back_and_a_torn_file_tells_nothing(tmp_path: Path) -> None:
-    told = ProcessState("o-1", 1, "host", 5.0, False, Stats(accepted=1), Totals(1), {"o-1-000001.spool": Totals(2, 1)})
-    write_state(tmp_path, told)
-    assert read_state(tmp_path, "o-1") == told
+async def test_a_published_state_is_read_back_and_a_torn_file_is_ignored(tmp_path: Path) -> None:
+    state = ProcessState("o-1", 1, "host", 5.0, False, Stats(accepted=1), Totals(1), {"o-1-000001.spool": Totals(2, 1)})
+    write_state(tmp_path, state)
+    assert read_state(tmp_path, "o-1") == state
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(path.read_bytes()[:40])
@@ -203,35 +203,22 @@ async def test_an_interrupted_event_ends_when_its_process_was_last_seen(tmp_path
     await spool.append([replace_start("old", 1000.0), replace_start("young", 90_000.0)])
     write_state(tmp_path, ProcessState(spool.owner, 1, "host", 60.0, True, Stats(), Totals(), {}))
     await dies(spool)
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 2
-    (batch,) = await batches_of(heir)
+    adopter = spool_in(tmp_path, Counters())
+    assert await adopter.adopt() == 2
+    (batch,) = await batches_of(adopter)
     old, young = (json.loads(row.body) for row in batch.rows)
     assert (old["end_time"], old["duration"], old["metadata"]["duration_ms"]) == (60_000.0, 59_000.0, 59_000.0)
     assert old["metadata"]["last_seen"] == "1970-01-01T00:01:00.000+00:00"
     assert (young["end_time"], young["duration"]) == (90_000.0, 0.0)  # it lived when it began that one
-    await heir.settle(batch)
-    await heir.close()
+    await adopter.settle(batch)
+    await adopter.close()
 
 
 def replace_start(name: str, started_ms: float) -> Record:
     return start(name)._replace(started_ms=started_ms)
 
 
-async def test_a_start_that_was_just_being_carried_over_makes_one_interrupted_event(tmp_path: Path) -> None:
-    spool = spool_in(tmp_path, Counters())
-    await spool.append([start("long"), event("a")])
-    spool._held.active = None  # killed after the copy, before the seal
-    await spool.append([start("long"), event("b")])
-    await dies(spool)
-    heir = spool_in(tmp_path, Counters())
-    assert await heir.adopt() == 3
-    rows = [row.id for batch in await batches_of(heir) for row in batch.rows]
-    assert sorted(rows) == ["a", "b", "long"]
-    await heir.close()
-
-
-async def test_what_is_handed_over_is_adopted_while_its_writer_lives_and_goes_on(tmp_path: Path) -> None:
+async def test_what_is_handed_off_is_adopted_while_its_writer_lives_and_goes_on(tmp_path: Path) -> None:
     writer, sidecar = spool_in(tmp_path, Counters()), spool_in(tmp_path, Counters())
     await writer.append([start("long"), event("a")])
     assert await sidecar.adopt() == 0
@@ -256,7 +243,7 @@ async def test_what_is_handed_over_is_adopted_while_its_writer_lives_and_goes_on
     assert (status.totals.accepted, status.pending) == (4, 2)
 
 
-async def test_what_had_to_stay_in_memory_for_a_while_is_handed_over_too(tmp_path: Path) -> None:
+async def test_what_had_to_stay_in_memory_for_a_while_is_handed_off_too(tmp_path: Path) -> None:
     counters = Counters()
     writer, sidecar = spool_in(tmp_path, counters), spool_in(tmp_path, Counters())
     counters.accept(2)
@@ -278,7 +265,7 @@ async def test_what_had_to_stay_in_memory_for_a_while_is_handed_over_too(tmp_pat
     assert (await numbers(tmp_path)).totals == Totals(3)
 
 
-async def test_a_file_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
     (tmp_path / "host-1-abc-000001.spool").write_bytes(b"this is no database" * 100)
     status = await numbers(tmp_path)
     assert list(status.unreadable) == ["host-1-abc-000001.spool"]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import functools
+import json
+from typing import Callable, List, Optional
+
+import pytest
+
+from honeyhive_litellm._spool import queue
+from honeyhive_litellm._spool.queue import GROUP_BYTES, GROUP_RECORDS, GROUP_UNENCODED, RecordQueue
+from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
+from honeyhive_litellm._stats import Counters
+
+
+class Draft:
+    """An entry whose record `make` returns."""
+
+    def __init__(self, kind: int, make: Callable[[], Optional[Record]]) -> None:
+        self.kind = kind
+        self.id = "an id"
+        self.encode = make
+
+
+def event(number: int, size: int = 10) -> Record:
+    return Record(EVENT, f"e{number}", 1.0, None, json.dumps({"x": "x" * size}).encode())
+
+
+def test_the_order_is_kept_and_an_entry_that_encodes_to_nothing_is_left_out() -> None:
+    entries = RecordQueue(Counters())
+    first, second, third = (event(number) for number in range(3))
+    entries.put(Draft(EVENT, lambda: first))
+    entries.put(Draft(START, lambda: None))
+    entries.put(second)
+    entries.put(Draft(EVENT, lambda: third))
+    assert entries.take() == [first, second, third]
+    assert entries.take() == []
+
+
+def test_waiting_callers_are_called_once_all_that_they_put_is_committed() -> None:
+    entries = RecordQueue(Counters())
+    called: List[str] = []
+    entries.when_committed(lambda: called.append("nothing to wait for"))
+    entries.put(event(0))
+    entries.when_committed(lambda: called.append("first"))
+    assert called == ["nothing to wait for"]
+    entries.take()
+    entries.put(event(1))
+    entries.when_committed(lambda: called.append("second"))
+    entries.committed()
+    assert called == ["nothing to wait for", "first"]
+    entries.take()
+    entries.committed()
+    assert called == ["nothing to wait for", "first", "second"]
+
+
+def test_a_caller_that_gave_up_waiting_is_forgotten() -> None:
+    # Else each strict call would leave something behind for as long as a disk hangs.
+    entries = RecordQueue(Counters())
+    entries.put(event(0))
+    called: List[str] = []
+    patient, impatient = (functools.partial(called.append, name) for name in ("patient", "impatient"))
+    entries.when_committed(impatient)
+    entries.when_committed(patient)
+    entries.stop_waiting(impatient)
+    assert len(entries._waiting) == 1
+    entries.take()
+    entries.committed()
+    entries.stop_waiting(patient)  # too late, and no error
+    assert called == ["patient"]
+
+
+def test_few_entries_are_encoded_for_one_group_and_an_empty_group_means_an_empty_queue() -> None:
+    entries = RecordQueue(Counters())
+    for number in range(2 * GROUP_UNENCODED):
+        entries.put(Draft(EVENT, functools.partial(event, number)))
+    for _ in range(2 * GROUP_UNENCODED):
+        entries.put(Draft(START, lambda: None))
+    last = Record(CLOSED, "last", 1.0, None, b"")
+    entries.put(last)
+    sizes = []
+    group = entries.take()
+    while group:
+        sizes.append(len(group))
+        final, group = group, entries.take()
+    assert sizes == [GROUP_UNENCODED, GROUP_UNENCODED, 1]
+    assert final == [last]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"), [(GROUP_RECORDS + 5, 10, GROUP_RECORDS), (6, GROUP_BYTES // 4, 4)]
+)
+def test_a_group_is_bounded_in_records_and_in_bytes(count: int, size: int, expected: int) -> None:
+    entries = RecordQueue(Counters())
+    for number in range(count):
+        entries.put(event(number, size))
+    assert [len(entries.take()), len(entries.take())] == [expected, count - expected]
+
+
+def test_a_queue_that_is_full_refuses_until_some_of_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(queue, "GROUP_BYTES", 50_000)
+    entries = RecordQueue(Counters())
+    accepted = [number for number in range(40) if entries.put(event(number, 10_000))]
+    assert accepted == list(range(10))
+    assert len(entries.take()) == 5
+    assert entries.put(event(40, 10_000))
+    rest = [record.id for record in [*entries.take(), *entries.take()]]
+    assert rest == ["e5", "e6", "e7", "e8", "e9", "e40"]
+
+
+def test_with_many_entries_waiting_put_encodes_so_that_their_bytes_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "MAX_UNENCODED", 3)
+    monkeypatch.setattr(queue, "MAX_BYTES", 100_000)
+    entries = RecordQueue(Counters())
+    encoded: List[int] = []
+
+    def encode(number: int) -> Record:
+        encoded.append(number)
+        return event(number, 10_000)
+
+    accepted = [n for n in range(40) if entries.put(Draft(EVENT, functools.partial(encode, n)))]
+    assert accepted == list(range(14))
+    assert encoded == list(range(4, 40))
+    assert entries.put(Draft(START, lambda: None))  # it encodes to nothing, and needs no room
+
+
+def test_a_closed_queue_takes_nothing_more_and_still_gives_what_it_has() -> None:
+    entries = RecordQueue(Counters())
+    entries.put(event(0))
+    entries.close()
+    assert not entries.put(event(1))
+    assert entries.take() == [event(0)]
+
+
+def test_the_wakeup_is_used_once_and_only_while_the_queue_is_empty() -> None:
+    entries = RecordQueue(Counters())
+    woken: List[int] = []
+    assert entries.arm_wakeup(lambda: woken.append(1))
+    entries.put(event(0))
+    entries.put(event(1))
+    assert woken == [1]
+    assert not entries.arm_wakeup(lambda: woken.append(2))
+    entries.put(event(2))
+    assert woken == [1]
