@@ -1,17 +1,24 @@
-"""One attempt at a call while it is open, and the token by which it is known to be."""
+"""One attempt at a call while it is open, and the token that ties it to LiteLLM's details of the call."""
 
 from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
 
 from honeyhive_litellm._mapping.model import Request
-from honeyhive_litellm._mapping.stream_assembly import is_last
+
+from .stream_state import StreamState
+
+if TYPE_CHECKING:
+    from .router_request import RouterRequest
 
 
 class Token(str):
-    """The event's id, as LiteLLM's other loggers may see it among the call's details: a plain string to them."""
+    """An event's id among LiteLLM's details of the call. When the details are freed, so is the token.
+
+    LiteLLM's other loggers see the details, too: to them, and in a copy, it is a plain string.
+    """
 
     __slots__ = ("__weakref__", "number")
 
@@ -39,144 +46,144 @@ class EncodedRequest(NamedTuple):
     is_withheld: bool
 
 
+class HeldResponse(NamedTuple):
+    """The response that an awaited call gets. LiteLLM's callback comes on the same loop, if it comes."""
+
+    response: object
+    loop: Any
+    since: float
+    ended_ms: float
+
+
+class ProviderReply(NamedTuple):
+    """A reply of the provider. `text` is None if it cannot be read as the JSON of a success."""
+
+    text: Optional[str]
+    since: float
+    ended_ms: float
+
+
 class Attempt:
-    """One attempt at a call, from its start until its event is written."""
+    """One attempt at a call, from its start until its event is written.
+
+    The thread that opens an attempt sets all fields before `OpenAttempts.add` shows it to others. Each field that
+    changes later is one reference, and is never read together with another that has to fit to it.
+    """
 
     __slots__ = (
-        "cancelled_at",
-        "cancelled_chunks",
-        "chunks",
-        "chunks_seen",
-        "claim",
         "encoded",
-        "ended_ms",
         "event_id",
-        "first_chunk_ms",
-        "has_provider_reply",
         "has_start",
-        "held_since",
+        "held",
         "is_cached",
-        "is_complete",
         "is_emitted",
         "is_sampled_out",
-        "kind",
-        "loop",
         "number",
-        "parent",
+        "parent_id",
         "prompt",
-        "raw_chunks",
-        "raw_reply",
-        "ref",
-        "replied_at",
+        "reply",
         "reporter",
         "request",
-        "response",
-        "route",
+        "router_request",
         "started_ms",
         "stream",
+        "token",
     )
 
-    def __init__(self, id_: str, number: int, request: Request, started_ms: float) -> None:
-        self.event_id = id_
+    def __init__(self, event_id: str, number: int, request: Request, started_ms: float) -> None:
+        # Identity: nobody changes it.
+        self.event_id = event_id
         self.number = number
         self.request = request
         self.started_ms = started_ms
-        self.kind = "model"
-        self.parent = b""
-        self.route: Any = None
         self.reporter: object = None
-        self.encoded: Optional[EncodedRequest] = None
-        self.has_start = False
-        self.is_emitted = False
-        self.is_sampled_out = False
-        self.is_cached = False
-        self.has_provider_reply = False
-        self.claim: object = None
-        self.response: object = None
-        self.raw_reply: Optional[str] = None
-        self.replied_at: Optional[float] = None
+        """The logger whose hook opened it. The same start reported by another logger is the same attempt."""
+        self.router_request: Optional[RouterRequest] = None
         self.prompt: object = None
-        self.chunks: Optional[Sequence[Any]] = None
-        self.stream: Optional[weakref.ref[Any]] = None
-        self.raw_chunks: Optional[List[Any]] = None
-        self.first_chunk_ms: Optional[float] = None
-        self.is_complete = False
-        self.chunks_seen = 0
-        self.cancelled_at: Optional[float] = None
-        self.cancelled_chunks = 0
-        self.held_since: Optional[float] = None
-        self.ended_ms: Optional[float] = None
-        self.loop: Any = None
-        self.ref: Optional[weakref.ref[Token]] = None
+        """What estimated token counts of a stream are computed from."""
+        self.is_cached = False
+        self.is_sampled_out = False
+        self.token: Optional[weakref.ref[Token]] = None
+        """Its callback notes that LiteLLM freed the details of the call."""
+
+        # What the hooks see of the outcome; the thread that makes the call writes it.
+        self.held: Optional[HeldResponse] = None
+        self.reply: Optional[ProviderReply] = None
+        self.stream: Optional[StreamState] = None
+
+        # The thread that opened the attempt writes the first, and the thread that claimed it the others.
+        self.has_start = False
+        self.parent_id = request.parent_id
+        self.is_emitted = False
+        """The event is in the queue. Drafts read it on the writer's thread."""
+
+        # Whichever thread encodes first. Two at once store equal values.
+        self.encoded: Optional[EncodedRequest] = None
+
+    def hold(self, response: object, loop: object) -> None:
+        """Keep the response that the call's awaiter gets on `loop`, until LiteLLM's callback completes it."""
+        self.held = HeldResponse(response, loop, time.monotonic(), time.time() * 1000)
+
+    def note_reply(self, text: Optional[str]) -> None:
+        """Keep the provider's reply. One that cannot be read does not replace an earlier one."""
+        if text is not None or self.reply is None:
+            self.reply = ProviderReply(text, time.monotonic(), time.time() * 1000)
+
+    def stream_state(self) -> StreamState:
+        """The state of the stream, made at the first hook that is about it."""
+        if self.stream is None:
+            self.stream = StreamState()
+        return self.stream
 
     def replace_inputs(self, inputs: Dict[str, object]) -> None:
-        """Take the inputs from LiteLLM's callback, for the event that is about to be encoded."""
+        """Take the inputs from LiteLLM's callback, for the event that is about to be encoded on this thread."""
         self.request.inputs = inputs
         self.encoded = None
 
     @property
+    def has_chunks(self) -> bool:
+        """Whether a stream has begun, though perhaps no chunk of it has come."""
+        return self.stream is not None and self.stream.chunks is not None
+
+    @property
     def has_outcome(self) -> bool:
-        """Whether how it ended was seen: the response, or a stream's last chunk."""
-        return self.response is not None or self.is_complete
+        """Whether the hooks saw how it ended: the response, or a stream's last chunk."""
+        if self.held is not None and self.held.response is not None:
+            return True
+        return self.stream is not None and self.stream.is_complete
+
+    @property
+    def has_partial_outcome(self) -> bool:
+        """Whether the hooks saw anything of the answer."""
+        return self.has_chunks or (self.reply is not None and self.reply.text is not None)
+
+    @property
+    def ended_ms(self) -> Optional[float]:
+        """When the last of what the hooks saw came, in Unix milliseconds."""
+        seen = (self.held, self.stream, self.reply)
+        return next((each.ended_ms for each in seen if each is not None and each.ended_ms is not None), None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has returned, or nobody reads the stream on, as far as the hooks and the sweep saw."""
+        return self.held is not None or (self.stream is not None and self.stream.over_since is not None)
 
     @property
     def callback_may_come(self) -> bool:
-        """Whether LiteLLM may still tell how it ended: it does on the loop of the call, as long as that lives."""
-        return self.loop is None or not self.loop.is_closed()
+        """Whether LiteLLM may still report the outcome: it does so on the call's loop while that is open."""
+        loop = self.held.loop if self.held is not None else self.stream.loop if self.stream is not None else None
+        return loop is None or not loop.is_closed()
 
-    def hold(self, response: object, loop: object) -> None:
-        """Take the response that the call's awaiter gets, on this loop, until LiteLLM's callback completes it."""
-        self.response = response
-        self.loop = loop
-        self.held_since = time.monotonic()
-        self.note_end()
-
-    def note_end(self) -> None:
-        """Note that the outcome is there, now: who writes it later, without LiteLLM's word, knows when that was."""
-        self.ended_ms = time.time() * 1000
-
-    def add_chunk(self, chunk: object) -> None:
-        """Keep what the reader of a stream gets that is no chat's: of such ones LiteLLM keeps no list of chunks."""
-        if self.chunks is None:
-            self.chunks = self.raw_chunks = []
-            self.first_chunk_ms = time.time() * 1000
-        if self.raw_chunks is not None:
-            self.raw_chunks.append(chunk)
-
-    @property
-    def lacks_usage(self) -> bool:
-        """Whether a chat's stream has come, and nothing in it tells a number of tokens."""
-        if not self.chunks or self.raw_chunks is not None:
-            return False
-        return not any(getattr(chunk, "usage", None) for chunk in self.chunks)
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the stream's reader was cancelled and has read nothing since."""
-        return self.cancelled_at is not None and len(self.chunks or ()) == self.cancelled_chunks
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether nobody has the stream any more. Usually its token goes with it, and tells of that at once; LiteLLMs
-        before 1.110 have cycles of references, in which the token stays until some garbage collection.
-        """
-        return self.stream is not None and self.stream() is None
-
-    def look_at_chunks(self) -> None:
-        """Note when chunks last came; whether the provider has said that the stream is finished."""
-        count = len(self.chunks or ())
-        if count != self.chunks_seen:
-            self.chunks_seen = count
-            self.note_end()  # for all that is known yet
-            self.is_complete = self.is_complete or has_finish(self.chunks)
-
-
-def has_finish(chunks: Optional[Sequence[Any]]) -> bool:
-    """Whether one of the last chunks names a reason why the stream is finished."""
-    for chunk in reversed(chunks[-3:] if chunks else ()):
-        if is_last(chunk):
-            return True
-        for choice in getattr(chunk, "choices", None) or ():
-            if getattr(choice, "finish_reason", None):
-                return True
-    return False
+    def look(self) -> Optional[float]:
+        """Sweep: since when, on the monotonic clock, it has waited for nothing but LiteLLM's callback; None if not."""
+        stream, held, reply = self.stream, self.held, self.reply
+        if stream is not None:
+            stream.look_at_chunks()
+            stream.find_over()
+            if stream.cancelled_since is not None:
+                return stream.cancelled_since
+        if held is not None:
+            return held.since
+        if stream is not None and stream.over_since is not None:
+            return stream.over_since
+        return None if reply is None or reply.text is None else reply.since

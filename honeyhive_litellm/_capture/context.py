@@ -41,11 +41,11 @@ class Session:
             raise TypeError(f"session(user_properties=...) takes a dict, not {type(user_properties).__name__}")
         raw = str(session_id) if session_id else str(uuid.uuid4())
         self.session_id = to_uuid(raw)
-        self._around = CallContext(raw, text(name), None, dict(user_properties or {}))
+        self._context = CallContext(raw, text(name), None, dict(user_properties or {}))
         self._entered: List[Token[Optional[CallContext]]] = []
 
     def __enter__(self) -> Session:
-        self._entered.append(_session.set(self._around))
+        self._entered.append(_session.set(self._context))
         return self
 
     def __exit__(
@@ -77,7 +77,7 @@ class Session:
 _session: ContextVar[Optional[CallContext]] = ContextVar("honeyhive_litellm_session", default=None)
 
 
-def around() -> CallContext:
+def current_context() -> CallContext:
     """What surrounds the code that calls this. Never raises."""
     ours = _session.get()
     if "opentelemetry.trace" not in sys.modules:

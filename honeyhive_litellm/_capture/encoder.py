@@ -70,7 +70,7 @@ class EventEncoder:
         request = attempt.request
         head: Dict[str, object] = {
             "event_id": attempt.event_id,
-            "event_type": attempt.kind,
+            "event_type": request.event_type,
             "source": self._source,
             "start_time": attempt.started_ms,
         }
@@ -98,12 +98,12 @@ class EventEncoder:
         return EncodedRequest(head_members, members(metadata), proxy, session, is_withheld)
 
     def _record(self, kind: int, attempt: Attempt, request: EncodedRequest, *parts: bytes) -> Record:
-        body = join(request.head, attempt.parent, *parts)
+        body = join(request.head, _parent(attempt.parent_id), *parts)
         if len(body) > self._max_bytes:
             body = encode(fit(decode(body), self._max_bytes))
         return Record(kind, attempt.event_id, attempt.started_ms, request.session, body)
 
 
-def parent_member(raw: Optional[str]) -> bytes:
+def _parent(raw: Optional[str]) -> bytes:
     """The `parent_id` member of an event; empty for None. A parent's id that is no UUID becomes one."""
     return b"" if raw is None else members({"parent_id": session_id(raw)})

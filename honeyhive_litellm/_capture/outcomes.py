@@ -11,7 +11,8 @@ from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
-from .attempt import Attempt, has_finish
+from .attempt import Attempt
+from .stream_state import StreamState, has_finish
 
 _CACHE_HIT: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
 
@@ -53,7 +54,7 @@ class OutcomeResolver:
             attempt.replace_inputs(inputs)
         outcome = map_success(call_details, response, self._settings, request.capture_content)
         metadata = outcome.metadata
-        if attempt.lacks_usage:
+        if attempt.stream is not None and attempt.stream.lacks_usage:
             mark_estimate(metadata)
         is_free = metadata.get("estimated_cost") == 0 and not metadata.get("cache_hit")
         if is_free and not self._litellm.has_price(request.provider, request.model):
@@ -64,8 +65,8 @@ class OutcomeResolver:
     def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
         """The outcome of a failure that LiteLLM reported, or of an error that a stream's reader got."""
         outcome = map_failure(call_details, error, self._settings, attempt.request.capture_content)
-        if attempt.chunks:  # LiteLLM forgets what a broken stream had sent
-            outcome.outputs = self._from_chunks(attempt, counts=False).outputs
+        if attempt.stream is not None and attempt.stream.chunks:  # LiteLLM forgets what a broken stream had sent
+            outcome.outputs = self._from_chunks(attempt, attempt.stream, counts=False).outputs
         return outcome
 
     def held(self, attempt: Attempt, counts: bool = True) -> Outcome:
@@ -73,40 +74,41 @@ class OutcomeResolver:
 
         `counts` adds estimated token counts to a stream that has none, which takes long for a long prompt.
         """
-        if attempt.chunks is not None:
-            attempt.look_at_chunks()
+        if attempt.stream is not None:
+            attempt.stream.look_at_chunks()
         outcome = self._seen(attempt, counts)
         outcome.end_ms = attempt.ended_ms
         return outcome
 
     def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
-        response = attempt.response
-        if response is None and attempt.raw_reply is not None:
-            response = _decoded(attempt.raw_reply)
+        response = None if attempt.held is None else attempt.held.response
+        if response is None and attempt.reply is not None and attempt.reply.text is not None:
+            response = _decoded(attempt.reply.text)
         if response is not None:
             call_details = {"call_type": attempt.request.call_type, **(_CACHE_HIT if attempt.is_cached else {})}
             outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome
-        if attempt.chunks is not None:
-            outcome = self._from_chunks(attempt, counts) if attempt.chunks else bare_outcome("success", None)
+        stream = attempt.stream
+        if stream is not None and (stream.chunks is not None or stream.is_complete):
+            outcome = self._from_chunks(attempt, stream, counts) if stream.chunks else bare_outcome("success", None)
             if attempt.is_cached:
                 outcome.metadata["cache_hit"] = True
-            if not attempt.is_complete:
-                outcome.status = "cancelled" if attempt.is_cancelled else "abandoned"
+            if not stream.is_complete:
+                outcome.status = "abandoned" if stream.cancelled_since is None else "cancelled"
             return outcome
         if attempt.number > 1:
             return bare_outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
         return bare_outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _from_chunks(self, attempt: Attempt, counts: bool) -> Outcome:
+    def _from_chunks(self, attempt: Attempt, stream: StreamState, counts: bool) -> Outcome:
         """The outcome that a stream's chunks make. Token counts that no chunk carries are estimated by LiteLLM."""
-        chunks, request = attempt.chunks or (), attempt.request
+        chunks, request = stream.chunks or (), attempt.request
         try:
-            response = assembled(chunks) if attempt.raw_chunks is not None else self._litellm.assemble(chunks)
+            response = self._litellm.assemble(chunks) if stream.is_chat else assembled(chunks)
         except Exception:
             response = None  # LiteLLM cannot read these chunks; the event is written without outputs
-        is_estimate = attempt.lacks_usage if attempt.raw_chunks is None else not usage_of(response, {})
+        is_estimate = stream.lacks_usage if stream.is_chat else not usage_of(response, {})
         if is_estimate and counts:
             add_estimated_usage(response, attempt.prompt, lambda prompt: self._litellm.tokens(request.model, prompt))
         call_details = {
@@ -119,8 +121,8 @@ class OutcomeResolver:
             outcome.outputs.pop("finish_reason", None)  # LiteLLM's `assemble` makes one up
         if is_estimate:
             mark_estimate(outcome.metadata)
-        if attempt.first_chunk_ms is not None:
-            outcome.metadata["time_to_first_token_ms"] = round(attempt.first_chunk_ms - attempt.started_ms, 3)
+        if stream.first_chunk_ms is not None:
+            outcome.metadata["time_to_first_token_ms"] = round(stream.first_chunk_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
         return outcome
 

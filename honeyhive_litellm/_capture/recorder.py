@@ -1,483 +1,296 @@
-"""From LiteLLM's notices to records: exactly one event an attempt, however many notices tell of it.
+"""The hooks: what LiteLLM's callbacks and our patches report becomes exactly one event an attempt.
 
-LiteLLM's logging callbacks know most, but come late, and at the end of a script often not at all. Its inline hooks
-and a stream's chunks are sure, but know less. So what was seen inline is held by reference, at no cost; the
-callback completes it and writes the event; what is still held when the call's state is gone, after some seconds, or
-at exit is written as it was seen.
+LiteLLM's logging callbacks know most, but come late, and at the end of a script often not at all. Its inline hooks and
+a stream's chunks are certain, but know less. So the recorder holds what the hooks saw, by reference; the callback
+completes it and the event is written. What is still held when LiteLLM has freed the call's details, after HOLD_S, or
+at exit is written as the hooks saw it.
 
-An attempt's state hangs on a token, a string with the event's id, that is put into LiteLLM's own details of the
-call. It tells duplicate notices from new ones, and when the details are gone without an outcome - the task was
-cancelled, the stream dropped - the token goes with them and its weak reference tells us at once.
-
-A hook takes what it needs and no more time than that. To redact and encode it takes longer the more was said, and as
-long as a function of the user's likes: that is left to the writer's thread, in drafts of records.
+A hook does no more than it must: mapping, redaction and encoding of what is long are left to the writer's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import threading
 import time
-import weakref
-from collections import deque
-from contextvars import ContextVar
-from datetime import datetime
-from typing import Any, Callable, Deque, Dict, Mapping, MutableMapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, MutableMapping, Optional, Sequence
 
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._mapping.ids import event_id, is_in_sample
-from honeyhive_litellm._mapping.mapper import map_request
-from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
-from honeyhive_litellm._mapping.reading import copy_containers, text
+from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
-from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Entry, Record
+from honeyhive_litellm._spool.record import Entry
 
-from .attempt import Attempt, Token
-from .context import around
-from .drafts import OutcomeDraft, StartDraft, SuccessDraft
-from .encoder import EventEncoder, parent_member
+from .attempt import Attempt
+from .emitter import Emitter
+from .open_attempts import OpenAttempts
+from .opener import AttemptOpener, started_ms_of
 from .outcomes import LiteLLMFunctions, OutcomeResolver, bare_outcome
-from .recent_counts import RecentCounts
-from .router_request import Route
+from .request_mapper import RequestMapper
+from .router_request import RouterRequests
 
 HOLD_S = 5.0
-"""How long an outcome seen inline waits for LiteLLM's callback to complete it."""
-
-REMEMBERED_CALLS = 8192
-"""For at least this many calls that have ended, the number of attempts at each is remembered by the call id.
-
-Only an application that chooses call ids itself, and uses one for several calls, depends on it. If it does so with
-more calls than this in between, the first attempts at both calls get the same event id.
-"""
-
-REMEMBERED_OUTCOMES = 8192
-"""At least this many outcomes of calls whose start was not seen are remembered, to recognize repeated notices of them.
-
-LiteLLM repeats a notice within seconds. After this many other outcomes the event is sent again, under the same id.
-"""
+"""How long an outcome that the hooks saw waits for LiteLLM's callback to complete it."""
 
 
 class Recorder:
-    """Turns notices into records, most of them drafts. Called from any thread; never waits, and does no IO."""
+    """Turns what the hooks report into records. Its methods may run on any thread, never wait, and do no IO.
+
+    `call_details` is LiteLLM's own dictionary of the call (`model_call_details`), which LiteLLM goes on changing. The
+    recorder's token is in it under `key`.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        emit: Callable[[Entry], None],
+        submit: Callable[[Entry], None],
         litellm: LiteLLMFunctions,
         key: str,
     ) -> None:
-        self._settings = settings
-        self._emit = emit
-        self._litellm = litellm
-        self._encoder = EventEncoder(settings)
-        self._outcomes = OutcomeResolver(settings, litellm)
-        self._without_content = dataclasses.replace(settings, capture_message_content=False)
         self._key = key
-        self.since_ms = time.time() * 1000
-        self._open: Dict[str, Attempt] = {}
-        self._writing: Dict[object, None] = {}
-        self._ended: Deque[str] = deque()
-        self._numbers = RecentCounts(REMEMBERED_CALLS)
-        self._outcomes_of_unseen = RecentCounts(REMEMBERED_OUTCOMES)
-        self._order = threading.Lock()
+        self._open = OpenAttempts()
+        self._outcomes = OutcomeResolver(settings, litellm)
+        self._emitter = Emitter(settings, submit, self._outcomes, self._open)
+        mapper = RequestMapper(settings, litellm)
+        self.router_requests = RouterRequests(mapper, self._open, self._emitter)
+        self._opener = AttemptOpener(settings, key, mapper, self._open, self.router_requests)
         self._is_closed = False
-        self.sampled = 0
-        self._route: ContextVar[Optional[Route]] = ContextVar("honeyhive_route", default=None)
+        self.since_ms = time.time() * 1000
+        """Calls that began before this are another logger's, which `init` has replaced."""
 
-    @property
-    def in_flight(self) -> int:
-        """Attempts that began and have no event yet."""
-        return len(self._open) + len(self._writing)
+    # ---- a call starts
 
-    @property
-    def is_awaiting_notice(self) -> bool:
-        """Whether LiteLLM still has to tell how a call ended whose provider has answered."""
-        told = [a for a in list(self._open.values()) if a.has_provider_reply or a.held_since is not None]
-        return bool(self._writing) or any(attempt.callback_may_come for attempt in told)
+    def on_start(self, call_details: MutableMapping[str, Any], reporter: object) -> None:
+        """LiteLLM is about to call a provider. `reporter` is the logger whose hook this is.
 
-    @property
-    def is_awaiting_call(self) -> bool:
-        """Whether a call is in flight whose end somebody may still tell of."""
-        return bool(self._writing) or any(attempt.callback_may_come for attempt in list(self._open.values()))
-
-    @property
-    def is_awaiting_thread(self) -> bool:
-        """Whether a call may have ended that a thread of LiteLLM's is just about to tell of."""
-        return bool(self._writing) or any(a.held_since is None for a in list(self._open.values()))
-
-    # ---- notices
-
-    def on_start(self, details: MutableMapping[str, Any], reporter: object) -> None:
-        """A provider is about to be asked. `details` is LiteLLM's own dictionary of the call, shared and live.
-
-        `reporter` is the logger that tells of it: a second one tells of the same attempt, the first one of a new one.
+        The same start reported by another logger is the same attempt; by the same one it is a further attempt.
         """
-        previous = details.get(self._key)
-        if previous is not None:
+        previous = call_details.get(self._key)
+        if previous is None:
+            started_ms = started_ms_of(call_details)
+        else:
             attempt = self._open.get(previous)
-            if attempt is not None and attempt.reporter is not reporter:
+            if attempt is not None and _is_same_attempt(attempt, call_details, reporter):
                 return
-            if attempt is not None and details.get("litellm_no_upstream_llm_call"):
-                return  # no provider will be asked: LiteLLM's proxy is about to tell how this very attempt ended
-            if attempt is not None and details.get("call_type") == REALTIME:
-                return  # LiteLLM says so before each message of the session
             self._supersede(previous)
-        started_ms = _unix_ms(details.get("start_time")) if previous is None else None
-        attempt = self._attempt(details, started_ms)
-        if attempt is None:
-            return
-        attempt.reporter = reporter
-        if not self._settings.capture_in_flight:
-            return
-        self._emit_start(attempt)
+            started_ms = None
+        attempt = self._opener.open(call_details, started_ms, reporter=reporter)
+        if attempt is not None:
+            self._emitter.start(attempt)
 
-    def _emit_start(self, attempt: Attempt) -> None:
-        attempt.has_start = True
-        self._emit(StartDraft(self._encoder, attempt))
+    def _supersede(self, id_: str) -> None:
+        """LiteLLM tries again under the same call id, and does not report how the attempt before it ended."""
+        attempt = self._open.claim(id_)
+        if attempt is not None:
+            error = "Retried: LiteLLM tried again and did not report this error"
+            self._finish(attempt, bare_outcome, "failure", error)
 
-    def on_provider_reply(self, details: Mapping[str, Any]) -> None:
-        """The provider has said something. LiteLLM will tell what, from a thread or a queue of its own."""
-        attempt = self._open.get(details.get(self._key, ""))
-        if attempt is not None and attempt.chunks is None and not details.get("stream"):
-            attempt.has_provider_reply = True
-            # After some retries LiteLLM tells of nothing more: then this text, of a success, is all there is.
-            said = details.get("original_response")
-            if isinstance(said, str) and said.startswith("{") and '"error"' not in said[:200]:
-                attempt.raw_reply, attempt.replied_at = said, time.monotonic()
-                attempt.note_end()
+    # ---- what the inline hooks see of the outcome
 
-    def on_response(self, details: Mapping[str, Any], response: object) -> None:
-        """An awaited call has its response. Held, because LiteLLM's callback will know more, if it comes."""
-        attempt = self._open.get(details.get(self._key, ""))
+    def on_provider_reply(self, call_details: Mapping[str, Any]) -> None:
+        """The provider has replied. LiteLLM's callback reports the reply later, from a thread or a queue of its own."""
+        attempt = self._attempt_of(call_details)
+        if attempt is not None and not attempt.has_chunks and not call_details.get("stream"):
+            # After some retries LiteLLM reports nothing more: then this text, of a success, is all there is.
+            text = call_details.get("original_response")
+            is_success = isinstance(text, str) and text.startswith("{") and '"error"' not in text[:200]
+            attempt.note_reply(text if is_success else None)
+
+    def on_response(self, call_details: Mapping[str, Any], response: object) -> None:
+        """An awaited call gets its response. It is held, because LiteLLM's callback will know more, if it comes."""
+        attempt = self._attempt_of(call_details)
         if attempt is not None:
             attempt.hold(response, asyncio.get_running_loop())
-            self._hold(attempt)
+            self._settle_if_closed(attempt)
 
-    def on_cache_hit(self, details: MutableMapping[str, Any], response: object) -> None:
-        """LiteLLM's cache answers an awaited call, so that no provider is asked. Held as for `on_response`."""
-        if details.get(self._key) is None:
-            attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+    def on_cache_hit(self, call_details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's cache answers an awaited call, so that no provider is called. Held as in `on_response`."""
+        if call_details.get(self._key) is None:
+            attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
             if attempt is not None:
-                attempt.is_cached = True
                 attempt.hold(response, asyncio.get_running_loop())
-                self._hold(attempt)
+                self._settle_if_closed(attempt)
 
-    def on_cached_stream(self, details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
-        """LiteLLM's cache answers with a stream. LiteLLM tells of it once it is read, and of a dropped one never.
+    def on_cached_stream(self, call_details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+        """LiteLLM's cache answers with a stream. LiteLLM reports it once it is read, and never if it is dropped.
 
-        `chunks` is the list that it fills, None if it fills none: then `on_chunk` is told of each.
+        `chunks` is the list that LiteLLM fills; None if it fills none: then `on_chunk` gets each.
         """
-        if details.get(self._key) is not None:
+        if call_details.get(self._key) is not None:
             return
-        attempt = self._attempt(details, _unix_ms(details.get("start_time")))
+        attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
         if attempt is not None:
-            attempt.is_cached = True
-            attempt.chunks = chunks
-            if self._settings.capture_in_flight:
-                self._emit_start(attempt)
+            attempt.stream_state().chunks = chunks
+            self._emitter.start(attempt)
 
-    def on_stream_start(self, details: Mapping[str, Any], chunks: Sequence[Any], stream: object) -> None:
-        """`stream` begins; `chunks` is the list that LiteLLM will fill as they are read."""
-        attempt = self._open.get(details.get(self._key, ""))
-        if attempt is not None and attempt.chunks is None:  # a Router wraps a stream again, and fills the first list
-            attempt.chunks = chunks
-            attempt.stream = weakref.ref(stream)
+    def on_stream_start(self, call_details: Mapping[str, Any], chunks: Sequence[Any], wrapper: object) -> None:
+        """LiteLLM wraps the provider's stream; it will fill the list `chunks` as `wrapper` is read."""
+        attempt = self._attempt_of(call_details)
+        if attempt is not None and not attempt.has_chunks:  # a Router wraps a stream again, and fills the first list
+            attempt.stream_state().begin(chunks, wrapper)
 
-    def on_chunk(self, details: Mapping[str, Any], chunk: object) -> None:
-        """The reader of a stream that is no chat's gets this: an event of the Responses API, or Gemini's bytes."""
-        attempt = self._open.get(details.get(self._key, ""))
+    def on_chunk(self, call_details: Mapping[str, Any], chunk: object) -> None:
+        """The reader of a stream other than a chat's gets a chunk: a Responses API event, or Gemini's bytes."""
+        attempt = self._attempt_of(call_details)
         if attempt is not None:
-            attempt.add_chunk(chunk)
+            attempt.stream_state().add_chunk(chunk)
 
-    def on_last_chunk(self, details: Mapping[str, Any]) -> None:
+    def on_last_chunk(self, call_details: Mapping[str, Any]) -> None:
         """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `on_response`."""
-        attempt = self._open.get(details.get(self._key, ""))
+        attempt = self._attempt_of(call_details)
         if attempt is not None:
-            attempt.is_complete = True
-            attempt.loop = asyncio.get_running_loop()
-            attempt.note_end()
-            self._hold(attempt)
+            attempt.stream_state().finish(asyncio.get_running_loop())
+            self._settle_if_closed(attempt)
 
-    def on_stream_end(self, details: MutableMapping[str, Any], error: Optional[BaseException]) -> None:
-        """A stream has come to its end, or to this error, and LiteLLM has nothing to tell of that."""
-        attempt = self.claim(details.get(self._key, ""))
+    def on_stream_end(self, call_details: Mapping[str, Any], error: Optional[BaseException]) -> None:
+        """A stream ends, or breaks with `error`, and no callback of LiteLLM's will report that."""
+        attempt = self._open.claim(call_details.get(self._key, ""))
         if attempt is None:
             return
-        attempt.is_complete = error is None
-        attempt.note_end()
         if error is None:
-            self._write(attempt, lambda: self._outcomes.held(attempt))
+            attempt.stream_state().finish()
+            self._finish(attempt, self._outcomes.held, attempt)
         else:
-            self._write(attempt, lambda: self._outcomes.failure(attempt, details, error))
+            self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
 
-    def on_cancel(self, details: Mapping[str, Any]) -> None:
-        """A stream's reader was cancelled while it waited for a chunk. It may yet read on."""
-        attempt = self._open.get(details.get(self._key, ""))
+    def on_cancel(self, call_details: Mapping[str, Any]) -> None:
+        """A stream's reader was cancelled while it waited for a chunk. It may read on later."""
+        attempt = self._attempt_of(call_details)
         if attempt is not None:
-            attempt.cancelled_at = time.monotonic()
-            attempt.cancelled_chunks = len(attempt.chunks or ())
+            attempt.stream_state().cancel()
 
-    def checkpoint(self, details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
-        """Emit what was seen of the outcome, for a strict call: a start that knows how the call ended.
+    def checkpoint(self, call_details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
+        """Strict mode: write a start record that already holds the outcome.
 
-        Should the process die before LiteLLM's callback has told the rest, this is the event.
+        If the process dies before LiteLLM's callback comes, adoption turns it into the event.
         """
-        id_ = details.get(self._key, "")
-        with self._order:  # once another thread has taken the attempt, its event may be out, and no start may follow
-            attempt = self._open.get(id_)
-            if attempt is not None and (error is not None or attempt.has_outcome):
-                outcome = (
-                    self._outcomes.held(attempt, counts=False)
-                    if error is None
-                    else self._outcomes.failure(attempt, details, error)
-                )
-                if attempt.is_sampled_out and outcome.status == "success":
-                    self._close_start(attempt)
-                    return
-                self._emit(OutcomeDraft(START, self._encoder, attempt, outcome))
+        attempt = self._attempt_of(call_details)
+        if attempt is None or (error is None and not attempt.has_outcome):
+            return
+        if error is None:
+            outcome = self._outcomes.held(attempt, counts=False)
+        else:
+            outcome = self._outcomes.failure(attempt, call_details, error)
+        with self._open.lock:  # no start record may follow the event of a thread that has claimed the attempt
+            if self._open.get(attempt.event_id) is attempt:
+                self._emitter.checkpoint(attempt, outcome)
 
-    def on_success(self, details: MutableMapping[str, Any], response: object) -> None:
-        """LiteLLM's callback tells of a success, once, twice or three times."""
-        attempt = self._claim_for_outcome(details, "success")
+    # ---- LiteLLM's callbacks
+
+    def on_success(self, call_details: MutableMapping[str, Any], response: object) -> None:
+        """LiteLLM's callback reports a success, up to three times."""
+        attempt = self._claim_for_outcome(call_details, "success")
         if attempt is None:
             return
         if attempt.is_sampled_out:
-            self._write(attempt, lambda: self._outcomes.success(attempt, details, response))
+            self._finish(attempt, self._outcomes.success, attempt, call_details, response)
             return
-        draft = SuccessDraft(self._encoder, self._outcomes, attempt, dict(details), response)
         try:
-            self._emit_event(attempt, draft)
+            self._emitter.success(attempt, call_details, response)
         finally:
-            self._writing.pop(attempt.claim, None)
+            self._open.release(attempt)
 
-    def on_failure(self, details: MutableMapping[str, Any]) -> None:
-        """LiteLLM's callback tells of a failure."""
-        attempt = self._claim_for_outcome(details, "failure")
+    def on_failure(self, call_details: MutableMapping[str, Any]) -> None:
+        """LiteLLM's callback reports a failure, up to three times."""
+        attempt = self._claim_for_outcome(call_details, "failure")
         if attempt is not None:
-            self._write(attempt, lambda: self._outcomes.failure(attempt, details, details.get("exception")))
+            self._finish(attempt, self._outcomes.failure, attempt, call_details, call_details.get("exception"))
 
-    # ---- attempts
-
-    def _attempt(self, details: MutableMapping[str, Any], started_ms: Optional[float]) -> Optional[Attempt]:
-        """Open a new attempt at the call of `details`, and leave its token there; None if it is not to be traced."""
-        request = self._request(details, around())
-        route = self._route.get()
-        if route is not None and route.is_over:
-            route = None
-        number = self._next_number(request.call_id, details.get(self._key), route)
-        token = Token(event_id(request.call_id, number))
-        token.number = number
-        details[self._key] = token
-        if request.skip:
-            return None
-        attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
-        attempt.kind = request.event_type
-        shown = request.inputs.get("chat_history") if request.capture_content else None
-        attempt.prompt = shown or details.get("messages") or details.get("input")
-        if route is not None:
-            route.join(request)
-            attempt.route = route
-        ended, id_ = self._ended, attempt.event_id
-        attempt.ref = weakref.ref(token, lambda _: ended.append(id_))
-        is_below = attempt.route is not None and attempt.route.event is not None
-        attempt.parent = parent_member(attempt.route.id if is_below else request.parent_id)
-        share = self._settings.sample_rate
-        if share < 1:
-            whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
-            attempt.is_sampled_out = not is_in_sample(whole, share)
-        self._open[attempt.event_id] = attempt
-        return attempt
-
-    def _next_number(self, call_id: str, previous: object, route: Optional[Route]) -> int:
-        """The number of a new attempt at this call, 1 for the first: no two attempts at one call share a number.
-
-        `previous` is the token of the attempt before it, if LiteLLM tries again with the same details. Both that and
-        the Router's request live as long as further attempts may come, so their numbers outlast our bounded memory.
-        """
-        above = getattr(previous, "number", 0)
-        if route is not None:
-            above = max(above, route.numbers.get(call_id, 0))
-        with self._order:
-            number = self._numbers.count(call_id, above)
-            if self._numbers.is_full:
-                self._numbers.forget_oldest(keep=[attempt.request.call_id for attempt in list(self._open.values())])
-        if route is not None:
-            route.numbers[call_id] = number
-        return number
-
-    def _request(self, details: Mapping[str, Any], surroundings: CallContext) -> Request:
-        settings = self._without_content if self._litellm.hides_content() else self._settings
-        request = map_request(details, settings, surroundings)
-        for part in (request.config, request.inputs, request.metadata, request.user_properties):
-            copy_containers(part)  # they are read later, by another thread
-        return request
-
-    def _claim_for_outcome(self, details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
-        """The attempt that a terminal notice is about, for the first such notice; None for its repetitions."""
-        token = details.get(self._key)
+    def _claim_for_outcome(self, call_details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
+        """The attempt that an outcome is about, for the first thread that reports it; None for the others."""
+        token = call_details.get(self._key)
         if token is not None:
-            return self.claim(token)
-        # No start was seen: a cache hit, a call rejected before its provider was asked, another kind of call.
-        started_ms = _unix_ms(details.get("start_time"))
+            return self._open.claim(token)
+        # No start was seen: a sync cache hit, a call rejected before a provider was called, another kind of call.
+        started_ms = started_ms_of(call_details)
         if started_ms is not None and started_ms < self.since_ms:
-            return None  # begun before us: another logger has it, whom `init` has replaced meanwhile
-        with self._order:
-            is_repetition = self._outcomes_of_unseen.count(f"{details.get('litellm_call_id')} {outcome}") > 1
-            if self._outcomes_of_unseen.is_full:
-                self._outcomes_of_unseen.forget_oldest()
-        if is_repetition:
             return None
-        attempt = self._attempt(details, started_ms)
-        return None if attempt is None else self.claim(attempt.event_id)
-
-    def claim(self, id_: str) -> Optional[Attempt]:
-        """The open attempt, for the first thread that asks for it; that one has to `_write` it.
-
-        Until it has, the attempt counts as in flight, so that a `flush` meanwhile does not take it for delivered.
-        """
-        mark = object()
-        self._writing[mark] = None
-        with self._order:
-            attempt = self._open.pop(id_, None)
-        if attempt is None:
-            del self._writing[mark]
-        else:
-            attempt.claim = mark
-        return attempt
-
-    def _supersede(self, token: str) -> None:
-        """LiteLLM tries again under the same call id, and tells nobody of the attempt before."""
-        attempt = self.claim(token)
-        if attempt is not None:
-            error = "Retried: LiteLLM tried again and did not report this error"
-            self._write(attempt, lambda: bare_outcome("failure", error))
-
-    # ---- requests to a Router
-
-    def begin_router_request(self, call: Mapping[str, Any], strategy: Optional[str]) -> Optional[Route]:
-        """A Router is asked: attempts that begin in this context, until `end_route`, are its.
-
-        None if one is at work already: its sync side asks its async side.
-        """
-        outer = self._route.get()
-        if outer is not None and not outer.is_over:
+        if self._open.is_repeated(call_details.get("litellm_call_id"), outcome):
             return None
-        route = Route(call, strategy, time.time() * 1000, around())
-        route.before = self._route.set(route)
-        return route
+        attempt = self._opener.open(call_details, started_ms)
+        return None if attempt is None else self._open.claim(attempt.event_id)
 
-    def end_router_request(self, route: Route, error: Optional[BaseException], is_registered: bool) -> None:
-        """The Router returned or raised. `is_registered`: our logger is registered, so a rejection is to be recorded.
-
-        Only a request with a failed attempt has an event of its own, as their parent; and one that was rejected before
-        any attempt, since LiteLLM tells nobody of that.
-        """
-        route.is_over = True
-        self._route.reset(route.before)
-        if route.event is None and error is not None and route.attempts == 0 and is_registered:
-            self._open_router_request(route)
-        if route.event is not None and self.claim(route.id) is not None:
-            keeps_content = route.event.request.capture_content
-            self._write(route.event, lambda: route.outcome(error, keeps_content))
-
-    def _open_router_request(self, route: Route) -> None:
-        """Begin the event of a request to a Router, unless it has begun."""
-        if route.event is not None:
-            return
-        request = self._request(route.call, route.around)
-        request.session = request.session or route.session
-        if "trace_id" not in request.metadata and route.trace_id:
-            request.metadata["trace_id"] = route.trace_id
-        event = Attempt(route.id, 1, request, route.started_ms)
-        event.kind = "chain" if route.attempts else "model"
-        request.metadata.pop("router", None)
-        event.parent = parent_member(request.parent_id)
-        route.event = event
-        if not request.skip:
-            self._open[route.id] = event
-            if self._settings.capture_in_flight:
-                self._emit_start(event)
-
-    # ---- what nobody completed
+    # ---- outcomes that no callback completed
 
     def sweep(self) -> None:
-        """Write the attempts whose callback did not come: their call's state is gone, or they waited long enough."""
-        while self._ended:
-            attempt = self._open.get(self._ended.popleft())
-            if attempt is not None:
-                self._settle_held(attempt)
-        overdue = time.monotonic() - HOLD_S
-        for attempt in list(self._open.values()):
-            if attempt.chunks is not None:
-                attempt.look_at_chunks()
-                if attempt.held_since is None and (attempt.is_complete or attempt.is_dropped):
-                    attempt.held_since = time.monotonic()
-            since = attempt.cancelled_at if attempt.is_cancelled else attempt.held_since or attempt.replied_at
-            if since is not None and since <= overdue:
-                self._settle_held(attempt)
+        """Write the attempts whose call's details LiteLLM has freed, and those that were held for HOLD_S."""
+        self._settle(self._open.overdue(HOLD_S))
 
     def settle_all_held(self) -> None:
-        """Write every outcome that was seen inline, without waiting for its callback any longer."""
+        """Write every outcome that the hooks saw, and wait no longer for the callbacks."""
         self.sweep()
-        for attempt in list(self._open.values()):
-            if attempt.chunks is not None:
-                attempt.look_at_chunks()
-            if attempt.has_outcome:
-                self._settle_held(attempt)
+        self._settle(attempt for attempt in self._looked_at() if attempt.has_outcome)
 
     def close(self) -> None:
-        """Write what is known of every attempt, since the process ends: nobody sweeps any more or reads a stream on.
+        """At the process's exit: write what the hooks saw of every attempt, also of streams that are being read.
 
-        A daemon thread may go on with its calls meanwhile. How they end is written as soon as it is seen.
+        A daemon thread may go on making calls. From now on their outcomes are written as soon as a hook sees them.
         """
-        self._is_closed = True  # first, so that an outcome that is seen meanwhile is found here or written there
+        self._is_closed = True  # before the outcomes are looked for: one that comes later is written by its hook
         self.settle_all_held()
-        for attempt in list(self._open.values()):
-            if attempt.chunks is not None or attempt.raw_reply is not None:
-                self._settle_held(attempt)
+        self._settle(attempt for attempt in self._open.attempts() if attempt.has_partial_outcome)
 
-    def _hold(self, attempt: Attempt) -> None:
-        """Leave the attempt open for LiteLLM's callback, unless the process ends."""
+    def _looked_at(self) -> Iterable[Attempt]:
+        for attempt in self._open.attempts():
+            if attempt.stream is not None:
+                attempt.stream.look_at_chunks()
+            yield attempt
+
+    def _settle_if_closed(self, attempt: Attempt) -> None:
+        """Nobody sweeps after `close`, and LiteLLM's callback may not come any more."""
         if self._is_closed:
-            self._settle_held(attempt)
+            self._settle([attempt])
 
-    def _settle_held(self, attempt: Attempt) -> None:
-        if self.claim(attempt.event_id) is not None:
-            self._write(attempt, lambda: self._outcomes.held(attempt))
+    def _settle(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            if self._open.claim(attempt.event_id) is not None:
+                self._finish(attempt, self._outcomes.held, attempt)
 
-    # ---- writing
+    # ---- all of them
 
-    def _write(self, attempt: Attempt, tell: Callable[[], Outcome]) -> None:
-        """Emit the event of an attempt that this thread has taken; `tell` finds out how it ended."""
+    def _attempt_of(self, call_details: Mapping[str, Any]) -> Optional[Attempt]:
+        return self._open.get(call_details.get(self._key, ""))
+
+    def _finish(self, attempt: Attempt, resolve: Callable[..., Outcome], *arguments: object) -> None:
+        """Emit the event of an attempt that this thread has claimed; `resolve(*arguments)` returns its outcome."""
         try:
-            outcome = tell()
+            outcome = resolve(*arguments)
             outcome.end_ms = outcome.end_ms or time.time() * 1000
-            route = attempt.route
-            if route is not None and outcome.status == "failure" and not route.is_over:
-                route.failed(attempt.request.metadata, outcome)
-                self._open_router_request(route)
-                attempt.parent = parent_member(route.id)
-            if attempt.is_sampled_out and outcome.status == "success":
-                self._close_start(attempt)
-                with self._order:
-                    self.sampled += 1
-                return
-            self._emit_event(attempt, OutcomeDraft(EVENT, self._encoder, attempt, outcome))
+            self.router_requests.attempt_ended(attempt, outcome)
+            self._emitter.event(attempt, outcome)
         finally:
-            self._writing.pop(attempt.claim, None)
+            self._open.release(attempt)
 
-    def _emit_event(self, attempt: Attempt, draft: Entry) -> None:
-        self._emit(draft)
-        attempt.is_emitted = True
+    # ---- what the runtime waits for
 
-    def _close_start(self, attempt: Attempt) -> None:
-        """For a call that gets no event: whoever finds its start is not to take it for interrupted."""
-        if attempt.has_start:
-            self._emit(Record(CLOSED, attempt.event_id, attempt.started_ms, None, b""))
+    @property
+    def in_flight(self) -> int:
+        """How many attempts have begun and have no event in the queue yet."""
+        return self._open.in_flight
+
+    @property
+    def sampled(self) -> int:
+        """How many successes got no event, because they are not in the sample."""
+        return self._emitter.sampled
+
+    @property
+    def is_awaiting_callback(self) -> bool:
+        """Whether LiteLLM's callback is due for a call whose provider has replied."""
+        return self._open.is_awaiting_callback
+
+    @property
+    def is_awaiting_call(self) -> bool:
+        """Whether a call is in flight whose outcome LiteLLM may still report."""
+        return self._open.is_awaiting_call
+
+    @property
+    def is_awaiting_thread(self) -> bool:
+        """Whether a call may have ended whose outcome a thread of LiteLLM's is about to report."""
+        return self._open.is_awaiting_thread
 
 
-def _unix_ms(moment: object) -> Optional[float]:
-    """LiteLLM's naive local datetime as Unix milliseconds."""
-    return moment.timestamp() * 1000 if isinstance(moment, datetime) else None
+def _is_same_attempt(attempt: Attempt, call_details: Mapping[str, Any], reporter: object) -> bool:
+    """Whether a start is about this open attempt, although the call has a token already."""
+    return (
+        attempt.reporter is not reporter
+        or bool(call_details.get("litellm_no_upstream_llm_call"))  # LiteLLM's proxy is about to report its outcome
+        or call_details.get("call_type") == REALTIME  # LiteLLM reports a start before each message of the session
+    )

@@ -1,109 +1,182 @@
-"""One request to LiteLLM's Router: the attempts it took, in order, and the event that is their parent.
+"""A request to LiteLLM's Router: the attempts it takes, in their order, and the event that is their parent.
 
-LiteLLM's own counts cannot be trusted: its metadata is one dictionary for all attempts, changed between them and read
-late. So attempts are counted here, as they begin.
+The attempts are counted here, as they begin. LiteLLM's own counts are unreliable: all attempts share one metadata
+dictionary, which LiteLLM changes between them.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
+from contextvars import ContextVar, Token
 from typing import Any, Dict, List, Mapping, Optional
 
 from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
 from honeyhive_litellm._mapping.reading import mapping, text
 
 from .attempt import Attempt
+from .context import current_context
+from .emitter import Emitter
+from .open_attempts import OpenAttempts
+from .request_mapper import RequestMapper
 
-_OWN = frozenset(
+_NO_PARAMETERS = frozenset(
     (
         "original_function", "original_generic_function", "endpoint", "metadata", "litellm_metadata", "messages",
         "input",
     )
 )  # fmt: skip
+"""The arguments of a request that are no parameters for the provider, or have a place of their own."""
 
 
-class Route:
-    """What a Router was asked for, from the call until it returns.
-
-    `event` is None until there is reason for one; `before` restores the context.
-    """
+class RouterRequest:
+    """One request, from the call of the Router until it returns. Its attempts may begin and end on any thread."""
 
     def __init__(
-        self, call: Mapping[str, Any], strategy: Optional[str], started_ms: float, around: CallContext
+        self, call_details: Mapping[str, Any], strategy: Optional[str], context: CallContext, started_ms: float
     ) -> None:
         self.id = str(uuid.uuid4())
-        self.call = call
-        self.strategy = strategy
+        self.call_details = call_details
+        self.context = context
         self.started_ms = started_ms
-        self.around = around
         self.is_over = False
         self.event: Optional[Attempt] = None
-        self.before: Any = None
+        """The request's own event; None until there is a reason for one."""
+        self.context_token: Optional[Token[Optional[RouterRequest]]] = None
         self.session: Optional[str] = None
         self.trace_id: object = None
-        self.numbers: Dict[str, int] = {}  # of the latest attempt under each call id
+        self.numbers: Dict[str, int] = {}
+        """The number of the latest attempt under each call id."""
+        self._strategy = strategy
         self._attempts: List[Dict[str, object]] = []
         self._failures: List[Dict[str, object]] = []
 
     @property
     def attempts(self) -> int:
-        """How many have begun so far."""
+        """How many attempts have begun so far."""
         return len(self._attempts)
 
-    def join(self, request: Request) -> None:
-        """Count one more attempt, and tell of those before it in its `router` metadata.
+    def add_attempt(self, request: Request) -> None:
+        """Count one more attempt, and describe the earlier ones in its `router` metadata.
 
-        The request is in the session of its attempts: one that nobody named is LiteLLM's trace, and some Routers
-        think of that only on the way to the first of them.
+        The Router's request takes the session of its attempts. Where nobody names one it is LiteLLM's trace, and some
+        Routers choose that only on the way to the first attempt.
         """
         metadata = request.metadata
         self.session = self.session or request.session
         self.trace_id = self.trace_id or metadata.get("trace_id")
-        known = dict(mapping(metadata.get("router")))
-        group = known.get("model_group")
-        asked = text(self.call.get("model"))
-        if asked is not None and group is not None and asked != group:  # also where no attempt was made at that one
-            known["requested_model_group"] = asked
-        known["attempt"] = self.attempts + 1
-        known["retry_count"] = sum(1 for earlier in self._attempts if earlier.get("model_group") == group)
-        if self.strategy is not None:
-            known["routing_strategy"] = self.strategy
-        known.pop("fallback_info", None)
+        router = dict(mapping(metadata.get("router")))
+        group = router.get("model_group")
+        requested = text(self.call_details.get("model"))
+        if requested is not None and group is not None and requested != group:  # even if it was never attempted
+            router["requested_model_group"] = requested
+        router["attempt"] = self.attempts + 1
+        router["retry_count"] = sum(1 for earlier in self._attempts if earlier.get("model_group") == group)
+        if self._strategy is not None:
+            router["routing_strategy"] = self._strategy
+        router.pop("fallback_info", None)
         if self._failures:
-            known["fallback_info"] = list(self._failures)
-        metadata["router"] = known
+            router["fallback_info"] = list(self._failures)
+        metadata["router"] = router
         kept = ("model_group", "deployment_id", "deployment", "attempt")
-        self._attempts.append({name: known[name] for name in kept if name in known})
+        self._attempts.append({name: router[name] for name in kept if name in router})
 
-    def failed(self, metadata: Mapping[str, object], outcome: Outcome) -> None:
-        """Remember how an attempt ended that the Router may follow up with another."""
-        known = mapping(metadata.get("router"))
-        hop = {name: known.get(name) for name in ("attempt", "model_group", "deployment_id")}
-        hop["error_class"] = outcome.metadata.get("error_class")
-        self._failures.append({name: value for name, value in hop.items() if value is not None})
+    def add_failure(self, metadata: Mapping[str, object], outcome: Outcome) -> None:
+        """Note that an attempt failed, for the `fallback_info` of the attempts that may follow."""
+        router = mapping(metadata.get("router"))
+        failure = {name: router.get(name) for name in ("attempt", "model_group", "deployment_id")}
+        failure["error_class"] = outcome.metadata.get("error_class")
+        self._failures.append({name: value for name, value in failure.items() if value is not None})
 
-    def outcome(self, error: Optional[BaseException], keeps_content: bool) -> Outcome:
-        """How the request as a whole ended: asked for, served by, why it ended."""
-        router: Dict[str, object] = {"attempts": self.attempts, "model_group": text(self.call.get("model"))}
-        if self.strategy is not None:
-            router["routing_strategy"] = self.strategy
+    def outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
+        """The outcome of the request as a whole."""
+        router: Dict[str, object] = {"attempts": self.attempts, "model_group": text(self.call_details.get("model"))}
+        if self._strategy is not None:
+            router["routing_strategy"] = self._strategy
         router["fallback_info"] = list(self._failures)
         metadata: Dict[str, object] = {"router": router}
         if error is None:
-            served: Dict[str, object] = self._attempts[-1] if self._attempts else {}
-            return Outcome("success", {"served_by": served}, metadata, None, None, None)
+            served_by: Dict[str, object] = self._attempts[-1] if self._attempts else {}
+            return Outcome("success", {"served_by": served_by}, metadata, None, None, None)
         name = type(error).__name__
         metadata["error_class"] = name
-        status = getattr(error, "status_code", None)
-        if isinstance(status, int):
-            metadata["status_code"] = status
-        status_word = "cancelled" if name == "CancelledError" else "failure"
-        told = f"{name}: {error}" if keeps_content else name
-        return Outcome(status_word, {}, metadata, told, None, None)
+        code = getattr(error, "status_code", None)
+        if isinstance(code, int):
+            metadata["status_code"] = code
+        status = "cancelled" if name == "CancelledError" else "failure"
+        return Outcome(status, {}, metadata, f"{name}: {error}" if capture_content else name, None, None)
 
 
-def call_of(model: object, arguments: Mapping[str, Any]) -> Dict[str, Any]:
-    """A request to the Router in the shape of LiteLLM's details of a call, so that it is mapped like one."""
+class RouterRequests:
+    """The requests that the Routers of the process work on, as one recorder sees them."""
+
+    def __init__(self, mapper: RequestMapper, open_attempts: OpenAttempts, emitter: Emitter) -> None:
+        self._mapper = mapper
+        self._open = open_attempts
+        self._emitter = emitter
+        self._current: ContextVar[Optional[RouterRequest]] = ContextVar("honeyhive_router_request", default=None)
+
+    def current(self) -> Optional[RouterRequest]:
+        """The request that a new attempt in this context belongs to."""
+        request = self._current.get()
+        return None if request is None or request.is_over else request
+
+    def begin(self, call_details: Mapping[str, Any], strategy: Optional[str]) -> Optional[RouterRequest]:
+        """A Router is called: attempts that begin in this context until `end` belong to its request.
+
+        None if this context has a request already: the Router's sync functions call its async ones.
+        """
+        if self.current() is not None:
+            return None
+        request = RouterRequest(call_details, strategy, current_context(), time.time() * 1000)
+        request.context_token = self._current.set(request)
+        return request
+
+    def end(self, request: RouterRequest, error: Optional[BaseException], is_registered: bool) -> None:
+        """The Router returned, or raised `error`.
+
+        Only a request with a failed attempt has an event of its own, as the parent of its attempts; and a request that
+        was rejected before any attempt, which LiteLLM does not report. `is_registered` says whether a logger of ours
+        is among LiteLLM's callbacks: without one the rejection is not recorded.
+        """
+        request.is_over = True
+        if request.context_token is not None:
+            self._current.reset(request.context_token)
+        if error is not None and request.attempts == 0 and is_registered:
+            self._open_event(request)
+        event = self._open.claim(request.id)
+        if event is not None:
+            try:
+                self._emitter.event(event, request.outcome(error, event.request.capture_content))
+            finally:
+                self._open.release(event)
+
+    def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Before the event of a claimed attempt is emitted: a failed one gets the request's event as its parent."""
+        request = attempt.router_request
+        if request is not None and outcome.status == "failure" and not request.is_over:
+            request.add_failure(attempt.request.metadata, outcome)
+            self._open_event(request)
+            attempt.parent_id = request.id
+
+    def _open_event(self, router_request: RouterRequest) -> None:
+        """Begin the event of the request, unless it has begun."""
+        if router_request.event is not None:
+            return
+        request = self._mapper.request(router_request.call_details, router_request.context)
+        request.session = request.session or router_request.session
+        if "trace_id" not in request.metadata and router_request.trace_id:
+            request.metadata["trace_id"] = router_request.trace_id
+        request.metadata.pop("router", None)
+        request.event_type = "chain" if router_request.attempts else "model"
+        event = router_request.event = Attempt(router_request.id, 1, request, router_request.started_ms)
+        if not request.skip:
+            self._open.add(event)
+            self._emitter.start(event)
+
+
+def call_details_of_request(model: object, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """A request to the Router in the form of LiteLLM's details of a call, so that it is mapped like one."""
     function = arguments.get("original_generic_function") or arguments.get("original_function")
     name = getattr(function, "__name__", None) or arguments.get("endpoint")
     return {
@@ -114,7 +187,7 @@ def call_of(model: object, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         "messages": arguments.get("messages"),
         "input": arguments.get("input"),
         "stream": arguments.get("stream"),
-        "optional_params": {name: value for name, value in arguments.items() if name not in _OWN},
+        "optional_params": {name: value for name, value in arguments.items() if name not in _NO_PARAMETERS},
         "litellm_params": {
             "metadata": arguments.get("metadata"),
             "litellm_metadata": arguments.get("litellm_metadata"),

@@ -187,7 +187,7 @@ class Runtime:
         grace = min(deadline, time.monotonic() + CALLBACK_GRACE_S)
         while self.recorder.is_awaiting_call and time.monotonic() < grace:
             time.sleep(0.002)
-        while self.recorder.is_awaiting_notice and time.monotonic() < min(deadline, grace + HOLD_S):
+        while self.recorder.is_awaiting_callback and time.monotonic() < min(deadline, grace + HOLD_S):
             time.sleep(0.01)
 
     def shutdown(self, timeout_s: float, reason: ShutdownReason = ShutdownReason.REQUESTED) -> int:

@@ -14,7 +14,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 import honeyhive_litellm
 from honeyhive_litellm import Settings
-from honeyhive_litellm._capture import recorder as recorder_module
+from honeyhive_litellm._capture import open_attempts
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._spool.record import EVENT, Entry
 from honeyhive_litellm.testing import Collector, ModelServer
@@ -30,8 +30,8 @@ LIMIT = 5
 
 @pytest.fixture(autouse=True)
 def _little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "REMEMBERED_CALLS", LIMIT)
-    monkeypatch.setattr(recorder_module, "REMEMBERED_OUTCOMES", LIMIT)
+    monkeypatch.setattr(open_attempts, "REMEMBERED_CALLS", LIMIT)
+    monkeypatch.setattr(open_attempts, "REMEMBERED_OUTCOMES", LIMIT)
 
 
 class Hooks:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from honeyhive_litellm._capture.router_request import Route, call_of
+from honeyhive_litellm._capture.router_request import RouterRequest, call_details_of_request
 from honeyhive_litellm._log import warn
 
 from .notify import Subscriber, guarded, subscribers
@@ -44,21 +44,21 @@ def _recorded(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Ite
         error = raised
         raise
     finally:
-        for subscriber, route in begun:
-            guarded(subscriber.runtime.recorder.end_router_request, route, error, subscriber.is_registered())
+        for subscriber, request in begun:
+            guarded(subscriber.runtime.recorder.router_requests.end, request, error, subscriber.is_registered())
 
 
-def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[Tuple[Subscriber, Route]]:
+def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[Tuple[Subscriber, RouterRequest]]:
     """Begin the request in every recorder that is open and does not see it as a part of another request."""
     begun = []
     try:
         arguments = _arguments(args, kwargs)
         for subscriber in subscribers:
             if not subscriber.runtime.is_closed:
-                call_details = call_of(arguments.get("model"), arguments)
-                route = subscriber.runtime.recorder.begin_router_request(call_details, strategy_of(router))
-                if route is not None:
-                    begun.append((subscriber, route))
+                call_details = call_details_of_request(arguments.get("model"), arguments)
+                request = subscriber.runtime.recorder.router_requests.begin(call_details, strategy_of(router))
+                if request is not None:
+                    begun.append((subscriber, request))
     except Exception as error:
         warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
     return begun

@@ -1,0 +1,80 @@
+"""Open an attempt: map its request, number it, put its token into LiteLLM's details of the call."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, MutableMapping, Optional
+
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._mapping.ids import event_id, is_in_sample
+from honeyhive_litellm._mapping.model import Request
+from honeyhive_litellm._mapping.reading import text
+
+from .attempt import Attempt, Token
+from .context import current_context
+from .open_attempts import OpenAttempts
+from .request_mapper import RequestMapper
+from .router_request import RouterRequests
+
+
+class AttemptOpener:
+    """Opens attempts for one recorder; `key` is where its tokens are in the details of a call."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        key: str,
+        mapper: RequestMapper,
+        open_attempts: OpenAttempts,
+        router_requests: RouterRequests,
+    ) -> None:
+        self._sample_rate = settings.sample_rate
+        self._key = key
+        self._mapper = mapper
+        self._open = open_attempts
+        self._router_requests = router_requests
+
+    def open(
+        self,
+        call_details: MutableMapping[str, Any],
+        started_ms: Optional[float],
+        *,
+        reporter: object = None,
+        is_cached: bool = False,
+    ) -> Optional[Attempt]:
+        """Open a new attempt at this call, in the caller's context; None if the call is to have no event."""
+        request = self._mapper.request(call_details, current_context())
+        router_request = self._router_requests.current()
+        numbers = None if router_request is None else router_request.numbers
+        number = self._open.next_number(request.call_id, call_details.get(self._key), numbers)
+        token = call_details[self._key] = Token(event_id(request.call_id, number))
+        token.number = number
+        if request.skip:
+            return None
+        attempt = Attempt(str(token), number, request, started_ms or time.time() * 1000)
+        attempt.reporter = reporter
+        attempt.is_cached = is_cached
+        attempt.is_sampled_out = self._is_sampled_out(request)
+        shown = request.inputs.get("chat_history") if request.capture_content else None
+        attempt.prompt = shown or call_details.get("messages") or call_details.get("input")
+        if router_request is not None:
+            router_request.add_attempt(request)
+            attempt.router_request = router_request
+            if router_request.event is not None:
+                attempt.parent_id = router_request.id
+        self._open.add(attempt, token)
+        return attempt
+
+    def _is_sampled_out(self, request: Request) -> bool:
+        """Whether its success is to have no event. A session is in the sample as a whole, or else a trace is."""
+        if self._sample_rate >= 1:
+            return False
+        whole = request.session or text(request.metadata.get("trace_id")) or request.call_id
+        return not is_in_sample(whole, self._sample_rate)
+
+
+def started_ms_of(call_details: MutableMapping[str, Any]) -> Optional[float]:
+    """When LiteLLM began the call, in Unix milliseconds. LiteLLM's `start_time` is a naive local datetime."""
+    moment = call_details.get("start_time")
+    return moment.timestamp() * 1000 if isinstance(moment, datetime) else None
