@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import pytest
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import environment
+from ..waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Json = Dict[str, Any]
@@ -159,14 +159,6 @@ class Service:
         assert self._process.stdout is not None
         assert "Application shutdown complete" in self._said, self._said[-4000:]
         return self._process.stdout.read()
-
-
-def until(is_so: Callable[[], bool], timeout_s: float = 20) -> None:
-    """Ask again until the answer is yes."""
-    pause, deadline = threading.Event(), time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        pause.wait(0.05)
 
 
 def test_the_service_answers_and_streams_and_each_request_is_an_event(

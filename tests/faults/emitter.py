@@ -15,6 +15,7 @@ from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool import limits
 from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
+from tests.waiting import until
 
 
 class NoLiteLLM:
@@ -75,8 +76,7 @@ def main(run: str, count: int, pause_s: float) -> None:
         if number % 20 == 19:
             print(committed(runtime), flush=True)
     runtime.submit(record(START, run, count))  # never ends
-    while committed(runtime) < count:
-        time.sleep(0.002)
+    until(lambda: committed(runtime) >= count, what=runtime.stats)
     print("committed", flush=True)
     sys.stdin.readline()
     print(runtime.flush(20), flush=True)

@@ -7,19 +7,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator
+
+from ..waiting import until
 
 if TYPE_CHECKING:
     _Popen = subprocess.Popen[str]
 else:
     _Popen = subprocess.Popen  # Python 3.8 knows no other
 
+ROOT = Path(__file__).parents[2]
+
 HEAD = """
 import asyncio, os, sys, threading, time
 import litellm, honeyhive_litellm
+from tests.waiting import until, until_on_loop
 honeyhive_litellm.init()
 MESSAGES = [{"role": "user", "content": "hello"}]
 async def call(answer, **options):
@@ -28,14 +32,10 @@ async def read(answer):
     async for _ in await call(answer, stream=True):
         pass
 def committed(n):
-    end = time.monotonic() + 30
-    while True:  # of its own: what it adopts is committed as well
+    def of_its_own():  # what it adopts is committed as well
         stats = honeyhive_litellm.stats()
-        if stats.committed - stats.adopted >= n:
-            break
-        if time.monotonic() > end:
-            raise SystemExit("not committed in time: %r" % (stats,))
-        time.sleep(0.002)
+        return stats.committed - stats.adopted
+    until(lambda: of_its_own() >= n, what=honeyhive_litellm.stats)
 """
 
 SPOOL_HEAD = """
@@ -44,6 +44,7 @@ import orjson
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._runtime.lifecycle import runtime_for
+from tests.waiting import until
 RUNTIME = runtime_for(Settings.resolve(os.environ), None)
 def put(*names):
     for name in names:
@@ -51,20 +52,17 @@ def put(*names):
                 "start_time": time.time() * 1000, "inputs": {}, "outputs": {}, "config": {}, "metadata": {}}
         RUNTIME.submit(Record(EVENT, body["event_id"], body["start_time"], None, orjson.dumps(body)))
 def committed(n):
-    end = time.monotonic() + 30
-    while RUNTIME.stats().committed - RUNTIME.stats().adopted < n:
-        if time.monotonic() > end:
-            raise SystemExit("not committed in time: %r" % (RUNTIME.stats(),))
-        time.sleep(0.002)
+    until(lambda: RUNTIME.stats().committed - RUNTIME.stats().adopted >= n, what=RUNTIME.stats)
 """
 """The head of a program that has the spool and the delivery, and no LiteLLM, whose import takes long."""
 
 
 def environment(url: str, spool: Path, **variables: str) -> Dict[str, str]:
-    """A program's environment; only our own variables, and LiteLLM's price map from its package."""
+    """A program's environment: our own variables, LiteLLM's price map from its package, and the tests' modules."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HONEYHIVE_", "HH_"))}
     return {
         **inherited,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "HONEYHIVE_API_KEY": "hh_key",
         "HONEYHIVE_PROJECT": "faults",
@@ -115,20 +113,19 @@ def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD,
 
 
 def drain(url: str, spool: Path) -> None:
-    """The next process that opens the spool: it makes no call of its own, and is started without LiteLLM, quicker.
+    """Deliver all that is in the spool with our own command.
 
-    So quick that what a killed one has just sent may not be to be seen yet.
+    The look-ups wait a second: the server may not show yet what a killed process has just sent.
     """
-    code, delay = "print(RUNTIME.flush(60))", {"HONEYHIVE_LOOKUP_DELAY": "1"}
-    assert run(code, url, spool, head=SPOOL_HEAD, timeout=90, **delay).split() == ["0"]
+    command = [sys.executable, "-m", "honeyhive_litellm", "drain", "--timeout", "60"]
+    variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1")
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def until_written(spool: Path, text: bytes) -> None:
     """Wait until a record with this text is in a file of the spool: whoever kills then leaves it behind."""
-    end = time.monotonic() + 30
-    while not any(text in _bytes_of(file) for file in spool.glob("*.spool*")):
-        assert time.monotonic() < end, f"nothing with {text!r} came to the disk"
-        time.sleep(0.002)
+    until(lambda: any(text in _bytes_of(file) for file in spool.glob("*.spool*")), what=f"{text!r} on disk")
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -167,8 +167,7 @@ def endless():
         asyncio.run(call("daemon thread %d" % len(made)))
         made.append(None)
 threading.Thread(target=endless, daemon=True).start()
-while len(made) < 20:
-    time.sleep(0.001)
+until(lambda: len(made) >= 20)
 # LiteLLM imports in a finalizer, for whose lock it waits for ever if the thread was frozen in an import of its own.
 AFTER_OURS.append(lambda: os._exit(0))
 """,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import signal
 import socket
@@ -16,18 +17,19 @@ import pytest
 
 from honeyhive_litellm.testing import Collector
 
+from ..waiting import until
 from .programs import drain, environment, runtime_folder
 
 APPLICATION = """
-import asyncio, os, time
+import asyncio, os
 import litellm, honeyhive_litellm
+from tests.waiting import until, until_on_loop
 honeyhive_litellm.init()
 MESSAGES = [{"role": "user", "content": "hello"}]
 calls = 0
 if os.environ.get("CALL_AT_IMPORT"):
     litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="at import")
-    while honeyhive_litellm.stats().committed < 1:
-        time.sleep(0.002)
+    until(lambda: honeyhive_litellm.stats().committed >= 1)
 
 def started(environ):
     global calls
@@ -40,8 +42,7 @@ def is_committed(environ):
 
 def wsgi(environ, start_response):
     litellm.completion(**started(environ))
-    while not is_committed(environ):
-        time.sleep(0.002)
+    until(lambda: is_committed(environ))
     start_response("200 OK", [])
     return [str(os.getpid()).encode()]
 
@@ -54,8 +55,7 @@ async def asgi(scope, receive, send):
                 return
     environ = {"PATH_INFO": scope["path"]}
     await litellm.acompletion(**started(environ))
-    while not is_committed(environ):
-        await asyncio.sleep(0.002)
+    await until_on_loop(lambda: is_committed(environ))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 """
@@ -108,12 +108,12 @@ def serving(arguments: List[str], folder: Path, **variables: str) -> Iterator[An
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     line = [argument.format(address=f"127.0.0.1:{port}", port=port) for argument in arguments]
-    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     with open(folder / "log", "w") as log, runtime_folder() as own:
-        given = {**environment(variables.pop("url"), folder / "spool", **variables), "PYTHONPATH": paths}
+        variables = environment(variables.pop("url"), folder / "spool", **variables)
+        paths = os.pathsep.join([str(folder), variables["PYTHONPATH"]])
         master = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *line],
-            env={**given, "XDG_RUNTIME_DIR": own},
+            env={**variables, "PYTHONPATH": paths, "XDG_RUNTIME_DIR": own},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -127,28 +127,28 @@ def serving(arguments: List[str], folder: Path, **variables: str) -> Iterator[An
 
 
 def until_it_serves(server: Server, log: Path) -> None:
-    end = time.monotonic() + 60
-    while True:
+    def serves() -> bool:
         try:
             server.ask("/wait/first")
         except OSError:
-            assert time.monotonic() < end, log.read_text()[-4000:]
-            time.sleep(0.05)
-        else:
-            return
+            return False
+        return True
+
+    until(serves, 60, lambda: log.read_text()[-4000:], every_s=0.05)
 
 
 def both_workers(server: Server, name: str) -> Set[int]:
     """Ask until each has answered, and its event is on disk; their processes."""
     pids: Set[int] = set()
-    end = time.monotonic() + 60
-    number = 0
-    while len(pids) < 2 or number < 10:
-        assert time.monotonic() < end
+    numbers = itertools.count(1)
+
+    def have_answered() -> bool:
+        number = next(numbers)
         with contextlib.suppress(OSError, http.client.HTTPException):  # a worker that was killed a moment ago
             pids.add(server.ask(f"/wait/{name}-{number}"))
-        number += 1
-        time.sleep(0.01)  # a fresh one needs the processor to start
+        return len(pids) == 2 and number >= 10
+
+    until(have_answered, 60, every_s=0.01)  # a fresh one needs the processor to start
     return pids
 
 
@@ -172,8 +172,7 @@ def test_a_server_loses_nothing_when_a_worker_is_killed_nor_when_it_is_told_to_e
         before = len(server.answered)
         for client in clients:
             client.start()
-        while len(server.answered) < before + 50:
-            time.sleep(0.01)
+        until(lambda: len(server.answered) >= before + 50)
         os.kill(master.pid, signal.SIGTERM)
         master.wait(30)
         for client in clients:

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, Set
 from honeyhive_litellm.testing import Collector
 
 from . import emitter
-from .programs import environment, signal_ready, start
+from .programs import drain, environment, signal_ready, start
 
 COMMAND = [sys.executable, "-m", "honeyhive_litellm"]
 
@@ -75,18 +75,6 @@ def status(url: str, spool: Path) -> Dict[str, Any]:
     dropped = sum(told["dropped"].values())
     assert told["accepted"] == told["delivered"] + told["pending"] + told["dead"] + dropped
     return told
-
-
-def drain(url: str, spool: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, "drain", "--timeout", "60"],
-        env=environment(url, spool),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_sidecar_delivers_what_a_living_application_only_writes(tmp_path: Path) -> None:

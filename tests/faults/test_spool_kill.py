@@ -18,7 +18,7 @@ async def main():
     await asyncio.gather(*({kind}("answer %d" % i) for i in range(200)))
     await asyncio.get_running_loop().run_in_executor(None, committed, 200)
     print("committed", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 asyncio.run(main())
 """
     with Collector() as collector:
@@ -74,7 +74,7 @@ sys.stdin.readline()
 litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="killed")
 committed(1)
 print("committed", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """,
                 collector.url,
                 tmp_path,

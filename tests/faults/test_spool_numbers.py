@@ -13,8 +13,8 @@ from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm.testing import Collector
 
 from . import emitter
-from .programs import signal_ready
-from .test_runtime_sidecar import drain, status, writes
+from .programs import drain, signal_ready
+from .test_runtime_sidecar import status, writes
 
 
 def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in_the_end(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -23,6 +22,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 from honeyhive_litellm.testing._model_server.media import png, wav
+from tests.faults.programs import until_written
 from tests.realtime import SPOKEN, converse, typed
 
 KEY = "sk-local"
@@ -309,18 +309,11 @@ def interrupted(stage: Stage) -> None:
     child = subprocess.Popen([sys.executable, "-c", _DYING, *arguments], env=dict(os.environ))
     try:
         assert stage.models.wait_for(1, 60)
-        _wait_for_start(stage.spool)
+        until_written(stage.spool, b"chat_history")
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait(10)
     honeyhive_litellm.init(api_key="hh_key", project="tests", api_url=stage.collector.url, spool_path=stage.spool)
-
-
-def _wait_for_start(spool: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not any(b"chat_history" in path.read_bytes() for path in spool.glob("*.spool*")):
-        assert time.monotonic() < deadline, "the call's start is not on disk"
-        time.sleep(0.01)
 
 
 # ---- what is left out

@@ -110,8 +110,7 @@ def test_a_kill_reports_the_call_it_interrupted_and_none_that_had_ended(tmp_path
 async def main():
     for _ in range(20):
         await call("an answer outside the sample")
-    while honeyhive_litellm.stats().sampled < 20:
-        await asyncio.sleep(0.01)
+    await until_on_loop(lambda: honeyhive_litellm.stats().sampled == 20)
     await litellm.acompletion(model="openai/hang", messages=MESSAGES, api_base="{models.url}", api_key="sk-x")
 asyncio.run(main())
 """

@@ -19,6 +19,8 @@ from honeyhive_litellm._delivery.sink import Verdict
 from honeyhive_litellm._delivery.sinks.http_status import Reply, result_of
 from honeyhive_litellm._delivery.sinks.http_transport import HttpTransport
 
+from ..waiting import until_on_loop
+
 KEY = "hh_ingst_the0key"
 DEADLINE_S = 10.0
 Handler = Callable[["Connection"], Awaitable[None]]
@@ -78,6 +80,13 @@ async def connected(url: str, timeout_s: float = DEADLINE_S) -> AsyncIterator[Ht
         yield transport
     finally:
         await transport.aclose()
+
+
+def idle_connections(transport: Transport) -> List[object]:
+    """The kept connections whose end has not reached us."""
+    assert transport._session is not None and transport._session.connector is not None
+    pools = transport._session.connector._conns.values()
+    return [protocol for pool in pools for protocol, _ in pool if protocol.is_connected()]
 
 
 async def post_to(handler: Handler, body: bytes = b"{}", timeout_s: float = DEADLINE_S) -> Reply:
@@ -310,7 +319,7 @@ async def test_a_connection_dropped_after_an_answer_costs_the_next_request_nothi
     async with serving(handler) as url, connected(url) as transport:
         first = await transport.post("/v1/events/batch", b"{}")
         await asyncio.wait_for(closed.wait(), DEADLINE_S)
-        await asyncio.sleep(0.05)  # the end of the connection is on its way; nothing tells when it is here
+        await until_on_loop(lambda: not idle_connections(transport))
         assert [first, await transport.post("/v1/events/batch", b"{}")] == [Reply(200)] * 2
 
 

@@ -16,6 +16,8 @@ from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import Writer
 from honeyhive_litellm._stats import Counters
 
+from ..waiting import until_on_loop
+
 COUNT = 3000
 
 
@@ -50,11 +52,6 @@ async def test_one_that_comes_while_another_is_committed_is_committed_next(tmp_p
     assert sum(segment.events for segment in spool.segments()) == COUNT
 
 
-async def sleeps(queue: RecordQueue) -> None:
-    while queue._wake is None:
-        await asyncio.sleep(0.001)
-
-
 async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_path: Path) -> None:
     pause_s = 0.2
     counters = Counters()
@@ -74,7 +71,7 @@ async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_pa
     try:
         queue.put(event(0))
         assert (await next_group())[1] == ["e0"]
-        await asyncio.wait_for(sleeps(queue), 30)  # it looked once more, and nothing had come
+        await until_on_loop(lambda: queue._wake is not None)  # it looked once more, and nothing had come
         queue.put(event(1))
         first_at, first = await next_group()
         assert first == ["e1"] and queue._wake is not None

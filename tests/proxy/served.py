@@ -9,15 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import httpx
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import runtime_folder
+from ..waiting import until
 
 SITE = Path(__file__).parent / "site"
 ROOT = Path(__file__).parents[2]
@@ -72,14 +72,6 @@ class Proxy:
         """SIGTERM, as an orchestrator does; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(END_S)
-
-
-def until(is_so: Callable[[], bool], timeout: float, what: str) -> None:
-    end = time.monotonic() + timeout
-    while not is_so():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {timeout} s")
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..golden.compare import check
 from ..versions import needs_litellm
-from .served import HOOK, LITELLM, MESSAGES, SITE, Proxy, serving, until
+from ..waiting import until
+from .served import HOOK, LITELLM, MESSAGES, SITE, Proxy, serving
 
 pytestmark = [
     pytest.mark.timeout(240),

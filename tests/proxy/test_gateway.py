@@ -16,7 +16,8 @@ from honeyhive_litellm.testing import Collector, ModelServer
 from ..golden.compare import check
 from ..realtime import SPOKEN
 from ..versions import needs_litellm
-from .served import HOOK, LITELLM, SITE, Proxy, serving, until
+from ..waiting import until
+from .served import HOOK, LITELLM, SITE, Proxy, serving
 
 pytestmark = [pytest.mark.timeout(240), needs_litellm("1.110", "its gateway for MCP is another")]
 

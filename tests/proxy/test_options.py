@@ -16,7 +16,8 @@ from honeyhive_litellm._instrumentation.proxy_logger import options_of, the_logg
 from honeyhive_litellm.proxy import register
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from .served import LITELLM, serving, until
+from ..waiting import until
+from .served import LITELLM, serving
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from typing import Iterator
 
 import uvicorn
 from mcp.server.mcpserver import MCPServer
+
+from ..waiting import until
 
 
 def weather(city: str) -> str:
@@ -36,10 +37,7 @@ def tools_served() -> Iterator[str]:
     thread = threading.Thread(target=served.run, daemon=True)
     thread.start()
     try:
-        end = time.monotonic() + 20
-        while not served.started:
-            assert time.monotonic() < end, "the tool server did not start"
-            time.sleep(0.01)
+        until(lambda: served.started, what="the tool server's start")
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         served.should_exit = True
