@@ -82,7 +82,7 @@ async def connected(url: str, timeout_s: float = DEADLINE_S) -> AsyncIterator[Ht
         await transport.aclose()
 
 
-def idle_connections(transport: Transport) -> List[object]:
+def idle_connections(transport: HttpTransport) -> List[object]:
     """The kept connections whose end has not reached us."""
     assert transport._session is not None and transport._session.connector is not None
     pools = transport._session.connector._conns.values()
