@@ -50,7 +50,7 @@ class EventEncoder:
         if outcome.error is not None:
             content["error"] = outcome.error
         content["outputs"] = outcome.outputs
-        redacted = self._redactor.answered(content)
+        redacted = self._redactor.redact_outcome(content)
         metadata = {**redacted.pop("metadata"), **facts}
         if request.is_withheld:
             metadata.pop("redaction_failed", None)  # among the request's metadata already
@@ -85,7 +85,7 @@ class EventEncoder:
         if request.user_properties:
             content["user_properties"] = request.user_properties
         content["inputs"] = request.inputs
-        redacted = self._redactor.asked(content)
+        redacted = self._redactor.redact_request(content)
         metadata = redacted.pop("metadata")
         session = None
         if request.session is not None:

@@ -1,11 +1,19 @@
-"""Where credentials are: the names they go by, and what they look like inside text.
+"""What credentials look like inside a text. The names that they go by are in `secret_names`.
 
-Almost no text holds one, so looking has to be cheap, and `suspects` looks in C. What begins in a way of its own
-("AKIA", "eyJ") is looked for in what is left after deleting the characters that prose is made of: that is a tenth of
-it, and deleting cannot hide an anchor. What stands before a sign ("hh_", `"password":`) is looked for where the text is
-split at that sign.
+To add a pattern:
 
-Every pattern is linear: what repeats cannot match in two ways, and what looks ahead is bounded.
+* of a vendor's keys that begin in their own way: a prefix in `_VENDORS` or `_SHORT_VENDORS`;
+* of anything else with a rare piece of text in it: a rule, and a row of `_ANCHORS` with that piece;
+* of a name before `=` or `:`: the name in `_NAMES`, and its end in `_ENDS_BEFORE_ASSIGNING`.
+
+A row in `SECRETS` of tests/unit/test_privacy_credentials.py makes sure that it is found in every place.
+
+Almost no text holds a credential, so the first look has to be cheap: `possible_rules` says which rules may match, and
+spends its time in C. An anchor such as "AKIA" is searched in what remains of the text when the common characters of
+prose are deleted: a tenth of it, and the deletion cannot hide an anchor, because of the anchor it deletes the same
+characters. What stands before a sign ("hh_", `"password":`) is searched where the text is split at that sign.
+
+Every pattern takes linear time: a repetition cannot match in two ways, and every look ahead is bounded.
 """
 
 from __future__ import annotations
@@ -16,16 +24,13 @@ import re
 from typing import Callable, List, NamedTuple, Pattern, Sequence, Tuple, Union
 
 from .media import without_media
-
-REDACTED = "[redacted]"
-
-# ---- text
+from .secret_names import REDACTED
 
 Replacement = Union[str, Callable[["re.Match[str]"], str]]
 
 
 class Rule(NamedTuple):
-    """A kind of credential in text, and what stands in its place."""
+    """A kind of credential, and what replaces it."""
 
     pattern: Pattern[str]
     replacement: Replacement
@@ -36,7 +41,7 @@ def _rule(kind: str, pattern: str) -> Rule:
 
 
 def _basic(match: re.Match[str]) -> str:
-    """HTTP Basic is "user:password" in base64; "Basic JavaScript" is not."""
+    """Redact what is "user:password" in base64; "Basic JavaScript" is not."""
     word = match.group(1).rstrip("=")
     try:
         is_pair = b":" in base64.b64decode(word + "=" * (-len(word) % 4))
@@ -46,7 +51,7 @@ def _basic(match: re.Match[str]) -> str:
 
 
 def _keep_head(match: re.Match[str]) -> str:
-    """Redact the value of an assignment; its name, sign and opening quote stay, so that JSON in a string stays JSON."""
+    """Redact the value of an assignment. Name, sign and opening quote stay, so that JSON in a string stays JSON."""
     return "".join(filter(None, match.groups())) + REDACTED
 
 
@@ -55,7 +60,7 @@ _ESCAPED = r"(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"  # JSON
 _START = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
 _START64 = rf"(?:(?<![\w-])|{_ESCAPED})"  # the same for what is base64 itself
 
-# What assigns in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
+# An assignment in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
 _NAMES = (
     r"(?:api|access|secret|private|account|client|master|signing|encryption|subscription|virtual|oci)[-_ ]?key"
     r"(?:[-_ ]?(?:id|base))?"
@@ -65,12 +70,12 @@ _NAMES = (
     r"[-_ ]?token"
 )
 _VALUES = (
-    r"""(b?")(?!")[^"\\]*(?:\\.[^"\\]*)*"""  # in double quotes, or from one on to the end
+    r"""(b?")(?!")[^"\\]*(?:\\.[^"\\]*)*"""  # in double quotes, or from an opening one to the end
     r"""|(b?')(?!')[^'\\]*(?:\\.[^'\\]*)*"""
     r"""|(\\+["'])(?!\\+["'])[^"'\\]*(?:\\+[^"'\\][^"'\\]*)*"""  # JSON within JSON
     r"""|(?:Bearer|Basic|Digest|Token|ApiKey|Negotiate|AWS4-HMAC-SHA256)[ ][^\s"'\[][^\r\n"']*"""
-    r"""|(?=[^\s\d"',;&<>(){}\[\]|\\]{0,128}\d)[^\s"',;&<>(){}\[\]|\\]{6,}"""  # unquoted: it has a digit, ...
-    r"""|(?<==)[A-Za-z_]{4,}(?![\w(\[.,)])"""  # ... or it is a word right after "=", and no variable or call
+    r"""|(?=[^\s\d"',;&<>(){}\[\]|\\]{0,128}\d)[^\s"',;&<>(){}\[\]|\\]{6,}"""  # or bare: a word with a digit, ...
+    r"""|(?<==)[A-Za-z_]{4,}(?![\w(\[.,)])"""  # ... or any word right after "=" that is no call or attribute
 )
 _ASSIGNMENT = re.compile(
     rf"""((?:{_NAMES})\\*["']?\]?[ \t]*(?:=>|[:=])[ \t]*)(?:{_VALUES})""", re.IGNORECASE | re.ASCII | re.DOTALL
@@ -84,7 +89,7 @@ _QUERY = re.compile(
 )
 
 
-# What only a long value tells from a piece of text: {"token": "..."}.
+# Names that are ordinary before a short value and secret before a long one: {"token": "..."}.
 _QUOTED = re.compile(
     r"""((?:token|auth|dsn)\\*["'][ \t]*:[ \t]*\\*["'])(?=[^\s"'\\]{0,128}[0-9])[^\s"'\\]{16,}""",
     re.IGNORECASE | re.ASCII,
@@ -126,14 +131,14 @@ _UNDERSCORED = (
     _rule("huggingface token", _START + r"hf_[A-Za-z0-9]{16,}"),
     _rule("groq key", _START + r"gsk_[A-Za-z0-9]{16,}"),
 )
-# Of the vendors whose keys have a prefix of their own; what follows has digits, or it is a name in somebody's code.
+# Vendors whose keys have a prefix of their own. Digits follow, or it is a name in somebody's code.
 _TAIL = r"(?=(?:[A-Za-z_-]{0,40}[0-9]){2})"
-_VENDORS = (  # nobody's words: anything may follow
+_VENDORS = (  # no words of prose or code: any characters may follow
     "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "doo_v1_", "dor_v1_", "lsv2_pt_", "lsv2_sk_", "dckr_pat_",
     "dckr_oat_", "glsa_", "sb_secret_", "tgp_v1_", "sntrys_", "sntryu_", "lin_api_", "pscale_tkn_", "pscale_pw_",
     "whsec_", "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "nvapi-", "tvly-", "GOCSPX-", "SG.", "hvs.", "hvb.",
 )  # fmt: skip
-_SHORT_VENDORS = (  # perhaps the beginning of a name: letters and digits follow
+_SHORT_VENDORS = (  # may begin a name in code: only letters and digits follow
     "npm_", "r8_", "fw_", "ntn_", "sbp_", "rpa_", "phx_", "figd_", "xai-", "pplx-", "csk-", "NRAK-",
 )  # fmt: skip
 _VENDOR_KEY = _rule(
@@ -172,13 +177,13 @@ _ASSIGNED = (
     Rule(_QUOTED, _keep_head),
 )
 
-# ---- the quick look
+# ---- which rules may match
 
-_SHORTEST = 8
-"""No rule matches less than this: a name, a sign and a value, or a prefix and its digits."""
+_MIN_CHARS = 8
+"""No rule matches a shorter text."""
 
-_PLAIN = bytes(set(b"abcdefghijklmnopqrstuvwxyz \t\r\n,.()'\"!?*#013578") - set(b"cxyz")) + bytes(range(128, 256))
-"""What is deleted: common, or in no anchor. Of the anchors enough is left to be rare in prose."""
+_COMMON_BYTES = bytes(set(b"abdefghijklmnopqrstuvw \t\r\n,.()'\"!?*#013578")) + bytes(range(128, 256))
+"""The characters that are deleted before the search: common ones, but for enough to tell the anchors from prose."""
 
 _ANCHORS: Sequence[Tuple[str, Rule]] = (
     (";base64,", _MEDIA),
@@ -200,25 +205,25 @@ _ANCHORS: Sequence[Tuple[str, Rule]] = (
     ("dapi", _DATABRICKS),
     ("curl ", _CURL),
 )
-_TRACES = [(anchor.encode().translate(None, _PLAIN), anchor, rule) for anchor, rule in _ANCHORS]
+_REMNANTS = [(anchor.encode().translate(None, _COMMON_BYTES), anchor, rule) for anchor, rule in _ANCHORS]
 
 
-def _is_telling(trace: bytes) -> bool:
-    """Not so short, and not of a letter that is everywhere: to look at each "c" takes longer than all the rest."""
-    return len(trace) > 1 and not trace.startswith(b"c")
+def _is_rare(remnant: bytes) -> bool:
+    """Whether the remnant of an anchor is worth a search: not a single character, and no "c", which is everywhere."""
+    return len(remnant) > 1 and not remnant.startswith(b"c")
 
 
-_ANY_TRACE = re.compile(b"|".join(re.escape(trace) for trace, _, _ in _TRACES if _is_telling(trace)))
-_WITHOUT_TRACE = [(anchor, rule) for trace, anchor, rule in _TRACES if not _is_telling(trace)]
-"""Anchors of which too little is left: these are looked for in the text itself."""
+_ANY_REMNANT = re.compile(b"|".join(re.escape(remnant) for remnant, _, _ in _REMNANTS if _is_rare(remnant)))
+_WITHOUT_REMNANT = [(anchor, rule) for remnant, anchor, rule in _REMNANTS if not _is_rare(remnant)]
+"""Anchors that are searched in the text itself."""
 
 _IN_WORDS = bytes(ord("a") if chr(byte).isalnum() or chr(byte) in "_.-" else ord(" ") for byte in range(256))
 _LONG_WORD = b"a" * 19
-"""A vendor's prefix and what follows it, after all characters of words were made alike."""
+"""A vendor's prefix and the least that follows it, after `_IN_WORDS` has made all characters of words alike."""
 _HEX = b"0123456789abcdef-"
-"""All that is in a UUID. Every vendor's prefix has something else."""
+"""The characters of a UUID. Every vendor's prefix has another one."""
 _FEW_WORDS = 8
-"""With more long words than these one search of the whole text is cheaper."""
+"""With more long words than these, one search of the whole text is cheaper."""
 
 _ENDS_BEFORE_UNDERSCORE = ("hh", "hf", "sk", "rk", "pk", "ghp", "gho", "ghu", "ghs", "ghr", "pat")
 _WORD_BEGINS = re.compile(_START + r"\Z")
@@ -236,14 +241,14 @@ _LONGEST_NAME = 40
 _LONGEST_USERINFO = 1300
 
 
-def suspects(text: str) -> List[Rule]:
+def possible_rules(text: str) -> List[Rule]:
     """The rules that may match somewhere in `text`, in the order in which to apply them; almost always none."""
     encoded = text.encode("utf-8", "replace")
-    left = encoded.translate(None, _PLAIN)
-    if _ANY_TRACE.search(left) is not None:
-        found = [rule for trace, anchor, rule in _TRACES if trace in left and anchor in text]
+    remaining = encoded.translate(None, _COMMON_BYTES)
+    if _ANY_REMNANT.search(remaining) is not None:
+        found = [rule for remnant, anchor, rule in _REMNANTS if remnant in remaining and anchor in text]
     else:
-        found = [rule for anchor, rule in _WITHOUT_TRACE if anchor in text]
+        found = [rule for anchor, rule in _WITHOUT_REMNANT if anchor in text]
     if "earer " in text:
         found.append(_BEARER)
     if "@" in text and any("@" in rest[:_LONGEST_USERINFO].split("/", 1)[0] for rest in text.split("://")[1:]):
@@ -254,9 +259,9 @@ def suspects(text: str) -> List[Rule]:
         found.extend(_UNDERSCORED)
     if _may_have_vendor_key(text, encoded):
         found.append(_VENDOR_KEY)
-    if b"--" in left and "--" in text and _OPTION_VALUE.search(text):
+    if b"--" in remaining and "--" in text and _OPTION_VALUE.search(text):
         found.append(_OPTION)
-    if b"</" in left and "</" in text and _TAG_VALUE.search(text):
+    if b"</" in remaining and "</" in text and _TAG_VALUE.search(text):
         found.append(_TAG)
     if ("=" in text and _assigns("=", text)) or (":" in text and _assigns(":", text)):
         found.extend(_ASSIGNED)
@@ -264,7 +269,7 @@ def suspects(text: str) -> List[Rule]:
 
 
 def _may_have_vendor_key(text: str, encoded: bytes) -> bool:
-    """Whether a long word has a vendor's prefix. Most texts have a few, such as ids: only those are looked at."""
+    """Whether a long word has a vendor's prefix. Most texts have few such words, as ids are; only they are searched."""
     words = encoded.translate(_IN_WORDS)
     begin = words.find(_LONG_WORD)
     for _ in range(_FEW_WORDS):
@@ -286,15 +291,16 @@ def _has_prefix(text: str) -> bool:
 
 def _assigns(sign: str, text: str) -> bool:
     """Whether a credential's name stands before a `sign`, in any case, with quotes or blanks between."""
-    pieces = [piece for piece in text.split(sign)[:-1] if not piece[-1:].isdigit()]  # most are of a time: 12:30
+    # No name ends in a digit, as most of what stands before a ":" does: 12:30.
+    pieces = [piece for piece in text.split(sign)[:-1] if not piece[-1:].isdigit()]
     names = [piece[-_LONGEST_NAME:].rstrip(_BETWEEN).lower() for piece in pieces]
     return any(_BEFORE_ASSIGNING.search(name) for name in names if name.endswith(_ENDS_BEFORE_ASSIGNING))
 
 
 def scrub(text: str) -> str:
-    """`text` with every credential in it replaced by a word that tells its kind."""
-    if len(text) < _SHORTEST:
+    """`text` with every credential in it replaced by its kind."""
+    if len(text) < _MIN_CHARS:
         return text
-    for rule in suspects(text):
+    for rule in possible_rules(text):
         text = rule.pattern.sub(rule.replacement, text)
     return text

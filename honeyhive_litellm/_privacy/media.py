@@ -1,4 +1,4 @@
-"""Base64 media: recognised, and told by digest, type and size instead of carried along."""
+"""Base64 media: recognized, and replaced by digest, type and size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from typing import Dict, Optional, Tuple
 
 MIN_BASE64 = 1024
-"""A string that is nothing but base64 counts as media from this many characters on."""
+"""A string of nothing but base64 counts as media from this many characters on."""
 
 DATA_URI = re.compile(
     r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?(?:;[\w.=+-]{1,64}){0,4};base64,([A-Za-z0-9+/=_%-]*)", re.ASCII
@@ -28,42 +28,42 @@ _SIGNATURES: Tuple[Tuple[bytes, str], ...] = (
     (b"ID3", "audio/mpeg"),
     (b"\xff\xfb", "audio/mpeg"),
 )
-_UNKNOWN = "application/octet-stream"
+_UNKNOWN_TYPE = "application/octet-stream"
 
 
 def facts(data: bytes, mime_type: Optional[str] = None) -> Dict[str, object]:
-    """What is kept of `data`: `sha256` (hex), `mime_type` and the number of `bytes`."""
-    return {"sha256": hashlib.sha256(data).hexdigest(), "mime_type": mime_type or _UNKNOWN, "bytes": len(data)}
+    """What replaces `data`: its `sha256` (hex), `mime_type` and number of `bytes`."""
+    return {"sha256": hashlib.sha256(data).hexdigest(), "mime_type": mime_type or _UNKNOWN_TYPE, "bytes": len(data)}
 
 
 def media_facts(text: str) -> Optional[Dict[str, object]]:
-    """The facts if all of `text` is a base64 data URI or a long run of base64, else None."""
+    """The facts if the whole `text` is a base64 data URI or long base64, else None."""
     if text.startswith("data:"):
         match = DATA_URI.fullmatch(text)
         return facts(_decoded(match.group(2)), match.group(1)) if match else None
     if len(text) < MIN_BASE64 or not _HEAD.match(text) or not _MIXED.search(text, 0, MIN_BASE64):
-        return None  # one letter repeated, or words in lower case, decode as base64 too, and are text
+        return None  # text in one case can be decoded as base64, too: "aaaa..."
     try:
         if text.encode("ascii").translate(None, _ALPHABET):
             return None
     except UnicodeEncodeError:
         return None
     data = _decoded(text)
-    return facts(data, _guessed(data))
+    return facts(data, _mime_type(data))
 
 
 def without_media(text: str) -> str:
-    """`text` with each base64 data URI in it told by its facts."""
-    return DATA_URI.sub(_told, text)
+    """`text` with each base64 data URI in it replaced by its facts."""
+    return DATA_URI.sub(_replacement, text)
 
 
-def _told(match: re.Match[str]) -> str:
-    known = facts(_decoded(match.group(2)), match.group(1))
-    return "[media: {mime_type}, {bytes} bytes, sha256 {sha256}]".format(**known)
+def _replacement(match: re.Match[str]) -> str:
+    found = facts(_decoded(match.group(2)), match.group(1))
+    return "[media: {mime_type}, {bytes} bytes, sha256 {sha256}]".format(**found)
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes of base64 in either alphabet, padded or not; the text's own bytes if it is none."""
+    """The bytes of base64 in either alphabet, padded or not; the bytes of the text itself if it is not base64."""
     packed = text.replace("%3D", "").translate({45: "+", 95: "/", 13: None, 10: None}).rstrip("=")
     try:
         return base64.b64decode(packed + "=" * (-len(packed) % 4))
@@ -71,10 +71,10 @@ def _decoded(text: str) -> bytes:
         return text.encode()
 
 
-def _guessed(data: bytes) -> str:
+def _mime_type(data: bytes) -> str:
     for signature, mime_type in _SIGNATURES:
         if data.startswith(signature):
             return mime_type
     if data.startswith(b"RIFF"):
-        return {b"WAVE": "audio/wav", b"WEBP": "image/webp"}.get(data[8:12], _UNKNOWN)
-    return _UNKNOWN
+        return {b"WAVE": "audio/wav", b"WEBP": "image/webp"}.get(data[8:12], _UNKNOWN_TYPE)
+    return _UNKNOWN_TYPE

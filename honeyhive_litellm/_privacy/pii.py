@@ -1,11 +1,12 @@
-"""Personal data in text, by name: `redact="email"` and the like. Pure, and nothing is compiled before it is asked for.
+"""Personal data in text, by name: `redact="email"` and the like. Pure; no pattern is compiled before it is needed.
 
-A kind is a gate, a few patterns, and where there is one a check digit. The gate is a quick look at all of an event's
-text at once, which almost always says no. The patterns find what has the form; the check tells a card's number from
-any other of sixteen digits.
+A kind of data has a gate, a few patterns and, where there is one, a check digit. The gate is a quick look at all the
+text of an event at once, which is almost always negative. The patterns find the form; the check tells a card's number
+from any other of sixteen digits. To add a kind: a row of `_DEFINITIONS`, the function that it names, its examples in
+tests/unit/test_privacy_pii.py, and a row of the table in README.md.
 
-No text can make them slow. Whatever repeats is followed by a character that it cannot itself match, or is bounded; and
-no run of characters has more than a few places where a match may begin.
+No text can make the search slow. Every repetition is bounded, or followed by a character that it cannot match itself,
+and no run of characters has more than a few places where a match may begin.
 """
 
 from __future__ import annotations
@@ -16,42 +17,20 @@ import json
 import re
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple
 
-NAMES = ("email", "iban", "card", "ssn", "ip", "phone", "jwt", "pem", "api_key")
-"""Every kind there is, in the order in which they are looked for."""
-
-CREDENTIALS = frozenset(("jwt", "pem", "api_key"))
-"""Kinds that are always removed; to name them changes nothing."""
-
-_GROUPS = {"all": NAMES, "pii": tuple(name for name in NAMES if name not in CREDENTIALS)}
-_ALIASES = {
-    "mail": "email", "emailaddress": "email", "phonenumber": "phone", "telephone": "phone", "cards": "card",
-    "creditcard": "card", "cardnumber": "card", "ussn": "ssn", "usssn": "ssn", "ipaddress": "ip", "privatekey": "pem",
-    "pemkey": "pem", "apikey": "api_key", "apikeys": "api_key",
-}  # fmt: skip
-
-
-def named(word: str) -> Tuple[str, ...]:
-    """The kinds that a word stands for, none if it is unknown. Case, `-`, `_` and blanks make no difference."""
-    squashed = re.sub(r"[\W_]+", "", word.lower())
-    if squashed in _GROUPS:
-        return _GROUPS[squashed]
-    known = _ALIASES.get(squashed, squashed)
-    return (known,) if known in NAMES else ()
-
 
 class Kind(NamedTuple):
-    """One kind of personal data.
+    """One kind of personal data, ready for use.
 
-    `is_one` judges what a pattern has found. `keyed` finds what only the word before it makes known, as its group 1, in
-    text that has one of the `words`: "phone: 4155550132". It is applied to a dictionary's names and values as well.
+    `check` judges what a pattern has found. `labelled` finds, as its group 1, what only a word before it reveals, as in
+    "phone: 4155550132". It is applied to text that has one of the `labels`, and to a dictionary's keys and values.
     """
 
     name: str
     gate: Callable[[str], object]
     patterns: Tuple[Pattern[str], ...]
-    is_one: Optional[Callable[[str], bool]] = None
-    keyed: Optional[Pattern[str]] = None
-    words: Tuple[str, ...] = ()
+    check: Optional[Callable[[str], bool]] = None
+    labelled: Optional[Pattern[str]] = None
+    labels: Tuple[str, ...] = ()
 
     @property
     def mark(self) -> str:
@@ -66,10 +45,10 @@ _PHONE_GAP = r"[ \u00a0\u2007\u202f./()\u2010-\u2013-]"
 
 
 def _first(character: str, not_after: str) -> str:
-    """The first character of what is looked for, and that it does not stand in the middle of something.
+    """A pattern for the first character of a match, which must not stand after `not_after`.
 
-    Right after an escape of JSON in a string, or of a URL, something begins. The character comes before the look back,
-    since `re` skips to it quickly only then.
+    It may stand right after an escape of JSON in a string, or of a URL. The character comes before the look-behind,
+    because only then `re` skips to it quickly.
     """
     c = character
     return rf"{c}(?:(?<!{not_after}{c})|(?<=\\[nrtbf]{c})|(?<=\\u{_HEX}{{4}}{c})|(?<=%{_HEX}{{2}}{c}))"
@@ -94,7 +73,7 @@ _SSN = (
     rf"{_first('[0-8]', '[0-9]')}(?<![0-9]-[0-9])[0-9]{{2}}(?<!000)(?<!666)(?P<gap>[ \u2010-\u2013-])"
     r"(?!00)[0-9]{2}(?P=gap)(?!0000)[0-9]{4}(?!-?[0-9])"
 )
-_SSN_KEYED = r"(?:ssn|social[ _-]?security(?:[ _-]?(?:number|no|nr))?)[^\w\n]{0,6}(?:is[ ])?([0-9]{9})(?![0-9])"
+_SSN_LABELLED = r"(?:ssn|social[ _-]?security(?:[ _-]?(?:number|no|nr))?)[^\w\n]{0,6}(?:is[ ])?([0-9]{9})(?![0-9])"
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"(?=[0-9]{{1,3}}\.){_first('[0-9]', '[0-9]')}(?<![0-9]\.[0-9])[0-9]{{0,2}}(?:\.{_OCTET}){{3}}(?!\.?[0-9])"
@@ -118,7 +97,7 @@ _PHONES = (
     rf"{_first('0', '[0-9.,:/-]')}0[1-9](?:{_PHONE_GAP}{{0,2}}[0-9]){{9,12}}(?![0-9])",
     _NATIONAL,
 )
-_PHONE_KEYED = (
+_PHONE_LABELLED = (
     r"(?:phone|mobile|whatsapp|msisdn|(?<![A-Za-z])(?:tel|cell|fax|mob))(?:[ _-]?(?:number|num|no|nr))?"
     rf"[^\w\n+]{{0,6}}(?:is[ ])?(\+?[0-9](?:{_PHONE_GAP}{{0,2}}[0-9]){{6,14}})(?![0-9])"
 )
@@ -132,7 +111,7 @@ _IBAN_LENGTHS = (
 
 
 def _iban() -> str:
-    """Each country's letters, check digits and as many characters as that country's numbers have."""
+    """For each country its letters, two check digits, and as many characters as its numbers have."""
     countries: Dict[int, List[str]] = {}
     for country, length in re.findall(r"([A-Z]{2})([0-9]{2})", _IBAN_LENGTHS):
         countries.setdefault(int(length), []).append(country)
@@ -147,7 +126,7 @@ def _iban() -> str:
 
 
 def is_card(text: str) -> bool:
-    """Whether the digits begin like an issuer's and their last one is Luhn's check digit."""
+    """Whether the digits begin like an issuer's and end in Luhn's check digit."""
     digits = [int(character) for character in text.replace("%20", "") if character in "0123456789"]
     if not _ISSUER.match("".join(map(str, digits[:4]))):
         return False
@@ -156,13 +135,13 @@ def is_card(text: str) -> bool:
 
 
 def is_iban(text: str) -> bool:
-    """Whether the check digits are right: ISO 7064, the rest modulo 97 is 1."""
+    """Whether the check digits are right: the remainder modulo 97 is 1 (ISO 7064)."""
     squashed = re.sub(r"[^A-Z0-9]", "", text.upper())
     return int("".join(str(int(character, 36)) for character in squashed[4:] + squashed[:4])) % 97 == 1
 
 
 def is_ip(text: str) -> bool:
-    """Whether it is an address. A short one ("::1", "a::b") is none of a person's, and may be a slice or a scope."""
+    """Whether it is an IP address. A short one ("::1", "a::b") is no person's, and may be a slice or a C++ scope."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -174,10 +153,10 @@ def is_ip(text: str) -> bool:
 
 Gate = Callable[[str], object]
 
-# All digits are made alike; what may stand between digits of one number is deleted, and all else is a wall.
+# Digits become "0", what may stand between the digits of one number is deleted, and everything else becomes "|".
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord("|") for byte in range(256))
 _BETWEEN = b" .,+%/()-" + bytes(range(128, 256))
-# The same for letters and digits, as they stand.
+# Digits become "0", letters "a", and everything else stays.
 _WORDS = bytes(
     ord("0") if chr(byte) in "0123456789" else ord("a") if chr(byte).isalpha() else byte for byte in range(256)
 )
@@ -204,73 +183,128 @@ def _finds_one_of(*patterns: str) -> Gate:
 
 
 class _Form(NamedTuple):
+    """What recognizes a kind, with patterns still to be compiled. The fields are those of `Kind`."""
+
     gate: Gate
     patterns: Tuple[str, ...]
-    is_one: Optional[Callable[[str], bool]] = None
-    keyed: Optional[str] = None
-    words: Tuple[str, ...] = ()
+    check: Optional[Callable[[str], bool]] = None
+    labelled: Optional[str] = None
+    labels: Tuple[str, ...] = ()
 
 
-def _form(name: str) -> _Form:
-    if name == "email":
-        return _Form(_has_one_of("@", "%40"), (_EMAIL,))
-    if name == "iban":
-        then = r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:[ \u00a0-]?[A-Za-z0-9]){11}"
-        return _Form(_has_letters_and_digits(then), (_iban(),), is_iban)
-    if name == "card":
-        return _Form(_has_digits(13), _CARDS, is_card)
-    if name == "ssn":
-        return _Form(_has_digits(9), (_SSN,), None, _SSN_KEYED, ("ssn", "social"))
-    if name == "ip":
-        gate = _finds_one_of(rf":{_HEX}{{0,4}}:", r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
-        return _Form(gate, (_IPV6, _IPV4), is_ip)
-    words = ("phone", "mob", "whatsapp", "msisdn", "tel", "cell", "fax")
-    return _Form(_has_digits(7), _PHONES, None, _PHONE_KEYED, words)
+def _email_form() -> _Form:
+    return _Form(_has_one_of("@", "%40"), (_EMAIL,))
+
+
+def _iban_form() -> _Form:
+    then = r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:[ \u00a0-]?[A-Za-z0-9]){11}"
+    return _Form(_has_letters_and_digits(then), (_iban(),), is_iban)
+
+
+def _card_form() -> _Form:
+    return _Form(_has_digits(13), _CARDS, is_card)
+
+
+def _ssn_form() -> _Form:
+    return _Form(_has_digits(9), (_SSN,), None, _SSN_LABELLED, ("ssn", "social"))
+
+
+def _ip_form() -> _Form:
+    gate = _finds_one_of(rf":{_HEX}{{0,4}}:", r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
+    return _Form(gate, (_IPV6, _IPV4), is_ip)
+
+
+def _phone_form() -> _Form:
+    labels = ("phone", "mob", "whatsapp", "msisdn", "tel", "cell", "fax")
+    return _Form(_has_digits(7), _PHONES, None, _PHONE_LABELLED, labels)
+
+
+# ---- the kinds
+
+
+class _Definition(NamedTuple):
+    """One name of `redact`, and its other spellings without punctuation.
+
+    `form` is None for a kind of credential: these are always removed, so the name changes nothing.
+    """
+
+    name: str
+    aliases: Tuple[str, ...]
+    form: Optional[Callable[[], _Form]]
+
+
+_DEFINITIONS = (
+    _Definition("email", ("mail", "emailaddress"), _email_form),
+    _Definition("iban", (), _iban_form),
+    _Definition("card", ("cards", "creditcard", "cardnumber"), _card_form),
+    _Definition("ssn", ("ussn", "usssn"), _ssn_form),
+    _Definition("ip", ("ipaddress",), _ip_form),
+    _Definition("phone", ("phonenumber", "telephone"), _phone_form),
+    _Definition("jwt", (), None),
+    _Definition("pem", ("privatekey", "pemkey"), None),
+    _Definition("api_key", ("apikey", "apikeys"), None),
+)
+"""Every kind, in the order in which they are searched."""
+
+NAMES = tuple(definition.name for definition in _DEFINITIONS)
+CREDENTIALS = frozenset(definition.name for definition in _DEFINITIONS if definition.form is None)
+
+_GROUPS = {"all": NAMES, "pii": tuple(name for name in NAMES if name not in CREDENTIALS)}
+_FORMS = {definition.name: definition.form for definition in _DEFINITIONS if definition.form is not None}
+_SPELLINGS = {spelling: name for name, aliases, _ in _DEFINITIONS for spelling in (name, *aliases)}
+
+
+def named(word: str) -> Tuple[str, ...]:
+    """The kinds that a word stands for, none if it is unknown. Case, `-`, `_` and blanks make no difference."""
+    squashed = re.sub(r"[\W_]+", "", word.lower())
+    if squashed in _GROUPS:
+        return _GROUPS[squashed]
+    return (_SPELLINGS[squashed],) if squashed in _SPELLINGS else ()
 
 
 @functools.lru_cache(maxsize=None)
 def kind(name: str) -> Kind:
-    """The kind of this name, one of `NAMES` that is no credential."""
-    gate, patterns, is_one, keyed, words = _form(name)
+    """The kind of this name, one of `NAMES` that is no credential; compiled once."""
+    gate, patterns, check, labelled, labels = _FORMS[name]()
     flags = re.IGNORECASE if name == "email" else re.IGNORECASE | re.ASCII
     compiled = tuple(re.compile(pattern, flags) for pattern in patterns)
-    return Kind(name, gate, compiled, is_one, re.compile(keyed, flags) if keyed is not None else None, words)
+    return Kind(name, gate, compiled, check, re.compile(labelled, flags) if labelled is not None else None, labels)
 
 
-# ---- at work
+# ---- the search
 
 
 def without(value: Any, names: Sequence[str]) -> Any:
-    """`value`, a plain tree, without personal data of these kinds; itself where there is none. Not changed itself."""
+    """A copy of `value`, a plain tree, without personal data of these kinds; `value` itself if it has none."""
     kinds = [kind(name) for name in names if name not in CREDENTIALS]
-    seen = "\n".join(_texts(value))
-    found = [one for one in kinds if one.gate(seen)]
+    joined = "\n".join(_texts(value))
+    found = [one for one in kinds if one.gate(joined)]
     return _tree(value, found) if found else value
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All text in a tree, names included, and numbers long enough to be a card's."""
+    """All text in a tree, keys included, and numbers long enough to be personal data."""
     stack = [value]
     while stack:
-        one = stack.pop()
-        if isinstance(one, str):
-            yield one
-            if "\\u00" in one:  # JSON in a string may spell any character so
-                yield one.replace("\\u0040", "@")
-        elif isinstance(one, dict):
-            stack.extend(one)
-            for name, item in one.items():
-                if _is_number(item):
+        node = stack.pop()
+        if isinstance(node, str):
+            yield node
+            if "\\u00" in node:  # JSON in a string may escape any character
+                yield node.replace("\\u0040", "@")
+        elif isinstance(node, dict):
+            stack.extend(node)
+            for name, item in node.items():
+                if _is_long_number(item):
                     yield f"{name} {item}"
                 else:
                     stack.append(item)
-        elif isinstance(one, list):
-            stack.extend(one)
-        elif _is_number(one):
-            yield str(one)
+        elif isinstance(node, list):
+            stack.extend(node)
+        elif _is_long_number(node):
+            yield str(node)
 
 
-def _is_number(value: Any) -> bool:
+def _is_long_number(value: Any) -> bool:
     return type(value) is int and value >= 10**6
 
 
@@ -281,33 +315,33 @@ def _tree(value: Any, kinds: Sequence[Kind]) -> Any:
         return {_text(name, kinds): _item(name, item, kinds) for name, item in value.items()}
     if isinstance(value, list):
         return [_tree(item, kinds) for item in value]
-    if _is_number(value):
-        said = _raw(str(value), kinds)
-        return value if said == str(value) else said
+    if _is_long_number(value):
+        redacted = _raw(str(value), kinds)
+        return value if redacted == str(value) else redacted
     return value
 
 
 def _item(name: str, item: Any, kinds: Sequence[Kind]) -> Any:
-    """A dictionary's value, judged by its name as well: {"phone": 4155550132}."""
-    if (isinstance(item, str) and len(item) <= 40) or _is_number(item):
+    """A dictionary's value, redacted by its name, too: {"phone": 4155550132}."""
+    if (isinstance(item, str) and len(item) <= 40) or _is_long_number(item):
         for one in kinds:
-            match = one.keyed.search(f"{name}: {item}") if one.keyed is not None else None
+            match = one.labelled.search(f"{name}: {item}") if one.labelled is not None else None
             if match is not None and match.group(1) == str(item).strip():
                 return one.mark
     return _tree(item, kinds)
 
 
 def _text(text: str, kinds: Sequence[Kind]) -> str:
-    """One text. JSON in it stays JSON: what has changed is read, gone over and written again."""
-    said = _raw(text, kinds)
-    if text[:1] not in ("{", "[") or (said == text and "\\" not in text):
-        return said
+    """One text. A text of JSON stays JSON: it is decoded, redacted and encoded again."""
+    redacted = _raw(text, kinds)
+    if text[:1] not in ("{", "[") or (redacted == text and "\\" not in text):
+        return redacted
     try:
         value = json.loads(text)
         inner = _tree(value, kinds)
-        return said if inner == value else _raw(json.dumps(inner, ensure_ascii=False), kinds)
+        return redacted if inner == value else _raw(json.dumps(inner, ensure_ascii=False), kinds)
     except (ValueError, RecursionError):
-        return said
+        return redacted
 
 
 def _raw(text: str, kinds: Sequence[Kind]) -> str:
@@ -315,24 +349,27 @@ def _raw(text: str, kinds: Sequence[Kind]) -> str:
         if one.gate(text):
             for pattern in one.patterns:
                 text = _replaced(text, pattern, one)
-            if one.keyed is not None and _has_word(text, one):
-                text = _replaced(text, one.keyed, one, 1)
+            if one.labelled is not None and _has_label(text, one):
+                text = _replaced(text, one.labelled, one, 1)
     return text
 
 
-def _has_word(text: str, one: Kind) -> bool:
+def _has_label(text: str, one: Kind) -> bool:
     lower = text.lower()
-    return any(word in lower for word in one.words)
+    return any(label in lower for label in one.labels)
 
 
 def _replaced(text: str, pattern: Pattern[str], one: Kind, group: int = 0) -> str:
-    """What is found and is one, is marked. What is none may have one inside: the search goes on a character later."""
+    """`text` with each match that passes the check replaced by the mark.
+
+    A match that does not pass may have one inside that does, so the search goes on one character behind its start.
+    """
     parts: List[str] = []
     done = 0
     match = pattern.search(text)
     while match is not None:
         start, end = match.span(group)
-        if one.is_one is None or one.is_one(match.group(group)):
+        if one.check is None or one.check(match.group(group)):
             parts += (text[done:start], one.mark)
             done = end
             match = pattern.search(text, end)

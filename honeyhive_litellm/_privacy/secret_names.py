@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 import re
 
+REDACTED = "[redacted]"
+"""What replaces the value under such a name."""
+
 # Names are compared without punctuation and in lower case: "X-Api-Key" is "xapikey".
 
 _HEADER_PARTS = ("authorization", "cookie", "apikey", "secret", "password", "credential")

@@ -1,4 +1,4 @@
-"""Keeping an event to its size: one long string (`cut`), and a whole event (`fit`)."""
+"""Keep an event to its size: `cut` one long string, `fit` a whole event."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from honeyhive_litellm._json import encode
 
 _MARK = re.compile(r"…\[truncated: (\d+) bytes\]\Z")
 _CONTENT = ("inputs", "outputs", "config", "user_properties", "feedback", "metrics", "metadata")
-_SHORT_TEXT = 256  # bytes; no string is cut to fewer than this before whole parts are dropped
-_SHORT_LIST = 2  # items, in the same sense
-_ERROR_BYTES = 1024  # what is kept of an error in the worst case
+_SHORT_TEXT = 256  # bytes to which strings are cut before whole parts are dropped
+_SHORT_LIST = 2  # items to which lists are cut before that
+_ERROR_BYTES = 1024  # of an error, in the worst case
 
 
 def utf8_size(text: str) -> int:
-    """Bytes of `text` in UTF-8, a lone surrogate counted as three."""
+    """The size of `text` in UTF-8; a lone surrogate counts as three bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def cut(text: str, max_bytes: int, original_bytes: Optional[int] = None) -> str:
-    """`text` if its UTF-8 fits into `max_bytes`, else its beginning and a mark that tells the original size.
+    """`text` if its UTF-8 fits into `max_bytes`, else its beginning and a mark with the original size.
 
-    The result, mark included, fits, and ends on a character boundary. A text that was cut before keeps telling its
-    first size.
+    The result, mark included, fits and ends on a character boundary. If `text` was cut before, the new mark has the
+    first size again. `original_bytes` is that size where the caller has shortened the text itself.
     """
     size = utf8_size(text)
     if original_bytes is None:
@@ -39,10 +39,10 @@ def cut(text: str, max_bytes: int, original_bytes: Optional[int] = None) -> str:
 
 
 def fit(event: Mapping[str, object], max_event_bytes: int) -> Dict[str, object]:
-    """A copy of `event`, which is clean already, whose encoding has at most `max_event_bytes` if that can be.
+    """A copy of `event`, which is clean already, whose encoding has at most `max_event_bytes`.
 
-    Ids, times, status and the other scalars are kept. First the longest strings give way, then the longest lists
-    (head and tail stay), then whole parts. What remains at the worst is about 2 KB, whatever the limit says.
+    Ids, times, status and the other scalars are kept. First the longest strings are cut, then the longest lists (head
+    and tail stay), then whole parts are dropped. Some 2 KB always remain, whatever the limit.
     """
 
     def fits() -> bool:
@@ -89,12 +89,12 @@ def _children(value: object) -> Tuple[object, ...]:
 
 
 def _cut_strings(value: object, bound: int) -> object:
-    """A copy of `value` without strings over `bound` bytes."""
+    """A copy of `value` with every string cut to `bound` bytes."""
     return cut(value, bound) if isinstance(value, str) else _rebuilt(value, bound, _cut_strings)
 
 
 def _cut_lists(value: object, bound: int) -> object:
-    """A copy of `value` whose lists have their first and last items only, `bound` together, and a mark between."""
+    """A copy of `value` whose lists keep `bound` items, from both ends, with a mark between."""
     if isinstance(value, list) and len(value) > bound + 1:
         head = (bound + 1) // 2
         tail = bound - head
@@ -109,7 +109,7 @@ def _rebuilt(value: object, bound: int, shrink: Callable[[object, int], object])
 
 
 def _scalars(value: object, max_bytes: int) -> Dict[str, object]:
-    """The scalars among the members of `value`, as many as fit into `max_bytes`, and a mark for the others."""
+    """As many of the scalars among the members of `value` as fit into `max_bytes`, and a mark for the rest."""
     kept: Dict[str, object] = {"truncated": f"<left out: some of {len(encode(value))} bytes>"}
     room = max_bytes
     for name, item in value.items() if isinstance(value, dict) else ():

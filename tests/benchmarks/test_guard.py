@@ -23,7 +23,7 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm import _json as event
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._privacy import sanitize as redaction
-from honeyhive_litellm._privacy.credentials import suspects
+from honeyhive_litellm._privacy.credentials import possible_rules
 from honeyhive_litellm._spool.record import EVENT, START, Entry, Record
 
 from ..faults.emitter import NoLiteLLM
@@ -146,9 +146,9 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> List[str]:
 
     def watched(text: str) -> Any:
         texts.append(text)
-        return suspects(text)
+        return possible_rules(text)
 
-    monkeypatch.setattr(redaction, "suspects", watched)
+    monkeypatch.setattr(redaction, "possible_rules", watched)
     return texts
 
 

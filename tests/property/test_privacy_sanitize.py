@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._privacy import credentials
-from honeyhive_litellm._privacy.credentials import Rule, scrub, suspects
+from honeyhive_litellm._privacy.credentials import Rule, possible_rules, scrub
 from honeyhive_litellm._privacy.sanitize import clean, clean_text
 from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
@@ -104,7 +104,7 @@ def test_the_quick_look_finds_all_that_the_rules_would(form: str, token: str, te
     for rule in RULES:
         by_all = rule.pattern.sub(rule.replacement, by_all)
     assert (by_all == text) == (scrub(text) == text)
-    assert suspects(text)
+    assert possible_rules(text)
 
 
 ANY = st.recursive(

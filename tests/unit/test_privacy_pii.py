@@ -189,8 +189,8 @@ def unbounded(tree: Any) -> List[Any]:
 @pytest.mark.parametrize("name", KINDS)
 def test_only_the_addresses_patterns_repeat_without_a_bound_and_never_what_can_split_in_two_ways(name: str) -> None:
     one = kind(name)
-    keyed = [one.keyed] if one.keyed is not None else []
-    for pattern in [*one.patterns, *keyed]:
+    labelled = [one.labelled] if one.labelled is not None else []
+    for pattern in [*one.patterns, *labelled]:
         repeated = unbounded(parsed(pattern.pattern))
         assert len(repeated) == (4 if name == "email" else 0)
         # A repetition in a repetition ends in a character that the inner one cannot match: the dot of "(?:[\w-]+\.)+".

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._privacy import credentials
-from honeyhive_litellm._privacy.sanitize import Harmless, clean, clean_text
+from honeyhive_litellm._privacy.clean_texts import CleanTexts
+from honeyhive_litellm._privacy.sanitize import clean, clean_text
 from honeyhive_litellm._privacy.secret_names import is_secret_name
 from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
@@ -338,18 +339,18 @@ def test_a_credential_is_taken_out_however_often_it_is_said() -> None:
 
 
 def test_texts_that_are_met_again_stay_known_and_others_are_forgotten() -> None:
-    known = Harmless(most_chars=20_000)
+    known = CleanTexts(max_chars=20_000)
     known.add(["a system prompt"])
     for number in range(1000):
-        assert known.without_known(["a system prompt"]) == []
+        assert known.unsearched(["a system prompt"]) == []
         known.add([f"question {number}"])
-    assert known.without_known(["question 0", "question 999"]) == ["question 0"]
+    assert known.unsearched(["question 0", "question 999"]) == ["question 0"]
 
 
 def test_what_is_known_takes_no_more_memory_than_it_may() -> None:
-    known = Harmless(most_chars=20_000)
+    known = CleanTexts(max_chars=20_000)
     texts = [f"{number} " + "x" * 1000 for number in range(100)]
     for text in texts:
         known.add([text])
-    left = len(texts) - len(known.without_known(texts))
+    left = len(texts) - len(known.unsearched(texts))
     assert 5 <= left <= 20
