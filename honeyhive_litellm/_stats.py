@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Optional, Sequence
 
 @dataclass(frozen=True)
 class Totals:
-    """What became of a number of events; what is neither delivered nor dead nor dropped is pending."""
+    """What has become of a number of events; those neither delivered nor dead nor dropped are pending."""
 
     accepted: int = 0
     delivered: int = 0
@@ -26,8 +26,8 @@ class Totals:
             dropped[reason] = dropped.get(reason, 0) + events
         return Totals(self.accepted + other.accepted, self.delivered + other.delivered, self.dead + other.dead, dropped)
 
-    def giving_up(self, reason: str) -> Totals:
-        """The same with what is pending dropped for `reason`."""
+    def with_pending_dropped(self, reason: str) -> Totals:
+        """These totals with the pending events dropped for `reason`."""
         return self.plus(Totals(dropped={reason: self.pending})) if self.pending else self
 
     def as_items(self) -> Dict[str, int]:
@@ -47,11 +47,11 @@ class Stats:
     """A snapshot of one process's events: `accepted == delivered + pending + dead + sum(dropped.values())`.
 
     * `accepted`: events this process took in: its own calls' and those of dead processes it adopted.
-    * `delivered`: the server said it has them.
-    * `pending`: still to be delivered, in memory or on disk; `committed` tells how many accepted ones reached
+    * `delivered`: the server has confirmed them.
+    * `pending`: still to be delivered, in memory or on disk; `committed` is how many accepted ones have reached
       the disk.
     * `dead`: refused by the server for good and moved to the dead letters.
-    * `dropped`: given up, by reason.
+    * `dropped`: will not be delivered, by reason.
     * `adopted`: how many of the accepted ones were left by dead processes.
     * `in_flight`: calls that began and have no event yet; not part of the sum.
     * `sampled`: calls that ended well and have no event, because their session is not in the sample
@@ -125,7 +125,7 @@ class Counters:
             self._delivered += events
             self._lock.notify_all()
 
-    def bury(self, events: int) -> None:
+    def dead_letter(self, events: int) -> None:
         with self._lock:
             self._dead += events
             self._lock.notify_all()
@@ -137,14 +137,14 @@ class Counters:
                 self._lock.notify_all()
 
     def lose(self, reason: str, events: int) -> None:
-        """Drop events that are in no segment, so that no segment tells of them."""
+        """Drop events that are in no segment, so that no segment's totals count them."""
         if events:
             with self._lock:
                 self._lost[reason] = self._lost.get(reason, 0) + events
             self.drop(reason, events)
 
     def lost(self) -> Totals:
-        """What `lose` was told."""
+        """The events that `lose` counted."""
         with self._lock:
             return Totals(sum(self._lost.values()), dropped=dict(self._lost))
 

@@ -100,7 +100,11 @@ def _print(found: FolderStatus) -> None:
         ("left by", "segments", "pending", "calls cut off", "last seen"),
         [(o.owner, o.segments, o.pending, o.interrupted, moment(o.last_seen)) for o in found.leftovers],
     )
-    table("held by a living process that has not told of it yet", ("segment",), [(name,) for name in found.unpublished])
+    table(
+        "held by a living process that has not published its numbers yet",
+        ("segment",),
+        [(name,) for name in found.unpublished],
+    )
     table("cannot be read", ("segment", "why"), sorted(found.unreadable.items()))
 
 

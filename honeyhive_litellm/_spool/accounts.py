@@ -1,4 +1,4 @@
-"""What became of events whose file is gone, or that never had one: kept in the ledger, or in memory if that fails."""
+"""What became of events whose file was removed or that never had one: in the ledger, or in memory if that fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Accounts:
 
     async def close(self, segment: Segment, reason: str) -> None:
         """Write down the totals of a segment that is about to be removed; pending events as dropped for `reason`."""
-        totals = segment.totals().giving_up(reason)
+        totals = segment.totals().with_pending_dropped(reason)
         if totals.accepted and isinstance(segment.path, Path):
             try:
                 await self._ledger.close_account(segment.path.name, totals)
@@ -63,7 +63,7 @@ class Accounts:
         try:
             if unspooled.accepted:
                 name = state_path(self._folder, owner).name
-                await self._ledger.close_account(name, unspooled.giving_up(LOST))
+                await self._ledger.close_account(name, unspooled.with_pending_dropped(LOST))
         except SpoolError:
             pass  # the state file stays, for the next adopter
         else:

@@ -62,7 +62,7 @@ class Connection(aiosqlite.Connection):
     connection is the thread, since 0.22 it has one.
 
     From Python 3.12 on no thread can be started once the interpreter ends. A connection opened then, to close the
-    accounts, works on the loop's own thread, which serves nobody else by that time.
+    accounts, works on the loop's own thread, which has no other task by that time.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:

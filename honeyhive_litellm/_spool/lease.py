@@ -65,10 +65,10 @@ class Lease:
         return cls(path, connection), before is not None and before == identity_of(path)
 
     def release(self, *, remove: bool) -> None:
-        """Give the lease up. With `remove` the file goes first, while nobody else can hold it.
+        """Give the lease up. With `remove` the file is removed first, while no other process can hold the lease.
 
-        Where an open file cannot be removed, it goes last; if another process has taken the lease by then, the file is
-        open and stays.
+        Where an open file cannot be removed, it is removed last; if another process has taken the lease by then, the
+        file is open and stays.
         """
         if remove and CAN_UNLINK_OPEN_FILES:
             self._unlink()

@@ -1,7 +1,7 @@
 """The ledger: what became of the events of removed segments, in one small file of the folder.
 
 While a segment exists, it holds its own totals. Before it is removed they are written here as an account under its
-file name. An account counts only once its file is gone, so a crash between writing and removing counts nothing twice
+file name. An account counts only once its file is removed, so a crash between writing and removing counts nothing twice
 and forgets nothing. Names are never used again, so the accounts of removed files are merged into one, and the ledger
 stays small.
 
@@ -100,7 +100,7 @@ class Ledger:
         warn(
             "ledger",
             "honeyhive: the ledger is damaged and was renamed to %s. No event is lost, but the totals of "
-            "`honeyhive-litellm status` start anew: %s",
+            "`honeyhive-litellm status` start again from here: %s",
             aside,
             error,
         )

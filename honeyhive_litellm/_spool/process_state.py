@@ -1,6 +1,6 @@
 """The `.state` file: what a living process publishes about itself, one small JSON file per owner, replaced as a whole.
 
-A living process's segments are locked, so nobody else can read their numbers. Each process has a file of its own
+A living process's segments are locked, so no other process can read their numbers. Each process has a file of its own
 instead of a row in a shared database: a hundred workers that publish every second then neither wait for each other nor
 make the disk sync. After the owner's death the file holds when it was last seen, and what became of the events that
 never reached a segment on disk; the adopter writes these to the ledger and removes the file.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 SENDING = 1
-"""Marked before the request is sent: after a crash nobody knows whether the server stored these events."""
+"""Marked before the request is sent: after a crash it is unknown whether the server stored them."""
 
 SETTLED = 2
 """Delivered, moved to the dead letters, dropped, or never an event: nothing is left to do."""

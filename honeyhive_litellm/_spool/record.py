@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Protocol, Sequence
 
 START = 0
-"""A call began: the event as far as it was known then. Superseded by the event record of the same id.
+"""A call began: the event with what is in it at that time. Superseded by the event record of the same id.
 
 A strict call has a second start record, which holds the outcome: a kill before the event record then loses no answer.
 """

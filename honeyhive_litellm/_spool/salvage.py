@@ -24,14 +24,14 @@ _GIVE_UP_AFTER = 2000
 
 
 class Salvaged(NamedTuple):
-    """The readable records that are not settled; `lost` is how many unreadable ones there are known to have been."""
+    """The readable records that are not settled; `lost` is how many others there were, as far as can be counted."""
 
     records: List[Record]
     lost: int
 
 
 def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
-    """Read the records of the segment at `path`, which nobody has open, without the ranges of numbers in `skip`."""
+    """Read the records of the segment at `path`, which nothing has open, without the ranges of numbers in `skip`."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as db:
             db.execute("PRAGMA writable_schema = ON")  # else SQLite refuses a truncated file altogether

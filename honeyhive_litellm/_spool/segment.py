@@ -129,7 +129,7 @@ class Segment:
         await self._connection.open()
         self._identity = self._files.identity()
         if self._is_loaded:
-            return  # it was closed by us meanwhile, and nobody else writes to it
+            return  # closed by this process meanwhile; no other one writes to it
         try:
             await self._load()
         except BaseException:
@@ -338,5 +338,5 @@ class Segment:
 
     async def _rows(self, lo: int, hi: int, *, inline: bool = False) -> Tuple[Tuple[Row, ...], int]:
         """The events among the records `lo..hi`, and how many of them could not be read."""
-        ((heads, bodies),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
-        return unpack_events(heads, bodies)
+        ((heads, joined),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
+        return unpack_events(heads, joined)

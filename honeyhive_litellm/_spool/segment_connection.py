@@ -18,7 +18,7 @@ class SegmentConnection:
     """Opens and closes, reads and writes. Each write is one transaction.
 
     The inline methods work on the calling thread, which must be the loop's; the others await aiosqlite's thread.
-    `is_synced` tells whether each transaction waits for an fsync (durability "power").
+    `is_synced`: each transaction waits for an fsync (durability "power").
     """
 
     def __init__(self, path: Union[Path, str], durability: str) -> None:

@@ -168,12 +168,12 @@ class Spool:
             await dead_letters.add(self.folder, batch.rows, status, reason)
         except SpoolError as error:
             warn(
-                "bury",
+                "dead letters",
                 "honeyhive: dead letters cannot be written. The refused events stay in the spool until they can: %s",
                 error,
             )
             return False
-        self._counters.bury(len(batch.rows))
+        self._counters.dead_letter(len(batch.rows))
         await self.settle(batch, dead=len(batch.rows))
         return True
 

@@ -67,7 +67,7 @@ On macOS that takes `fullfsync` as well, since an ordinary fsync ends in the dri
 APPEND = "INSERT INTO record (seq, kind, id, started_ms, session, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 # sqlite3 releases Python's lock at every row and may wait 5 ms to get it back while other threads compute. So a batch
-# is packed into a single row: the heads of its events as text, and their bodies end to end. See `packed_rows`.
+# is packed into a single row: the heads of its events as text, and each body after the other. See `packed_rows`.
 PACKED_SIZES = """
 SELECT group_concat(seq || ' ' || length(body)) FROM
     (SELECT seq, body FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq LIMIT ?)

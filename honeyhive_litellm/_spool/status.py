@@ -1,6 +1,6 @@
 """The numbers of a whole folder: of living processes, of what dead ones left, and of removed files.
 
-A segment that nobody holds is opened and read. A segment that a living process holds is counted as that process
+A segment that no process holds is opened and read. A segment that a living process holds is counted as that process
 published it. A removed segment has its account in the ledger. So each event is counted once, and if no process lives
 the numbers are exact. Otherwise they are as old as the last publication: about a second.
 """
@@ -123,7 +123,7 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path]) 
         await segment.close()
     state = read_state(status.folder, owner)
     if state is not None:
-        status.count(state.unspooled.giving_up(LOST), 0)
+        status.count(state.unspooled.with_pending_dropped(LOST), 0)
     if paths:
         status.leftovers.append(Leftover(owner, len(paths), pending, interrupted, seen))
 

@@ -28,7 +28,7 @@ from ..spools import start as start_record
 from .programs import drain, run, signal_ready, start
 
 KB = 1024
-STRANGER = """
+OTHER_PROGRAM = """
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -373,7 +373,7 @@ def test_salvage_gives_up_behind_a_long_gap_if_it_cannot_know_the_last_record(
     checkpointed(path)
     content = bytearray(path.read_bytes())
     leaf = next(n for n in range(len(content) // (8 * KB) - 1, 2, -1) if content[n * 8 * KB] == 0x0D)
-    content[leaf * 8 * KB : leaf * 8 * KB + 200] = b"\xff" * 200  # the last page: how many there are is not known
+    content[leaf * 8 * KB : leaf * 8 * KB + 200] = b"\xff" * 200  # the last page: the highest number cannot be read
     path.write_bytes(bytes(content))
     monkeypatch.setattr("honeyhive_litellm._spool.salvage._GIVE_UP_AFTER", 11)
     reached = {record.id for record in salvage(path, []).records}
@@ -420,27 +420,27 @@ async def test_a_file_that_is_no_segment_is_put_aside_and_holds_up_nobody(
     await spool.close()
 
 
-async def test_a_segment_that_a_stranger_has_locked_is_taken_later(tmp_path: Path) -> None:
+async def test_a_segment_that_another_program_has_locked_is_taken_later(tmp_path: Path) -> None:
     path = await left_behind(tmp_path, 3)
-    stranger = subprocess.Popen(
+    other_program = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            STRANGER,
+            OTHER_PROGRAM,
             str(path),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    with stranger:
-        assert signal_ready(stranger) == "locked"
+    with other_program:
+        assert signal_ready(other_program) == "locked"
         counters = Counters()
         spool = spool_in(tmp_path, counters)
         assert await spool.adopt() == 0
         await taken_in(spool, counters, [event("own")])
         assert await drained(spool, counters) == ["own"]
-        stranger.communicate("")
+        other_program.communicate("")
     assert await spool.adopt() == 3
     assert await drained(spool, counters) == ["e0", "e1", "e2"]
     assert not (tmp_path / "quarantine").exists()

@@ -36,7 +36,7 @@ def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in
             acknowledged.update(emitter.event_id(run, n) for n in range(committed))
             status(collector.url, tmp_path)
         drain(collector.url, tmp_path)
-        told = status(collector.url, tmp_path)
+        numbers = status(collector.url, tmp_path)
         arrived = {event["event_id"] for event in collector.events}
         dead = {letter.id for letter in dead_letters.letters(tmp_path)}
         assert acknowledged <= arrived | dead
@@ -46,8 +46,8 @@ def test_the_numbers_of_the_folder_add_up_after_every_kill_and_tell_the_truth_in
         assert acknowledged & poison <= dead | arrived
         assert not dead & arrived
         assert set(collector.receipts.values()) == {1}
-        assert (told["delivered"], told["dead"], told["pending"]) == (len(arrived), len(dead), 0)
-        assert told["accepted"] == len(arrived) + len(dead)
+        assert (numbers["delivered"], numbers["dead"], numbers["pending"]) == (len(arrived), len(dead), 0)
+        assert numbers["accepted"] == len(arrived) + len(dead)
         # Whoever is killed between removing its last segment and its lease leaves that, empty, for 10 s at least.
         left = sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lease" or path.stat().st_size)
         assert left == ["dead.db", "ledger.db"]

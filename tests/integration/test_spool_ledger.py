@@ -276,4 +276,4 @@ def test_totals_are_stored_and_read_back() -> None:
     totals = Totals(6, 1, 2, {"a.b": 1})
     assert totals.pending == 2
     assert Totals.of_items(totals.as_items()) == totals
-    assert totals.giving_up("lost") == replace(totals, dropped={"a.b": 1, "lost": 2})
+    assert totals.with_pending_dropped("lost") == replace(totals, dropped={"a.b": 1, "lost": 2})

@@ -223,7 +223,7 @@ class SpoolMachine(RuleBasedStateMachine):
             await process.spool.mark(batch)
             in_hand.is_marked = True
         for row in batch.rows:
-            assert row.id not in self.server, f"{row.id} comes again, and nothing told that it may"
+            assert row.id not in self.server, f"{row.id} comes again, although it was not marked as ambiguous"
             self.server[row.id] = json.loads(row.body)["metadata"]["status"]
         in_hand.was_sent = True
 
@@ -234,7 +234,7 @@ class SpoolMachine(RuleBasedStateMachine):
         await process.spool.settle(in_hand.batch)
 
     async def refuse(self, process: Process, in_hand: InHand) -> None:
-        """Halve a batch, or bury a single event."""
+        """Halve a batch, or move a single event to the dead letters."""
         batch = in_hand.batch
         if in_hand.was_sent or not in_hand.is_marked or batch.ambiguous_since is not None:
             return
@@ -311,7 +311,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(number=processes, late=st.integers(0, 2))
     def ends(self, number: int, late: int) -> None:
-        """Close the spool; then LiteLLM's exit handler tells of some more calls, and the process is gone."""
+        """Close the spool; then LiteLLM's exit handler reports some more calls, and the process ends."""
         process = self.process(number)
         self.run(process.spool.close())
         self.forget(number)
