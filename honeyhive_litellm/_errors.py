@@ -1,4 +1,4 @@
-"""Every error this package raises, on one screen."""
+"""Every error that this package raises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class HoneyHiveError(Exception):
 
 
 class ConfigError(HoneyHiveError, ValueError):
-    """Settings that cannot work: the message names every bad field, its variable and the remedy."""
+    """Settings that cannot work. The message names every bad option, where its value is from, and the remedy."""
 
 
 class SpoolError(HoneyHiveError):
@@ -16,8 +16,8 @@ class SpoolError(HoneyHiveError):
 
 
 class LockedError(SpoolError):
-    """Somebody else has the file open, now."""
+    """Another process has the file open."""
 
 
 class NewerFormatError(SpoolError):
-    """A segment was written by a newer version of this package, which alone may touch it."""
+    """A segment was written by a newer version of this package; only that version may change it."""

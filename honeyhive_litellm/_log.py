@@ -1,4 +1,4 @@
-"""The package's own logger. It logs a thing once a minute, not once an event, and never the content of a call."""
+"""The package's logger: each kind of trouble at most once a minute, never the content of a call."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def warn(kind: str, message: str, *args: object, repeat_s: float = _QUIET_S) -> 
     """Log a warning unless one of the same `kind` was logged within the last minute.
 
     For trouble whose end is logged by `recovered`, `repeat_s` is the time until it is logged again while it lasts.
+    `kind` is a constant of the code: each one takes an entry in memory for as long as the process lives.
     """
     now = time.monotonic()
     with _lock:
@@ -42,7 +43,7 @@ def recovered(kind: str, message: str, *args: object) -> None:
 
 
 def announce(line: str) -> None:
-    """Print a line for the user who asked for `debug=True`."""
+    """Print a line, for the option `debug`."""
     sys.stdout.write(line + "\n")
 
 
