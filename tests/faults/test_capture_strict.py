@@ -89,12 +89,11 @@ def test_a_kill_right_after_the_cache_has_answered(tmp_path: Path) -> None:
     code = f"""
 litellm.enable_cache(type="local")
 async def main():
-    end = time.monotonic() + 30
-    while time.monotonic() < end:  # LiteLLM fills its cache in the background
-        response = await call("answer", caching=True)
-        if response._hidden_params.get("cache_hit"):
-            {KILL}
-        await asyncio.sleep(0.01)
+    await call("answer", caching=True)
+    await until_on_loop(lambda: litellm.cache.cache.cache_dict)  # LiteLLM fills its cache in the background
+    response = await call("answer", caching=True)
+    if response._hidden_params.get("cache_hit"):
+        {KILL}
 asyncio.run(main())
 """
     with Collector() as collector:

@@ -23,6 +23,7 @@ from honeyhive_litellm._spool.record import Record
 from honeyhive_litellm.testing import Collector
 
 from ..rig import Rig, event, running
+from ..waiting import until_on_loop
 
 BATCH = "/v1/events/batch"
 PAGE = "<!DOCTYPE html><html>Access denied</html>"
@@ -566,15 +567,17 @@ async def test_a_server_that_sheds_most_requests_makes_no_dead_letters(tmp_path:
     with Collector() as collector:
         refusals = 0
 
+        def accepted_requests() -> int:
+            return sum(request.status == 200 for request in collector.requests)
+
         async def shed() -> None:
             """Three of four requests are refused, as by a server under too much load."""
             nonlocal refusals
             while True:
                 collector.fail(503, times=3, path=BATCH)
                 refusals += 3
-                answered = sum(r.status == 200 for r in collector.requests)
-                while sum(r.status == 200 for r in collector.requests) == answered:
-                    await asyncio.sleep(0.002)
+                accepted = accepted_requests()
+                await until_on_loop(lambda accepted=accepted: accepted_requests() > accepted)  # type: ignore[misc]
 
         shedding = asyncio.ensure_future(shed())
         async with running(tmp_path, collector.url) as rig:

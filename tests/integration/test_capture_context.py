@@ -20,6 +20,7 @@ from honeyhive_litellm._mapping.ids import session_id
 from honeyhive_litellm.testing import Collector
 
 from ..versions import needs_litellm
+from ..waiting import until_on_loop
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 ONE = "11111111-2222-4333-8444-555555555555"
@@ -141,12 +142,10 @@ def test_a_cached_answer_is_in_the_session_too(traced: Collector, monkeypatch: p
         async def main() -> str:
             await ask_later(caching=True)
             async with honeyhive_litellm.session() as session:
-                for _ in range(100):  # LiteLLM fills its cache in the background
-                    ask_again = litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response="hi", caching=True)
-                    if (await ask_again)._hidden_params.get("cache_hit"):
-                        return session.session_id
-                    await asyncio.sleep(0.01)
-            raise AssertionError("the cache never answered")
+                await until_on_loop(lambda: litellm.cache.cache.cache_dict)  # LiteLLM fills it in the background
+                ask_again = litellm.acompletion(model="gpt-4o", messages=MESSAGES, mock_response="hi", caching=True)
+                assert (await ask_again)._hidden_params["cache_hit"]
+                return session.session_id
 
         session = asyncio.run(main())
     finally:

@@ -24,6 +24,7 @@ from honeyhive_litellm._instrumentation.patches.router import strategy_of
 from honeyhive_litellm.testing import ModelServer
 
 from ..versions import LITELLM, needs_litellm
+from ..waiting import until_on_loop
 
 MARK = "hook_test"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -269,12 +270,10 @@ def test_an_answer_from_the_cache(route: Dict[str, Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
 
     async def ask() -> None:
-        for _ in range(100):  # LiteLLM fills its cache in the background
-            answer = await litellm.acompletion(model="openai/gpt-4o", caching=True, **route)
-            if answer._hidden_params.get("cache_hit"):
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("the cache never answered")
+        await litellm.acompletion(model="openai/gpt-4o", caching=True, **route)
+        await until_on_loop(lambda: litellm.cache.cache.cache_dict)  # LiteLLM fills it in the background
+        answer = await litellm.acompletion(model="openai/gpt-4o", caching=True, **route)
+        assert answer._hidden_params["cache_hit"]
 
     asyncio.run(ask())
     hook = "_async_log_cache_hit_on_callbacks"
