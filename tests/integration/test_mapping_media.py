@@ -12,7 +12,6 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping.call_types import inputs_of, outputs_of
 from honeyhive_litellm.testing import Collector, ModelServer
 from honeyhive_litellm.testing._model_server.media import png, wav
 
@@ -96,51 +95,3 @@ def test_a_picture_is_told_by_its_digest_type_and_size(traced: Collector, route:
     (event,) = traced.events
     told = event["inputs"]["chat_history"][0]["content"][1]["image_url"]["url"]
     assert told == {"sha256": hashlib.sha256(BIG).hexdigest(), "mime_type": "image/png", "bytes": len(BIG)}
-
-
-# What only LiteLLM's proxy reports, in the shape that it has there.
-
-MCP = {
-    "name": "weather",
-    "arguments": {"city": "Bern"},
-    "mcp_server_name": "sky",
-    "namespaced_tool_name": "sky-weather",
-}
-
-
-def test_a_call_of_an_mcp_tool_names_server_tool_and_arguments() -> None:
-    details = {"mcp_tool_call_metadata": MCP, "input": [{"role": "tool", "content": {}}]}
-    assert inputs_of("call_mcp_tool", details, {}, True) == {
-        "server": "sky",
-        "tool": "weather",
-        "arguments": {"city": "Bern"},
-    }
-    assert inputs_of("call_mcp_tool", details, {}, False) == {"server": "sky", "tool": "weather"}
-
-
-def test_without_content_pages_files_and_batches_are_counted() -> None:
-    assert outputs_of("ocr", {"pages": [{"markdown": "secret"}]}, False) == {"num_pages": 1}
-    file = {"object": "file", "id": "file-1", "filename": "secret.txt", "bytes": 9, "purpose": "batch"}
-    assert outputs_of("create_file", file, False) == {"id": "file-1", "object": "file", "bytes": 9, "purpose": "batch"}
-    assert inputs_of("ocr", {"messages": [{"role": "user", "content": "secret"}]}, {}, False) == {}
-
-
-def test_what_an_mcp_tool_gave_is_told_once_and_without_content_counted() -> None:
-    picture = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
-    said = {"type": "text", "text": "snow", "annotations": None}
-    result = {"content": [said, picture], "structuredContent": {"city": "Bern"}, "isError": False}
-    assert outputs_of("call_mcp_tool", result, True) == {
-        "content": "snow",
-        "items": [picture],
-        "structured_content": {"city": "Bern"},
-    }
-    assert outputs_of("call_mcp_tool", {"content": [said], "structured_content": {"result": "snow"}}, True) == {
-        "content": "snow"
-    }
-    assert outputs_of("call_mcp_tool", {"content": [said], "is_error": True}, False) == {
-        "is_error": True,
-        "num_items": 1,
-    }
-    tool = {"name": "weather", "description": "Tell it", "input_schema": {}}
-    assert outputs_of("list_mcp_tools", [tool], True)["tools"] == [{"name": "weather", "description": "Tell it"}]
-    assert outputs_of("list_mcp_tools", [tool], False) == {"num_tools": 1, "tools": [{"name": "weather"}]}

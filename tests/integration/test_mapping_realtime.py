@@ -10,11 +10,9 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping.mapper import late_inputs, map_success
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..realtime import SPOKEN, converse, typed
-from ..unit.test_mapping_outcome import Chosen
 from ..versions import needs_litellm
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -96,39 +94,3 @@ def test_without_content_only_roles_and_tokens_stay(collector: Collector, models
     assert event["inputs"] == {"chat_history": [{"role": "system"}, {"role": "user"}]}
     assert event["outputs"] == {"role": "assistant", "finish_reason": "completed"}
     assert "bytes of sound" not in str(event)
-
-
-def item(kind: str, **item: Any) -> Json:
-    return {"type": f"conversation.item.{kind}", "item": {"type": "message", **item}}
-
-
-def test_what_the_server_lists_late_or_twice_is_told_once_and_in_order() -> None:
-    asked = {"id": "i1", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}
-    called = {"id": "i2", "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
-    given = {"id": "i3", "type": "function_call_output", "call_id": "c", "output": "snow"}
-    said = {"type": "message", "id": "i4", "role": "assistant", "content": [{"type": "output_text", "text": "snow!"}]}
-    events = [
-        item("added", **asked),
-        item("done", **asked),
-        {"type": "response.done", "response": {"status": "completed", "output": [called]}},
-        item("created", **given),
-        {"type": "response.done", "response": {"status": "incomplete", "output": [said]}},
-    ]
-    call = {"call_type": "_arealtime", "messages": [{"role": "user", "content": "snow?"}]}
-    history = late_inputs(call, events, True)["chat_history"]
-    assert [(message["role"], message.get("content")) for message in history] == [  # type: ignore[attr-defined]
-        ("user", "snow?"),
-        ("assistant", None),
-        ("tool", "snow"),
-    ]
-    outcome = map_success(call, events, Chosen(), True)
-    assert outcome.outputs == {"role": "assistant", "content": "snow!", "finish_reason": "incomplete"}
-    assert "total_tokens" not in outcome.metadata
-
-
-@pytest.mark.parametrize("odd", [None, [], [7], [{}], {"results": [None]}, [{"type": 7, "item": "x", "response": []}]])
-def test_a_session_of_which_nothing_is_known_is_still_told(odd: Any) -> None:
-    outcome = map_success({"call_type": "_arealtime"}, odd, Chosen(), True)
-    assert outcome.status == "success"
-    assert late_inputs({"call_type": "_arealtime"}, odd, True) == {}
-    assert late_inputs({"call_type": "acompletion"}, odd, True) == {}

@@ -1,0 +1,191 @@
+"""The content of a request, with content and without."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Dict
+
+import pytest
+
+from honeyhive_litellm._mapping.call_types import inputs_of
+
+from .mapping_calls import SECRET, TOOL, MappingOptions, mapped, user
+
+ITEMS = [
+    user("hi"),
+    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": "done"},
+]
+CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("call_details", "expected"),
+    [
+        pytest.param({"call_type": "acompletion", "messages": [user("hi")]}, {"chat_history": [user("hi")]}, id="chat"),
+        pytest.param(
+            {"call_type": "completion", "messages": [user("hi")], "optional_params": {"tools": [TOOL]}},
+            {"chat_history": [user("hi")], "functions": [TOOL]},
+            id="tools",
+        ),
+        pytest.param(
+            {"call_type": "completion", "messages": [user("hi")], "optional_params": {"functions": [{"name": "f"}]}},
+            {"chat_history": [user("hi")], "functions": [{"name": "f"}]},
+            id="old functions",
+        ),
+        pytest.param({"call_type": "completion", "messages": "hi"}, {"chat_history": [user("hi")]}, id="bare text"),
+        pytest.param(
+            {"call_type": "anthropic_messages", "messages": [user("hi")], "optional_params": {"system": "be nice"}},
+            {"chat_history": [{"role": "system", "content": "be nice"}, user("hi")]},
+            id="anthropic messages",
+        ),
+        pytest.param({"call_type": "aresponses", "input": "hi"}, {"chat_history": [user("hi")]}, id="responses"),
+        pytest.param(
+            {"call_type": "responses", "messages": [user("hi")], "optional_params": {"instructions": "be nice"}},
+            {"chat_history": [{"role": "system", "content": "be nice"}, user("hi")]},
+            id="responses with instructions",
+        ),
+        pytest.param(
+            {"call_type": "responses", "messages": ITEMS, "input": None},
+            {
+                "chat_history": [
+                    user("hi"),
+                    {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+                    {"role": "tool", "tool_call_id": "c", "content": "done"},
+                ]
+            },
+            id="responses items",
+        ),
+        pytest.param({"call_type": "aembedding", "input": "a"}, {"chunks": ["a"]}, id="one embedding"),
+        pytest.param({"call_type": "embedding", "input": ["a", "b"]}, {"chunks": ["a", "b"]}, id="embeddings"),
+        pytest.param({"call_type": "embedding", "input": [1, 2]}, {"chunks": [[1, 2]]}, id="tokens"),
+        pytest.param({"call_type": "embedding", "input": [[1], [2]]}, {"chunks": [[1], [2]]}, id="token lists"),
+        pytest.param(
+            {"call_type": "embedding", "input": None, "messages": [user("a"), user("b")]},
+            {"chunks": ["a", "b"]},
+            id="embeddings after the call",
+        ),
+        pytest.param(
+            {
+                "call_type": "atext_completion",
+                "messages": [user("a")],
+                "additional_args": {"complete_input_dict": {"prompt": ["a"]}},
+            },
+            {"prompt": ["a"]},
+            id="text completion",
+        ),
+        pytest.param(
+            {"call_type": "text_completion", "messages": [user("a")]}, {"prompt": "a"}, id="text completion after"
+        ),
+        pytest.param(
+            {"call_type": "aimage_generation", "input": "a cat", "messages": [user("a cat")]},
+            {"prompt": "a cat"},
+            id="image",
+        ),
+        pytest.param(
+            {"call_type": "arerank", "input": "q", "optional_params": {"query": "q", "documents": ["d"]}},
+            {"query": "q", "documents": ["d"]},
+            id="rerank",
+        ),
+        pytest.param({"call_type": "amoderation", "input": "bad"}, {"input": "bad"}, id="moderation"),
+        pytest.param(
+            {"call_type": "moderation", "input": [{"type": "text", "text": "bad"}]},
+            {"input": [{"type": "text", "text": "bad"}]},
+            id="moderation of parts",
+        ),
+        pytest.param(
+            {"call_type": "aspeech", "input": "say", "messages": [user("say")]}, {"input": "say"}, id="speech"
+        ),
+        pytest.param(
+            {
+                "call_type": "atranscription",
+                "messages": [user("abc")],
+                "additional_args": {"complete_input_dict": {"file": ("a.wav", b"RIFF")}},
+                "litellm_params": {"metadata": {"file_checksum": "abc"}},
+            },
+            {"file": "a.wav", "sha256": "abc"},
+            id="transcription",
+        ),
+        pytest.param(
+            {
+                "call_type": "transcription",
+                "additional_args": {"complete_input_dict": {"file": ("a.wav", b"RIFF")}},
+                "litellm_params": {"metadata": {"file_checksum": "('a.wav', b'RIFF" + "\\x00" * 40 + "')"}},
+            },
+            {"file": "a.wav"},
+            id="transcription whose digest is the file",
+        ),
+        pytest.param(
+            {
+                "call_type": "transcription",
+                "additional_args": {"complete_input_dict": {"file": SimpleNamespace(name="b.wav")}},
+            },
+            {"file": "b.wav"},
+            id="transcription of an open file",
+        ),
+        pytest.param({"call_type": "asearch", "messages": [user("q")]}, {"query": "q"}, id="search"),
+        pytest.param({"call_type": "acreate_file", "messages": [user("default-message-value")]}, {}, id="no input"),
+        pytest.param({"call_type": "completion"}, {}, id="nothing"),
+        pytest.param({}, {}, id="no keyword at all"),
+    ],
+)
+def test_inputs_hold_the_content_of_the_request(call_details: Dict[str, Any], expected: Dict[str, Any]) -> None:
+    assert mapped(**call_details).inputs == expected
+
+
+def test_messages_are_not_copied() -> None:
+    messages = [user("hi")]
+
+    assert mapped(call_type="completion", messages=messages).inputs["chat_history"] is messages
+
+
+@pytest.mark.parametrize(
+    ("call_type", "expected"),
+    [
+        ("embedding", {"num_chunks": 2}),
+        ("text_completion", {"num_prompts": 2}),
+        ("image_generation", {"num_prompts": 2}),
+        ("rerank", {"num_documents": 1}),
+        ("moderation", {}),
+        ("speech", {}),
+        ("search", {}),
+        ("transcription", {"sha256": "abc"}),
+        ("responses", {"chat_history": [{"role": "user"}, {"role": "assistant"}]}),
+    ],
+)
+def test_without_content_every_type_of_input_is_only_counted(call_type: str, expected: object) -> None:
+    is_chat = call_type == "responses"
+    request = mapped(
+        MappingOptions(capture_message_content=False),
+        call_type=call_type,
+        input=None if is_chat else [SECRET, SECRET],
+        messages=[user(SECRET), {"type": "function_call", "arguments": SECRET}] if is_chat else None,
+        optional_params={
+            "query": SECRET,
+            "documents": [SECRET],
+            "prompt": SECRET if call_type == "transcription" else None,
+        },
+        additional_args={"complete_input_dict": {"file": (SECRET, b"")}},
+        litellm_params={"metadata": {"file_checksum": "abc"}},
+    )
+
+    assert request.inputs == expected
+    assert SECRET not in repr(request)
+
+
+MCP = {
+    "name": "weather",
+    "arguments": {"city": "Bern"},
+    "mcp_server_name": "sky",
+    "namespaced_tool_name": "sky-weather",
+}
+
+
+def test_a_call_of_an_mcp_tool_names_server_tool_and_arguments() -> None:
+    details = {"mcp_tool_call_metadata": MCP, "input": [{"role": "tool", "content": {}}]}
+    assert inputs_of("call_mcp_tool", details, {}, True) == {
+        "server": "sky",
+        "tool": "weather",
+        "arguments": {"city": "Bern"},
+    }
+    assert inputs_of("call_mcp_tool", details, {}, False) == {"server": "sky", "tool": "weather"}

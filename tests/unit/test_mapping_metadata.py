@@ -1,0 +1,134 @@
+"""Session, trace, user, tags, and the rest of the caller's metadata."""
+
+from __future__ import annotations
+
+import uuid
+from types import MappingProxyType
+from typing import Any, Dict, Optional
+
+import pytest
+
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA
+
+from .mapping_calls import SECRET, MappingOptions, mapped, with_metadata
+
+A_UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.mark.parametrize(
+    ("call_details", "session"),
+    [
+        pytest.param({"litellm_trace_id": "generated"}, None, id="a plain call has none"),
+        pytest.param({"litellm_params": {"metadata": {"session_id": "s"}}}, "s", id="metadata"),
+        pytest.param({"litellm_params": {"metadata": {"session_id": 7}}}, "7", id="a number"),
+        pytest.param({"litellm_params": {"metadata": {"session_id": A_UUID}}}, str(A_UUID), id="a UUID object"),
+        pytest.param(
+            {"litellm_params": {"metadata": {"session_id": "s", "honeyhive_session_id": "h"}}}, "h", id="ours first"
+        ),
+        pytest.param({"litellm_params": {"litellm_metadata": {"session_id": "s"}}}, "s", id="litellm_metadata"),
+        pytest.param({"optional_params": {"metadata": {"session_id": "s"}}}, "s", id="the Responses API's metadata"),
+        pytest.param(
+            {"litellm_params": {"litellm_session_id": "l", "litellm_trace_id": "t"}}, "l", id="litellm_session_id"
+        ),
+        pytest.param({"litellm_params": {"litellm_trace_id": "t"}, "litellm_trace_id": "t"}, "t", id="explicit trace"),
+        pytest.param({"litellm_params": {"metadata": {"model_group": "g"}}, "litellm_trace_id": "r"}, "r", id="router"),
+        pytest.param(
+            {"litellm_params": {"metadata": {"user_api_key_hash": "x"}}, "litellm_trace_id": "p"}, "p", id="proxy"
+        ),
+        pytest.param({"litellm_params": {"metadata": {"session_id": ""}}}, None, id="empty"),
+        pytest.param({"litellm_params": {"metadata": {"session_id": ["odd"]}}}, None, id="odd"),
+    ],
+)
+def test_the_session_is_the_first_that_was_named(call_details: Dict[str, Any], session: Optional[str]) -> None:
+    assert mapped(**call_details).session == session
+
+
+def test_the_callers_trace_id_beats_the_generated_one() -> None:
+    params = {"metadata": {"trace_id": "theirs"}}
+
+    assert mapped(litellm_trace_id="generated").metadata["trace_id"] == "generated"
+    assert mapped(litellm_trace_id="generated", litellm_params=params).metadata["trace_id"] == "theirs"
+
+
+def test_parent_user_and_tags_are_taken_out_of_the_metadata() -> None:
+    request = with_metadata(
+        honeyhive_parent_id="p", user_id="u", user_properties={"plan": "pro"}, tags=["a"], honeyhive_other=1, k="v"
+    )
+
+    assert request.parent_id == "p"
+    assert request.user_properties == {"plan": "pro", "user_id": "u"}
+    assert request.metadata["tags"] == ["a"]
+    assert request.metadata["k"] == "v"
+    assert not {"user_id", "user_properties", "honeyhive_parent_id", "honeyhive_other"} & set(request.metadata)
+
+
+@pytest.mark.parametrize(
+    ("call_details", "expected"),
+    [
+        ({"user": "u"}, {"user_id": "u"}),
+        ({"user": "", "optional_params": {"user": "o"}}, {"user_id": "o"}),
+        ({"user": "u", "litellm_params": {"metadata": {"user_id": "m"}}}, {"user_id": "m"}),
+        ({"user": None}, {}),
+    ],
+)
+def test_the_user_comes_from_metadata_or_the_user_parameter(call_details: Dict[str, Any], expected: object) -> None:
+    assert mapped(**call_details).user_properties == expected
+
+
+def test_the_callers_metadata_under_a_reserved_name_moves_to_user_metadata() -> None:
+    settings = MappingOptions(custom_attributes=MappingProxyType({"team": "a", "region": "eu", "project": "other"}))
+    request = with_metadata(settings, team="b", cost=5, model="mine", k=None, nested={"x": [1]})
+
+    assert request.metadata == {
+        "call_type": "completion",
+        "project": "demo",
+        "team": "b",
+        "region": "eu",
+        "nested": {"x": [1]},
+        "user_metadata": {"project": "other", "cost": 5, "model": "mine"},
+    }
+
+
+def test_a_request_never_writes_what_an_outcome_may_write() -> None:
+    theirs = dict.fromkeys(OUTCOME_METADATA - {"litellm_overhead_ms"}, 1)
+    request = with_metadata(**theirs)
+
+    assert not OUTCOME_METADATA & set(request.metadata)
+    assert request.metadata["user_metadata"] == theirs
+
+
+def test_metadata_of_all_sources_is_merged_and_the_strongest_source_wins() -> None:
+    request = mapped(
+        litellm_params={
+            "metadata": {"a": 1, "requester_metadata": {"a": 9, "r": 4}},
+            "litellm_metadata": {"a": 2, "b": 2},
+        },
+        optional_params={"metadata": {"b": 3, "c": 3}},
+    )
+
+    assert {name: request.metadata.get(name) for name in "abcr"} == {"a": 1, "b": 2, "c": 3, "r": 4}
+
+
+def test_keys_that_litellm_added_to_the_metadata_are_left_out() -> None:
+    written = {
+        "hidden_params": {"x": 1},
+        "llm_api_timing_windows": [[1, 2]],
+        "previous_models": [{"exception_string": SECRET}],
+        "requester_metadata": {},
+        "raw_request": SECRET,
+        "_litellm_router_usage_counted_tokens": 30,
+        "_routing_request_tags": ["a"],
+        "user_api_key_metadata": {"x": 1},
+        "standard_logging_guardrail_information": {},
+        "litellm_parent_otel_span": object(),
+    }
+    request = with_metadata(**written)
+
+    assert request.metadata == {"call_type": "completion", "project": "demo"}
+
+
+def test_ordinary_keys_are_litellms_only_in_a_routed_call() -> None:
+    mine = {"deployment": "blue", "endpoint": "/x", "user_agent": "me"}
+
+    assert with_metadata(**mine).metadata["deployment"] == "blue"
+    assert not set(mine) & set(with_metadata(**mine, model_group="g").metadata)

@@ -1,0 +1,294 @@
+"""The content of a response, as a dictionary and as an object, with content and without."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Dict, List
+
+import pytest
+
+from honeyhive_litellm._mapping.call_types import inputs_of, outputs_of
+
+from .mapping_calls import SECRET, chat, message, objects, succeeded
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": f'{{"city": "{SECRET}"}}'}}
+CASES: List[Any] = [
+    pytest.param(
+        "completion",
+        chat(message(SECRET)),
+        {"role": "assistant", "content": SECRET, "finish_reason": "stop"},
+        {"role": "assistant", "finish_reason": "stop"},
+        id="chat",
+    ),
+    pytest.param(
+        "completion",
+        chat(message(None, tool_calls=[CALL], function_call=None)),
+        {"role": "assistant", "content": None, "tool_calls": [CALL], "finish_reason": "stop"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather"}}],
+            "finish_reason": "stop",
+        },
+        id="tool call",
+    ),
+    pytest.param(
+        "completion",
+        chat(message(None, function_call={"name": "f", "arguments": SECRET})),
+        {
+            "role": "assistant",
+            "content": None,
+            "function_call": {"name": "f", "arguments": SECRET},
+            "finish_reason": "stop",
+        },
+        {"role": "assistant", "function_call": {"name": "f"}, "finish_reason": "stop"},
+        id="old function call",
+    ),
+    pytest.param(
+        "completion",
+        chat(message("one"), message("two"), message("three")),
+        {
+            "role": "assistant",
+            "content": "one",
+            "finish_reason": "stop",
+            "choices": [
+                {"role": "assistant", "content": "two", "finish_reason": "stop"},
+                {"role": "assistant", "content": "three", "finish_reason": "stop"},
+            ],
+        },
+        {
+            "role": "assistant",
+            "finish_reason": "stop",
+            "choices": [{"role": "assistant", "finish_reason": "stop"}] * 2,
+        },
+        id="three choices",
+    ),
+    pytest.param(
+        "completion",
+        chat(message("x", reasoning_content=SECRET, refusal="no", annotations=[{"type": "url_citation"}])),
+        {
+            "role": "assistant",
+            "content": "x",
+            "reasoning_content": SECRET,
+            "refusal": "no",
+            "annotations": [{"type": "url_citation"}],
+            "finish_reason": "stop",
+        },
+        {"role": "assistant", "finish_reason": "stop"},
+        id="reasoning, refusal, annotations",
+    ),
+    pytest.param(
+        "completion",
+        chat(message("x", thinking_blocks=[{"thinking": "a"}, {"type": "redacted_thinking"}, {"thinking": "b"}])),
+        {"role": "assistant", "content": "x", "reasoning_content": "a\nb", "finish_reason": "stop"},
+        {"role": "assistant", "finish_reason": "stop"},
+        id="thinking blocks",
+    ),
+    pytest.param(
+        "text_completion",
+        {"choices": [{"text": SECRET, "finish_reason": "length"}, {"text": "b", "finish_reason": "stop"}]},
+        {"text": SECRET, "finish_reason": "length", "choices": [{"text": "b", "finish_reason": "stop"}]},
+        {"finish_reason": "length", "choices": [{"finish_reason": "stop"}]},
+        id="text completion",
+    ),
+    pytest.param(
+        "text_completion",
+        chat(message(SECRET)),
+        {"text": SECRET, "finish_reason": "stop"},
+        {"finish_reason": "stop"},
+        id="streamed text completion",
+    ),
+    pytest.param(
+        "embedding",
+        {"object": "list", "data": [{"embedding": [0.1, 0.2]}, {"embedding": [0.3, 0.4]}]},
+        {"num_embeddings": 2, "dimensions": 2},
+        {"num_embeddings": 2, "dimensions": 2},
+        id="embeddings",
+    ),
+    pytest.param("embedding", {"data": []}, {"num_embeddings": 0}, {"num_embeddings": 0}, id="redacted embeddings"),
+    pytest.param(
+        "embedding",
+        {"data": [{"embedding": "AAAA"}]},
+        {"num_embeddings": 1},
+        {"num_embeddings": 1},
+        id="base64 embeddings",
+    ),
+    pytest.param(
+        "image_generation",
+        {"data": [{"url": "https://x/y.png", "b64_json": None, "revised_prompt": SECRET}]},
+        {"num_images": 1, "images": [{"url": "https://x/y.png", "revised_prompt": SECRET}]},
+        {"num_images": 1},
+        id="images",
+    ),
+    pytest.param(
+        "rerank",
+        {"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": SECRET}}]},
+        {"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": SECRET}}]},
+        {"results": [{"index": 0, "relevance_score": 0.5}]},
+        id="rerank",
+    ),
+    pytest.param(
+        "moderation",
+        {"results": [{"flagged": True, "categories": {"violence": True}}]},
+        {"results": [{"flagged": True, "categories": {"violence": True}}]},
+        {"results": [{"flagged": True, "categories": {"violence": True}}]},
+        id="moderation",
+    ),
+    pytest.param(
+        "transcription",
+        {"text": SECRET, "language": "en", "duration": 3.5},
+        {"text": SECRET, "language": "en", "duration": 3.5},
+        {"language": "en", "duration": 3.5},
+        id="transcription",
+    ),
+    pytest.param(
+        "responses",
+        {
+            "status": "completed",
+            "output": [
+                {"type": "reasoning", "summary": [{"text": SECRET}]},
+                {"type": "message", "content": [{"text": "a"}, {"text": "b"}, {"refusal": "never"}]},
+                {"type": "function_call", "call_id": "c1", "name": "f", "arguments": SECRET},
+                {"type": "web_search_call", "query": SECRET},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": "ab",
+            "reasoning_content": SECRET,
+            "refusal": "never",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": SECRET}}],
+            "finish_reason": "completed",
+            "items": [{"type": "web_search_call", "query": SECRET}],
+        },
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f"}}],
+            "finish_reason": "completed",
+            "items": [{"type": "web_search_call"}],
+        },
+        id="responses",
+    ),
+    pytest.param(
+        "responses",
+        {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []},
+        {"role": "assistant", "content": None, "finish_reason": "max_output_tokens"},
+        {"role": "assistant", "finish_reason": "max_output_tokens"},
+        id="responses cut short",
+    ),
+    pytest.param(
+        "anthropic_messages",
+        {
+            "type": "message",
+            "role": "assistant",
+            "stop_reason": "tool_use",
+            "content": [
+                {"type": "thinking", "thinking": SECRET},
+                {"type": "text", "text": "hi"},
+                {"type": "tool_use", "id": "t", "name": "f", "input": SECRET},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": "hi",
+            "reasoning_content": SECRET,
+            "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": SECRET}}],
+            "finish_reason": "tool_use",
+        },
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f"}}],
+            "finish_reason": "tool_use",
+        },
+        id="anthropic messages",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call_type", "response", "expected", "without_content"), CASES)
+@pytest.mark.parametrize("shape", [lambda value: value, objects], ids=["dictionaries", "objects"])
+def test_outputs_hold_the_content_of_the_response(
+    call_type: str, response: Any, expected: object, without_content: object, shape: Any
+) -> None:
+    answer = shape(response)
+    kept = succeeded(answer, call_type="a" + call_type).outputs
+    bare = succeeded(answer, capture_content=False, call_type=call_type)
+
+    assert kept == expected
+    assert bare.outputs == without_content
+    assert SECRET not in repr(bare)
+
+
+def test_speech_is_recorded_as_its_size() -> None:
+    body = SimpleNamespace(content=b"12345", headers={"content-type": "audio/mpeg"})
+
+    assert succeeded(SimpleNamespace(response=body)).outputs == {"bytes": 5, "content_type": "audio/mpeg"}
+
+
+class Unread:
+    @property
+    def content(self) -> bytes:
+        raise RuntimeError("not read yet")
+
+
+class Bare:
+    __slots__ = ()
+
+
+class Dumps:
+    def model_dump(self) -> Dict[str, object]:
+        return {"what": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("response", "kept", "bare"),
+    [
+        (None, {}, {}),
+        ("text", {"content": "text"}, {}),
+        (Dumps(), {"response": {"what": SECRET}}, {"response_type": "Dumps"}),
+        (SimpleNamespace(a=1), {"response": {"a": 1}}, {"response_type": "SimpleNamespace"}),
+        (Bare(), {"response": "Bare"}, {"response_type": "Bare"}),
+        ({"choices": []}, {"response": {"choices": []}}, {"response_type": "dict"}),
+        ({"choices": None, "a": 1}, {"response": {"choices": None, "a": 1}}, {"response_type": "dict"}),
+        ({"choices": ["odd"]}, {"text": None}, {}),
+    ],
+)
+def test_an_unrecognized_response_is_recorded_by_its_fields_or_type(
+    response: object, kept: object, bare: object
+) -> None:
+    assert succeeded(response).outputs == kept
+    assert succeeded(response, capture_content=False).outputs == bare
+
+
+def test_an_unreadable_response_costs_the_outputs_only() -> None:
+    outcome = succeeded(SimpleNamespace(response=Unread(), id="r"))
+
+    assert outcome.status == "success"
+    assert outcome.metadata["response_id"] == "r"
+
+
+def test_without_content_pages_files_and_batches_are_only_counted() -> None:
+    assert outputs_of("ocr", {"pages": [{"markdown": "secret"}]}, False) == {"num_pages": 1}
+    file = {"object": "file", "id": "file-1", "filename": "secret.txt", "bytes": 9, "purpose": "batch"}
+    assert outputs_of("create_file", file, False) == {"id": "file-1", "object": "file", "bytes": 9, "purpose": "batch"}
+    assert inputs_of("ocr", {"messages": [{"role": "user", "content": "secret"}]}, {}, False) == {}
+
+
+def test_an_mcp_tools_result_is_recorded_once_and_without_content_only_counted() -> None:
+    picture = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
+    said = {"type": "text", "text": "snow", "annotations": None}
+    result = {"content": [said, picture], "structuredContent": {"city": "Bern"}, "isError": False}
+    assert outputs_of("call_mcp_tool", result, True) == {
+        "content": "snow",
+        "items": [picture],
+        "structured_content": {"city": "Bern"},
+    }
+    assert outputs_of("call_mcp_tool", {"content": [said], "structured_content": {"result": "snow"}}, True) == {
+        "content": "snow"
+    }
+    assert outputs_of("call_mcp_tool", {"content": [said], "is_error": True}, False) == {
+        "is_error": True,
+        "num_items": 1,
+    }
+    tool = {"name": "weather", "description": "Tell it", "input_schema": {}}
+    assert outputs_of("list_mcp_tools", [tool], True)["tools"] == [{"name": "weather", "description": "Tell it"}]
+    assert outputs_of("list_mcp_tools", [tool], False) == {"num_tools": 1, "tools": [{"name": "weather"}]}
