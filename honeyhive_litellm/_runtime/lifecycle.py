@@ -1,6 +1,6 @@
 """All runtimes of the process: how they are made, flushed, shut down at an exit, and forgotten in a forked child.
 
-A process ends in one of four ways. Each calls `shutdown_all`, once:
+A process ends in one of four ways. Each calls `shutdown_all`:
 
 * The application calls `honeyhive_litellm.shutdown()` (REQUESTED).
 * LiteLLM's Proxy ends its application (REQUESTED, from `_instrumentation.proxy_logger`).
@@ -8,8 +8,9 @@ A process ends in one of four ways. Each calls `shutdown_all`, once:
   (on 3.8 only after `atexit`). Then it runs the `atexit` handlers, the newest first: those that the application
   registered after `init`, which may still make calls; then ours; then LiteLLM's, which reports the last async calls on
   a loop of its own. What those report is written by `LateWriter`.
-* A child of multiprocessing ends (CHILD_EXIT). It ends with `os._exit`, without `atexit`, after the finalizers of
-  `multiprocessing.util`, those of a higher priority first. Ours has the priority CHILD_EXIT_PRIORITY.
+* A child of multiprocessing ends (CHILD_EXIT). It runs the finalizers of `multiprocessing.util`, those of a higher
+  priority first; ours has the priority CHILD_EXIT_PRIORITY. Then a forked child ends with `os._exit`, without `atexit`;
+  a spawned one is an interpreter that exits, where `shutdown_all` finds its runtimes closed.
 
 `shutdown_all` does the same in each case, in the order of its lines: wait for LiteLLM's callbacks; take our loggers out
 of LiteLLM's lists; then, runtime by runtime, settle what is held, deliver, and close the files.
