@@ -1,16 +1,17 @@
-"""What surrounds a call when it begins: our own `session`, HoneyHive's tracer, an OpenTelemetry span.
+"""What surrounds a call when it begins: `honeyhive_litellm.session`, HoneyHive's tracer, an OpenTelemetry span.
 
-Read on the caller's side, since LiteLLM tells of outcomes on threads and queues that have another context, or none.
-OpenTelemetry and HoneyHive's SDK are asked only if the application has imported them, and never imported here.
+It is read in the hook of the call's start, which runs in the caller's context. LiteLLM reports outcomes on threads and
+queues that have another context, or none. OpenTelemetry and HoneyHive's SDK are used only if the application has
+imported them.
 """
 
 from __future__ import annotations
 
 import sys
 import uuid
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Type
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Type
 
 from honeyhive_litellm._mapping.ids import session_id as to_uuid
 from honeyhive_litellm._mapping.model import NO_CONTEXT, CallContext
@@ -18,14 +19,15 @@ from honeyhive_litellm._mapping.reading import mapping, or_default, text
 
 _NOTHING: Mapping[str, Any] = {}
 _FROM_BAGGAGE = ("run_id", "dataset_id", "datapoint_id")
-"""What HoneyHive's experiments put there, for the event's metadata."""
+"""The OpenTelemetry baggage of HoneyHive's experiments that goes into the event's metadata."""
 
 
 class Session:
     """Groups the calls made inside it, in this task or thread and in those that inherit its context.
 
-    A context manager, for `with` and `async with`; entering and leaving it does nothing but set a variable. One inside
-    another takes its place meanwhile. `session_id` is the session's UUID in HoneyHive, known from the beginning.
+    A context manager for `with` and `async with`. It only sets a context variable: nothing is sent. An inner session
+    replaces the outer one while it lasts. One object may be entered in several tasks and threads at once.
+    `session_id` is the session's UUID in HoneyHive.
     """
 
     def __init__(
@@ -42,10 +44,9 @@ class Session:
         raw = str(session_id) if session_id else str(uuid.uuid4())
         self.session_id = to_uuid(raw)
         self._context = CallContext(raw, text(name), None, dict(user_properties or {}))
-        self._entered: List[Token[Optional[CallContext]]] = []
 
     def __enter__(self) -> Session:
-        self._entered.append(_session.set(self._context))
+        _entered.set(_Entered(self._context, _entered.get()))
         return self
 
     def __exit__(
@@ -54,10 +55,10 @@ class Session:
         error: Optional[BaseException] = None,
         traceback: Optional[TracebackType] = None,
     ) -> None:
-        try:
-            _session.reset(self._entered.pop())
-        except (IndexError, ValueError):
-            pass  # left in another context than it was entered in, as generators may be: there it was never set
+        innermost = _entered.get()
+        # A generator may be closed in another context than it was entered in: there is nothing to restore.
+        if innermost is not None and innermost.context is self._context:
+            _entered.set(innermost.outer)
 
     async def __aenter__(self) -> Session:
         return self.__enter__()
@@ -74,19 +75,27 @@ class Session:
         return f"Session(session_id={self.session_id!r})"
 
 
-_session: ContextVar[Optional[CallContext]] = ContextVar("honeyhive_litellm_session", default=None)
+class _Entered(NamedTuple):
+    """A session that was entered in this context, and the session outside it."""
+
+    context: CallContext
+    outer: Optional[_Entered]
+
+
+_entered: ContextVar[Optional[_Entered]] = ContextVar("honeyhive_litellm_session", default=None)
 
 
 def current_context() -> CallContext:
-    """What surrounds the code that calls this. Never raises."""
-    ours = _session.get()
+    """The context of the code that calls this. Our own session comes before a tracer's. Never raises."""
+    entered = _entered.get()
     if "opentelemetry.trace" not in sys.modules:
-        return ours or NO_CONTEXT
-    theirs: CallContext = or_default(NO_CONTEXT, _traced)
-    return theirs if ours is None else ours._replace(metadata=theirs.metadata, otel=theirs.otel)
+        return NO_CONTEXT if entered is None else entered.context
+    traced: CallContext = or_default(NO_CONTEXT, _traced)
+    return traced if entered is None else entered.context._replace(metadata=traced.metadata, otel=traced.otel)
 
 
 def _traced() -> CallContext:
+    """The context that OpenTelemetry's span and baggage, and HoneyHive's tracer, make."""
     span = sys.modules["opentelemetry.trace"].get_current_span()
     attributes = mapping(or_default(_NOTHING, lambda: dict(span.attributes or {})))
     baggage = _baggage()
@@ -99,7 +108,7 @@ def _traced() -> CallContext:
 
 
 def span_ids(span: Any) -> Optional[Dict[str, str]]:
-    """The W3C trace and span id of an OpenTelemetry span, in hexadecimal digits; None for one that is no span."""
+    """The W3C trace and span id of an OpenTelemetry span, in hexadecimal digits; None for the span of no trace."""
     context = span.get_span_context()
     if not context.trace_id or not context.span_id:
         return None
@@ -112,7 +121,7 @@ def _baggage() -> Mapping[str, Any]:
 
 
 def _tracers_session() -> Optional[str]:
-    """The session of HoneyHive's tracer that this code runs under, or of the application's only one."""
+    """The session of the HoneyHive tracer in the baggage, or of the default tracer."""
     registry = sys.modules.get("honeyhive.tracer.registry")
     if registry is None:
         return None

@@ -100,6 +100,29 @@ def test_the_inner_session_wins_and_then_the_outer_one_is_back(traced: Collector
     assert second["session_id"] == outer.session_id
 
 
+def test_tasks_that_share_a_session_each_leave_it_in_any_order(traced: Collector) -> None:
+    session = honeyhive_litellm.session()
+
+    async def request(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        with session:
+            entered.set()
+            await leave.wait()
+        await ask_later()
+
+    async def main() -> None:
+        first_entered, first_leaves, second_entered, second_leaves = (asyncio.Event() for _ in range(4))
+        first = asyncio.ensure_future(request(first_entered, first_leaves))
+        await first_entered.wait()
+        second = asyncio.ensure_future(request(second_entered, second_leaves))
+        await second_entered.wait()
+        for leaves, task in ((first_leaves, first), (second_leaves, second)):
+            leaves.set()
+            await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+    assert [event.get("session_id") == session.session_id for event in events_of(traced)] == [False, False]
+
+
 def test_what_the_call_says_wins(traced: Collector) -> None:
     with honeyhive_litellm.session(name="around"):
         ask(metadata={"session_id": ONE})
