@@ -1,8 +1,8 @@
 """What recording a call costs may not creep up unseen.
 
-Time is no measure in CI, so steps are counted: calls of Python functions and of C functions, from LiteLLM's notice of a
-call's start to the encoded event. The same input takes the same steps on every machine, within one version of Python;
-versions differ by some percent, because some inline what others call. Nor do times tell what is done twice; bytes do.
+Time is no measure in CI, so steps are counted: calls of Python functions and of C functions, from the hook of a call's
+start to the encoded event. The same input takes the same steps on every machine, within one version of Python;
+versions differ by some percent, because some inline what others call. That nothing is done twice is seen in the bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 
 
 class Recorded:
-    """A recorder, and the notices of one call after the other."""
+    """A recorder, and the hooks of one call after the other."""
 
     def __init__(self, folder: Path, messages: int = 4) -> None:
         self.records: List[Record] = []
@@ -57,8 +57,8 @@ class Recorded:
         assert record is not None
         self.records.append(record)
 
-    def notices(self) -> Tuple[Callable[[], None], Callable[[], None]]:
-        """How the start and the success of the next call are told, of which no word was said before."""
+    def hooks(self) -> Tuple[Callable[[], None], Callable[[], None]]:
+        """The start and the success of the next call, none of whose texts came before."""
         self.number = next(NUMBERS)
         details: Dict[str, Any] = {
             "litellm_call_id": f"00000000-0000-4000-8000-{self.number:012x}",
@@ -110,17 +110,17 @@ def calls_of(*steps: Callable[[], None]) -> Counter[str]:
 
 @pytest.fixture(autouse=True)
 def _no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where an application has imported OpenTelemetry it is asked for its span; here another test may have."""
+    """OpenTelemetry's span is read if anything has imported OpenTelemetry, as another test may have."""
     monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
 
 
 def counted_calls(folder: Path, messages: int = 4) -> Counter[str]:
     recorded = Recorded(folder, messages)
     for _ in range(3):  # names and patterns are learnt
-        for step in recorded.notices():
+        for step in recorded.hooks():
             step()
     recorded.records.clear()
-    counted = calls_of(*recorded.notices())
+    counted = calls_of(*recorded.hooks())
     assert [record.kind for record in recorded.records] == [START, EVENT]
     return counted
 
@@ -144,11 +144,11 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     """The texts that were searched for credentials."""
     texts: List[str] = []
 
-    def watched(text: str) -> Any:
+    def noted(text: str) -> Any:
         texts.append(text)
         return possible_rules(text)
 
-    monkeypatch.setattr(redaction, "possible_rules", watched)
+    monkeypatch.setattr(redaction, "possible_rules", noted)
     return texts
 
 
@@ -166,7 +166,7 @@ def test_a_question_is_searched_once_and_encoded_once(
 
     monkeypatch.setattr(event, "orjson", Dumps)
     recorded = Recorded(tmp_path)
-    for step in recorded.notices():
+    for step in recorded.hooks():
         step()
     question = recorded.question(3)
     start, end = (record.body.decode() for record in recorded.records)

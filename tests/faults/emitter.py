@@ -1,4 +1,4 @@
-"""A program without LiteLLM that records events as quickly as it is told, for tests of many kills and restarts."""
+"""A program without LiteLLM that records many events, for tests of many kills and restarts."""
 
 from __future__ import annotations
 

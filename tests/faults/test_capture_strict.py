@@ -16,9 +16,9 @@ needs_the_hook = needs_litellm("1.80", "it has no hook before an async call retu
 KILL = "os.kill(os.getpid(), 9)"
 
 
-def but_outage(said: str) -> List[str]:
-    """What a program complained of, but for the collector, which is down: a slow machine gives it time to notice."""
-    return [line for line in said.splitlines() if "takes no events now" not in line]
+def but_outage(log: str) -> List[str]:
+    """The lines of a program's log, without those about the collector that is down: they depend on the machine."""
+    return [line for line in log.splitlines() if "takes no events now" not in line]
 
 
 @needs_the_hook
@@ -75,13 +75,13 @@ asyncio.run(main())
         collector.up()
         drain(collector.url, tmp_path)
         seen = sorted((e["config"]["model"], e["metadata"]["status"]) for e in collector.events)
-        # LiteLLM 1.80 and 1.83 tell of an async stream that broke as of a success.
+        # LiteLLM 1.80 and 1.83 report an async stream that broke as a success.
         broken = "failure" if has_litellm("1.110") or not has_litellm("1.80") else "success"
         assert seen == [("break-2", broken), ("fail-400", "failure")] + [("gpt-4o", "success")] * 2
-        told = {e["config"]["model"]: e for e in collector.events}
-        assert told["gpt-4o"]["outputs"]["content"] == "answer to: hello"
-        assert told["break-2"]["outputs"]["content"]
-        assert told["fail-400"]["metadata"]["status_code"] == 400
+        events = {e["config"]["model"]: e for e in collector.events}
+        assert events["gpt-4o"]["outputs"]["content"] == "answer to: hello"
+        assert events["break-2"]["outputs"]["content"]
+        assert events["fail-400"]["metadata"]["status_code"] == 400
 
 
 @needs_litellm("1.80", "its cache cannot read the types of today's openai package, and keeps nothing")

@@ -136,7 +136,7 @@ async def test_an_async_stream_that_is_dropped(traced: Collector, route: Dict[st
     "is_async",
     [
         False,
-        pytest.param(True, marks=needs_litellm("1.110", "it tells of an async stream that broke as of a success")),
+        pytest.param(True, marks=needs_litellm("1.110", "it reports an async stream that broke as a success")),
     ],
 )
 def test_a_stream_that_breaks_is_a_failure_with_the_text_that_had_come(
@@ -247,7 +247,7 @@ def test_calls_leave_nothing_behind(traced: Collector, route: Dict[str, Any]) ->
     asyncio.run(many())
     gc.collect()
     assert honeyhive_litellm.flush(30) == 0
-    traced.wait_for(60 * 27, 30)  # an older LiteLLM may still hold the last stream: it is told of some seconds later
+    traced.wait_for(60 * 27, 30)  # an older LiteLLM may still hold the last stream: its event comes some seconds later
     assert len(traced.events) == 60 * 27
     logger = logger_module._installed
     assert logger is not None

@@ -124,7 +124,7 @@ def test_tasks_that_share_a_session_each_leave_it_in_any_order(traced: Collector
 
 
 def test_what_the_call_says_wins(traced: Collector) -> None:
-    with honeyhive_litellm.session(name="around"):
+    with honeyhive_litellm.session(name="outer"):
         ask(metadata={"session_id": ONE})
     event = only(traced)
     assert event["session_id"] == ONE
@@ -211,9 +211,9 @@ def test_the_ids_of_the_span_around_a_call_are_kept(traced: Collector, tracer: o
 
 
 def test_baggage_names_the_session_the_parent_and_the_experiment(traced: Collector) -> None:
-    given = {"session_id": ONE, "parent_id": str(uuid.UUID(int=7)), "run_id": "run-1", "datapoint_id": "d"}
+    members = {"session_id": ONE, "parent_id": str(uuid.UUID(int=7)), "run_id": "run-1", "datapoint_id": "d"}
     surroundings = context.get_current()
-    for name, value in given.items():
+    for name, value in members.items():
         surroundings = baggage.set_baggage(name, value, surroundings)
     token = context.attach(surroundings)
     try:
@@ -222,7 +222,7 @@ def test_baggage_names_the_session_the_parent_and_the_experiment(traced: Collect
         context.detach(token)
     event = only(traced)
     assert event["session_id"] == ONE
-    assert event["parent_id"] == given["parent_id"]
+    assert event["parent_id"] == members["parent_id"]
     assert {name: event["metadata"][name] for name in ("run_id", "datapoint_id")} == {
         "run_id": "run-1",
         "datapoint_id": "d",

@@ -73,7 +73,7 @@ def test_a_call_returns_while_its_content_waits_to_be_redacted(
 def test_what_the_caller_changes_meanwhile_does_not_change_the_event(
     collector: Collector, gate: Gate, is_async: bool
 ) -> None:
-    part = {"type": "text", "text": "asked"}
+    part = {"type": "text", "text": "before"}
     messages: List[Dict[str, Any]] = [{"role": "system", "content": "first"}, {"role": "user", "content": [part]}]
     steps = {"done": [1, 2]}
     metadata: Dict[str, Any] = {"steps": steps, "user_properties": {"plan": "pro"}}
@@ -90,7 +90,7 @@ def test_what_the_caller_changes_meanwhile_does_not_change_the_event(
     (event,) = collector.events
     assert event["inputs"]["chat_history"] == [
         {"role": "system", "content": "first"},
-        {"role": "user", "content": [{"type": "text", "text": "asked"}]},
+        {"role": "user", "content": [{"type": "text", "text": "before"}]},
     ]
     assert event["metadata"]["steps"] == {"done": [1, 2]}
     assert event["user_properties"]["plan"] == "pro"

@@ -1,4 +1,4 @@
-"""Which attempt at a call a notice is about, however many other calls come between two of them."""
+"""Which attempt at a call a hook is about, however many other calls come in between."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_calls_whose_start_was_not_seen_leave_little_behind(hooks: Hooks) -> Non
 
 
 def test_a_second_notice_of_an_outcome_is_no_second_event(hooks: Hooks) -> None:
-    """The start was not seen, and each notice comes with a copy of the details, so with no token of ours."""
+    """The start was not seen, and each callback comes with a copy of the details, so with no token of ours."""
     hooks.fail(details_of(CALL_ID))
     for number in range(LIMIT - 1):
         hooks.fail(details_of(f"call-{number}"))

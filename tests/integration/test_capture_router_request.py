@@ -43,7 +43,7 @@ def router_of(models: ModelServer, *groups: Tuple[str, str, str], **options: Any
 
 
 def ask(router: Any, way: str, model: str, **options: Any) -> None:
-    """One request, in the way that is asked for, read to its end."""
+    """Make one request in this way, and read its answer to the end."""
 
     async def later() -> None:
         response = await router.acompletion(model=model, messages=MESSAGES, stream="stream" in way, **options)
@@ -286,8 +286,8 @@ def test_a_request_over_the_rate_limit_of_its_deployments_is_a_failed_event(
     assert len(events) == 4
     failed = [event for event in events if event["metadata"]["status"] == "failure"]
     assert len(failed) == len(refused)
-    told = {(event["metadata"]["error_class"], event["metadata"].get("status_code")) for event in failed}
-    assert told == expected
+    errors = {(event["metadata"]["error_class"], event["metadata"].get("status_code")) for event in failed}
+    assert errors == expected
     assert all(event["inputs"]["chat_history"] == MESSAGES for event in failed)
 
 

@@ -97,10 +97,10 @@ def test_the_attempts_at_one_router_call_share_their_fate_and_a_failed_one_its_p
     assert honeyhive_litellm.flush(20) == 0
     assert honeyhive_litellm.stats().sampled == 2
     honeyhive_litellm.shutdown(5)
-    told = {event["event_type"]: event for event in collector.events}
-    assert set(told) == {"model", "chain"}
-    assert told["model"]["metadata"]["status"] == "failure"
-    assert told["model"]["parent_id"] == told["chain"]["event_id"]
+    events = {event["event_type"]: event for event in collector.events}
+    assert set(events) == {"model", "chain"}
+    assert events["model"]["metadata"]["status"] == "failure"
+    assert events["model"]["parent_id"] == events["chain"]["event_id"]
 
 
 @pytest.mark.parametrize("strict", ["0", "1"])

@@ -15,7 +15,7 @@ from honeyhive_litellm.testing import Collector, ModelServer
 from ..versions import needs_litellm
 
 pytestmark = [
-    needs_litellm("1.110", "of what its cache streams it tells otherwise"),
+    needs_litellm("1.110", "it reports what its cache streams in another way"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -34,9 +34,16 @@ def models() -> Iterator[ModelServer]:
         gc.collect()
 
 
-def asked(kind: str, url: str) -> Dict[str, Any]:
-    given: Dict[str, Any] = {"input": "hello"} if kind == "responses" else {"messages": MESSAGES}
-    return {"model": "openai/gpt-4o", "stream": True, "caching": True, "api_base": url, "api_key": "sk-local", **given}
+def arguments_of(kind: str, url: str) -> Dict[str, Any]:
+    content: Dict[str, Any] = {"input": "hello"} if kind == "responses" else {"messages": MESSAGES}
+    return {
+        "model": "openai/gpt-4o",
+        "stream": True,
+        "caching": True,
+        "api_base": url,
+        "api_key": "sk-local",
+        **content,
+    }
 
 
 def events_of(collector: Collector, models: ModelServer, kind: str, is_async: bool, count: int) -> List[Any]:
@@ -45,7 +52,7 @@ def events_of(collector: Collector, models: ModelServer, kind: str, is_async: bo
 
     async def later() -> None:
         for number in (999, count):
-            stream = await function(**asked(kind, models.url))
+            stream = await function(**arguments_of(kind, models.url))
             for _ in range(number):
                 try:
                     await stream.__anext__()
@@ -59,7 +66,7 @@ def events_of(collector: Collector, models: ModelServer, kind: str, is_async: bo
         asyncio.run(later())
     else:
         for number in (999, count):
-            stream = function(**asked(kind, models.url))
+            stream = function(**arguments_of(kind, models.url))
             for _ in zip(range(number), stream):
                 pass
             del stream

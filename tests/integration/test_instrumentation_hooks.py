@@ -1,7 +1,7 @@
 """What this package relies on LiteLLM to do, one test a hook: a LiteLLM that changes one fails the test of its name.
 
-Nothing of ours is under test here: a plain logger is told of calls by LiteLLM's own code, and the methods that we wrap
-are watched. Each failure says what the hook is for.
+Nothing of ours is under test here: LiteLLM's own code calls a plain logger, and the methods that we wrap
+are counted. Each failure says what the hook is for.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ..waiting import until_on_loop
 
 MARK = "hook_test"
 MESSAGES = [{"role": "user", "content": "hello"}]
-SAME = "all notices of one call are known by what the first of them put into the call's details"
-Told = Tuple[str, Dict[str, Any], str]
+SAME = "all hooks of one call find what the first of them put into the call's details"
+HookCall = Tuple[str, Dict[str, Any], str]
 
 
 def broken(hook: str, use: str) -> str:
@@ -37,52 +37,52 @@ def broken(hook: str, use: str) -> str:
 
 
 class Logger(CustomLogger):  # type: ignore[misc, unused-ignore]
-    """Keeps what it is told: the hook, its arguments by name, and the thread."""
+    """Keeps each call of a hook: its name, its arguments by name, and the thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mark = str(uuid.uuid4())
-        self._told: List[Told] = []
+        self._calls: List[HookCall] = []
         self._changed = threading.Condition()
 
-    def hear(self, hook: str, **arguments: Any) -> None:
+    def note(self, hook: str, **arguments: Any) -> None:
         if hook != "log_pre_api_call" and arguments.get("kwargs", {MARK: self.mark}).get(MARK) != self.mark:
-            return  # a call of an earlier test, whose loop ended before LiteLLM had told of it
+            return  # a call of an earlier test, whose loop ended before LiteLLM called this
         with self._changed:
-            self._told.append((hook, arguments, threading.current_thread().name))
+            self._calls.append((hook, arguments, threading.current_thread().name))
             self._changed.notify_all()
 
     def of(self, hook: str) -> List[Tuple[Dict[str, Any], str]]:
-        return [(arguments, thread) for name, arguments, thread in list(self._told) if name == hook]
+        return [(arguments, thread) for name, arguments, thread in list(self._calls) if name == hook]
 
     def first(self, hook: str, use: str) -> Tuple[Dict[str, Any], str]:
-        """The first notice of this hook, once it has come."""
+        """The first call of this hook, once it has come."""
         with self._changed:
-            came = self._changed.wait_for(lambda: any(told[0] == hook for told in self._told), 20)
-        assert came, broken(hook, use) + f"; it was not called, only {[told[0] for told in self._told]}"
+            came = self._changed.wait_for(lambda: any(call[0] == hook for call in self._calls), 20)
+        assert came, broken(hook, use) + f"; it was not called, only {[call[0] for call in self._calls]}"
         return self.of(hook)[0]
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         kwargs[MARK] = self.mark
-        self.hear("log_pre_api_call", kwargs=kwargs, start_time=kwargs.get("start_time"))
+        self.note("log_pre_api_call", kwargs=kwargs, start_time=kwargs.get("start_time"))
 
     def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.hear("log_post_api_call", kwargs=kwargs, said=kwargs.get("original_response"))
+        self.note("log_post_api_call", kwargs=kwargs, reply=kwargs.get("original_response"))
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.hear("log_success_event", kwargs=kwargs, response=response_obj)
+        self.note("log_success_event", kwargs=kwargs, response=response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.hear("log_failure_event", kwargs=kwargs)
+        self.note("log_failure_event", kwargs=kwargs)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.hear("async_log_success_event", kwargs=kwargs, response=response_obj)
+        self.note("async_log_success_event", kwargs=kwargs, response=response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.hear("async_log_failure_event", kwargs=kwargs)
+        self.note("async_log_failure_event", kwargs=kwargs)
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
-        self.hear("async_post_call_success_deployment_hook", request_data=request_data, response=response)
+        self.note("async_post_call_success_deployment_hook", request_data=request_data, response=response)
 
 
 @pytest.fixture
@@ -103,32 +103,32 @@ def test_log_pre_api_call(logger: Logger, route: Dict[str, Any]) -> None:
     use = "the record of a call's start, on disk before the provider answers"
     litellm.completion(model="openai/gpt-4o", **route)
     asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
-    told = logger.of("log_pre_api_call")  # inline: nothing is waited for
-    assert len(told) == 2, broken("log_pre_api_call", use)
-    for arguments, _ in told:
+    calls = logger.of("log_pre_api_call")  # inline: nothing is waited for
+    assert len(calls) == 2, broken("log_pre_api_call", use)
+    for arguments, _ in calls:
         details = arguments["kwargs"]
-        said = {name: details.get(name) for name in ("litellm_call_id", "model", "messages")}
-        assert said["litellm_call_id"], broken("log_pre_api_call", use)
-        assert (said["model"], said["messages"]) == ("gpt-4o", MESSAGES), broken("log_pre_api_call", use)
+        shown = {name: details.get(name) for name in ("litellm_call_id", "model", "messages")}
+        assert shown["litellm_call_id"], broken("log_pre_api_call", use)
+        assert (shown["model"], shown["messages"]) == ("gpt-4o", MESSAGES), broken("log_pre_api_call", use)
         assert isinstance(arguments["start_time"], datetime.datetime), broken("log_pre_api_call", use)
 
 
 def test_log_post_api_call(logger: Logger, route: Dict[str, Any]) -> None:
-    use = "`flush` waits for what LiteLLM has yet to tell of a call that was answered"
+    use = "`flush` waits for the callbacks that are due for a call that was answered"
     litellm.completion(model="openai/gpt-4o", **route)
-    told = logger.of("log_post_api_call")
-    assert told, broken("log_post_api_call", use)
-    assert isinstance(told[0][0]["said"], str), broken("log_post_api_call", use)
-    assert "answer to: hello" in told[0][0]["said"], broken("log_post_api_call", use)
+    calls = logger.of("log_post_api_call")
+    assert calls, broken("log_post_api_call", use)
+    assert isinstance(calls[0][0]["reply"], str), broken("log_post_api_call", use)
+    assert "answer to: hello" in calls[0][0]["reply"], broken("log_post_api_call", use)
 
 
 @needs_litellm("1.80", "it has no async_post_call_success_deployment_hook")
 def test_async_post_call_success_deployment_hook(logger: Logger, route: Dict[str, Any]) -> None:
     use = "the outcome of an async call is held, or on disk if strict, before its caller has it"
     answer = asyncio.run(litellm.acompletion(model="openai/gpt-4o", **route))
-    told = logger.of("async_post_call_success_deployment_hook")
-    assert len(told) == 1, broken("async_post_call_success_deployment_hook", use)
-    arguments, _ = told[0]
+    calls = logger.of("async_post_call_success_deployment_hook")
+    assert len(calls) == 1, broken("async_post_call_success_deployment_hook", use)
+    arguments, _ = calls[0]
     assert arguments["response"].id == answer.id, broken("async_post_call_success_deployment_hook", use)
     details = arguments["request_data"]["litellm_logging_obj"].model_call_details
     assert details.get(MARK) == logger.mark, broken("logging_obj.model_call_details", SAME)
@@ -169,9 +169,9 @@ def test_async_log_failure_event(logger: Logger, route: Dict[str, Any]) -> None:
     use = "the event of an async call that failed, on disk before its caller has the error if strict"
     with pytest.raises(litellm.RateLimitError):
         asyncio.run(litellm.acompletion(model="openai/fail-429", **route))
-    told = logger.of("async_log_failure_event")
-    assert told, broken("async_log_failure_event", use)
-    error = told[0][0]["kwargs"].get("exception")
+    calls = logger.of("async_log_failure_event")
+    assert calls, broken("async_log_failure_event", use)
+    error = calls[0][0]["kwargs"].get("exception")
     assert isinstance(error, litellm.RateLimitError), broken("async_log_failure_event", use)
 
 
@@ -192,7 +192,7 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, owner: Any, method: str) -> List[A
 def test_a_streams_init_and_chunks(
     logger: Logger, route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, is_async: bool
 ) -> None:
-    use = "a stream's text as it is read: that of one dropped, cancelled or broken is told by nothing else"
+    use = "a stream's text as it is read: nothing else has that of a dropped, cancelled or broken one"
     begun = calls_of(monkeypatch, CustomStreamWrapper, "__init__")
     read = 0
 
@@ -215,13 +215,13 @@ def test_a_streams_init_and_chunks(
 
 def test_a_streams_anext(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     use = "a reader that is cancelled while it waits for a chunk, and strict streams"
-    asked = calls_of(monkeypatch, CustomStreamWrapper, "__anext__")
+    readers = calls_of(monkeypatch, CustomStreamWrapper, "__anext__")
 
     async def read() -> int:
         return len([chunk async for chunk in await litellm.acompletion(model="openai/gpt-4o", stream=True, **route)])
 
     count = asyncio.run(read())
-    assert len(asked) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
+    assert len(readers) == count + 1, broken("CustomStreamWrapper.__anext__", use)  # the last one ends it
 
 
 @needs_litellm("1.110", "it streams contents in another way, or not at all")
@@ -234,7 +234,7 @@ def test_the_readers_of_streams_of_other_forms(
 
     use = "the text of a stream of responses or contents that is dropped, and how a sync one of contents ends"
     reader = "ResponsesAPIStreamingIterator" if is_async else "SyncResponsesAPIStreamingIterator"
-    asked = calls_of(monkeypatch, getattr(streaming_iterator, reader), "__anext__" if is_async else "__next__")
+    readers = calls_of(monkeypatch, getattr(streaming_iterator, reader), "__anext__" if is_async else "__next__")
     handler = "async_generate_content_handler" if is_async else "generate_content_handler"
     handled = calls_of(monkeypatch, BaseLLMHTTPHandler, handler)
     where = {"api_base": route["api_base"], "api_key": route["api_key"]}
@@ -251,8 +251,8 @@ def test_the_readers_of_streams_of_other_forms(
     else:
         assert list(litellm.responses(model="openai/gpt-4o", input="hello", stream=True, **where))
         stream = litellm.google_genai.generate_content_stream(**of_gemini)
-    assert asked, broken(f"{reader}'s reading", use)
-    assert asked[0].logging_obj.model_call_details, broken(f"{reader}.logging_obj.model_call_details", SAME)
+    assert readers, broken(f"{reader}'s reading", use)
+    assert readers[0].logging_obj.model_call_details, broken(f"{reader}.logging_obj.model_call_details", SAME)
     assert handled, broken(f"BaseLLMHTTPHandler.{handler}", use)
     assert hasattr(stream, "collected_chunks"), broken("the form of Gemini's streams", use)
     assert stream.litellm_logging_obj.model_call_details, broken("litellm_logging_obj.model_call_details", SAME)
@@ -303,7 +303,7 @@ def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatc
 
 
 def test_completion_cost(route: Dict[str, Any]) -> None:
-    use = "what a call cost of which LiteLLM's own callback did not tell"
+    use = "the cost of a call that LiteLLM's callback did not report"
     answer = litellm.completion(model="openai/gpt-4o", **route)
     amount = litellm.completion_cost(completion_response=answer, model="openai/gpt-4o", call_type="completion")
     assert amount > 0, broken("completion_cost", use)
@@ -318,9 +318,9 @@ def test_the_callback_lists(logger: Logger, route: Dict[str, Any]) -> None:
     assert "callbacks" in holding, broken("litellm.callbacks", use)
 
 
-@needs_litellm("1.80", "it tells of each sync call on a thread of its own")
+@needs_litellm("1.80", "it reports each sync call on a thread of its own")
 def test_the_logging_threads(logger: Logger, route: Dict[str, Any]) -> None:
-    use = "to start them anew in a forked process, so that its sync calls are told of"
+    use = "to start them anew in a forked process, so that its sync calls are reported"
     litellm.completion(model="openai/gpt-4o", **route)
     _, thread = logger.first("log_success_event", use)
     pools = logging_pools()

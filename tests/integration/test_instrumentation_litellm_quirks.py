@@ -94,8 +94,8 @@ def test_where_litellm_takes_no_more_callbacks_every_call_has_its_event_all_the_
             await litellm.acompletion(**failure)
 
     asyncio.run(later())
-    told = [event["metadata"]["status"] for event in events_of(traced)]
-    assert told == ["success", "failure", "success", "failure"]
+    statuses = [event["metadata"]["status"] for event in events_of(traced)]
+    assert statuses == ["success", "failure", "success", "failure"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What LiteLLM tells to no callback, or only in part, and what is recorded of it all the same."""
+"""What LiteLLM reports to no callback, or only in part, and what is recorded of it all the same."""
 
 from __future__ import annotations
 
@@ -42,35 +42,35 @@ def cancel_batch(is_async: bool, **more: Any) -> Any:
 
 
 def moderation(is_async: bool, **more: Any) -> Any:
-    assert not is_async, "LiteLLM tells of `amoderation`"
+    assert not is_async, "LiteLLM reports `amoderation`"
     return litellm.moderation(model="openai/omni-moderation-latest", input="hello", **more)
 
 
 not_before_1_80 = needs_litellm("1.80", "it sends a moderation to OpenAI whatever the address, and cancels no batches")
-UNTOLD = [(moderation, False), (cancel_batch, False), (cancel_batch, True)]
+UNREPORTED = [(moderation, False), (cancel_batch, False), (cancel_batch, True)]
 
 
-def events_after(traced: Collector, untold: Callable[..., Any], is_async: bool, **more: Any) -> List[Dict[str, Any]]:
+def events_after(traced: Collector, call: Callable[..., Any], is_async: bool, **more: Any) -> List[Dict[str, Any]]:
     async def later() -> None:
-        await untold(True, **more)
+        await call(True, **more)
         await honeyhive_litellm.aflush(10)
 
     if is_async:
         asyncio.run(later())
     else:
-        untold(False, **more)
+        call(False, **more)
     honeyhive_litellm.flush(10)
     return traced.events
 
 
 @not_before_1_80
-@pytest.mark.parametrize(("untold", "is_async"), UNTOLD)
+@pytest.mark.parametrize(("call", "is_async"), UNREPORTED)
 def test_what_litellm_reports_to_no_callback_is_one_event_all_the_same(
-    traced: Collector, models: ModelServer, untold: Callable[..., Any], is_async: bool
+    traced: Collector, models: ModelServer, call: Callable[..., Any], is_async: bool
 ) -> None:
-    (event,) = events_after(traced, untold, is_async, api_base=models.url, api_key="sk-local")
+    (event,) = events_after(traced, call, is_async, api_base=models.url, api_key="sk-local")
     assert len(models.requests) == 1
-    assert event["event_name"] == untold.__name__
+    assert event["event_name"] == call.__name__
     assert event["metadata"]["status"] == "success"
     assert event["config"]["provider"] == "openai"
     assert event["metadata"]["api_base"] == models.url[: -len("/v1")]
@@ -80,15 +80,15 @@ def test_what_litellm_reports_to_no_callback_is_one_event_all_the_same(
 
 
 @not_before_1_80
-@pytest.mark.parametrize(("untold", "is_async"), UNTOLD)
+@pytest.mark.parametrize(("call", "is_async"), UNREPORTED)
 def test_its_failure_is_one_event_too_and_is_the_callers(
-    traced: Collector, untold: Callable[..., Any], is_async: bool
+    traced: Collector, call: Callable[..., Any], is_async: bool
 ) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
         with pytest.raises(Exception, match="onnection"):
-            events_after(traced, untold, is_async, api_base=nowhere, api_key="sk-local", max_retries=0)
+            events_after(traced, call, is_async, api_base=nowhere, api_key="sk-local", max_retries=0)
     honeyhive_litellm.flush(10)
     (event,) = traced.wait_for(1, timeout=30)
     assert event["metadata"]["status"] == "failure"
@@ -130,17 +130,17 @@ async def events_of_stream(traced: Collector, stream: Any) -> List[Dict[str, Any
 async def test_anthropics_own_stream_is_one_event_whether_or_not_litellm_can_read_it(
     traced: Collector, models: ModelServer
 ) -> None:
-    asked: Dict[str, Any] = {"model": "anthropic/claude-sonnet-4-5", "messages": MESSAGES, "max_tokens": 9}
+    request: Dict[str, Any] = {"model": "anthropic/claude-sonnet-4-5", "messages": MESSAGES, "max_tokens": 9}
     route = {"api_base": models.url[: -len("/v1")], "api_key": "sk-local"}
     if HAS_PROXY or not has_litellm("1.83"):
         (event,) = await events_of_stream(
-            traced, await litellm.anthropic.messages.acreate(stream=True, **asked, **route)
+            traced, await litellm.anthropic.messages.acreate(stream=True, **request, **route)
         )
         assert event["outputs"]["content"] == "answer to: hello"
         assert event["metadata"]["completion_tokens"] > 0
     else:
         with pytest.raises(ImportError):
-            await litellm.anthropic.messages.acreate(stream=True, **asked, **route)
+            await litellm.anthropic.messages.acreate(stream=True, **request, **route)
         assert await honeyhive_litellm.aflush(10) == 0
         (event,) = traced.events
         assert event["error"].partition(":")[0] in ("ImportError", "ModuleNotFoundError")
