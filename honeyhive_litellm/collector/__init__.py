@@ -8,6 +8,7 @@ inside a test.
 
 from __future__ import annotations
 
-from ._server import DEFAULT_PORT, Server, run, serve
+from ._routes import Rules
+from ._server import DEFAULT_PORT, PageOptions, Server, run, serve
 
-__all__ = ["DEFAULT_PORT", "Server", "run", "serve"]
+__all__ = ["DEFAULT_PORT", "PageOptions", "Rules", "Server", "run", "serve"]

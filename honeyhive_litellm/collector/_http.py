@@ -8,8 +8,9 @@ import asyncio
 import hashlib
 import logging
 import socket
+import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Tuple
 
 import orjson
 from aiohttp import web
@@ -18,9 +19,14 @@ from honeyhive_litellm.collector import _auth
 
 from ._auth import Need
 from ._faults import Act, Fault, Script
+from ._hosts import Hosts
+from ._refusals import Refusals
 from ._routes import Api, Call, Partial, Refusal
 
 _log = logging.getLogger("honeyhive_litellm.collector")
+
+_LONGEST_HOST_LOGGED = 100
+_HOSTS_LOGGED = 20
 
 
 @dataclass
@@ -50,20 +56,42 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
+class Pages(Protocol):
+    """What else is served beside the API."""
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add routes, which come before those of the API."""
+
+
 class App:
     """The HTTP face of an `Api`, with a `Script` of faults; *on_request* is called as each request comes."""
 
-    def __init__(self, api: Api, script: Script, on_request: Callable[[Received], None] = lambda request: None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        script: Script,
+        on_request: Callable[[Received], None] = lambda request: None,
+        hosts: Optional[Hosts] = None,
+        refusals: Optional[Refusals] = None,
+        pages: Optional[Pages] = None,
+    ) -> None:
         self.api = api
         self.script = script
         self._on_request = on_request
+        self._hosts = hosts or Hosts()
+        self._refusals = refusals or Refusals()
+        self._pages = pages
         self._released = asyncio.Event()
 
     def application(self) -> web.Application:
         """A new aiohttp application; one is needed for each time the server comes up."""
         # Versions of aiohttp differ on whether a body of the very maximum is too large, hence one more here
         # and the exact check in `_read`.
-        application = web.Application(client_max_size=self.api.rules.max_body_bytes + 1)
+        application = web.Application(
+            client_max_size=self.api.rules.max_body_bytes + 1, middlewares=[_host_check(self._hosts)]
+        )
+        if self._pages is not None:
+            self._pages.add_routes(application.router)
         application.router.add_route("*", "/{path:.*}", self._serve)
         return application
 
@@ -84,7 +112,7 @@ class App:
         except (ConnectionError, RuntimeError):  # its sender is gone, in aiohttp 3.14 by either of these
             return cut(request)
         if body is None:
-            return _answer(received, 413, Refusal(413, "the request is too large").body)
+            return self._refuse(received, Refusal(413, "the request is too large"))
         if fault is None:
             fault = self.script.take(request.method, request.path, body, received.size)
         if fault is None:
@@ -132,12 +160,16 @@ class App:
         try:
             return _answer(received, 200, self._call(call, request, body))
         except Refusal as refusal:
-            return _answer(received, refusal.status, refusal.body)
+            return self._refuse(received, refusal)
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
             return _answer(received, 500, Refusal(500, "internal error").body)
         finally:
             received.events = call.carried
+
+    def _refuse(self, received: Received, refusal: Refusal) -> web.Response:
+        self._refusals.add(received.method, received.path, refusal.status, refusal.message, time.time() * 1000.0)
+        return _answer(received, refusal.status, refusal.body)
 
     def _call(self, call: Call, request: web.Request, body: bytes) -> Any:
         need, action, call.target = self.api.find(request.method, request.path)
@@ -154,6 +186,34 @@ class App:
         if not _auth.may(key, need):
             status = 403 if rules.bad_key_status == 401 else 404
             raise Refusal(status, f"this kind of API key may not {need.value}")
+
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _host_check(hosts: Hosts) -> Any:
+    """Refuse requests that name another host than us, on every route and before all else; each such name is logged."""
+    logged: Dict[str, None] = {}
+
+    @web.middleware
+    async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        named = request.headers.getall("Host", [])
+        if len(named) == 1 and hosts.allows(named[0], _own_address(request)):
+            return await handler(request)
+        name = repr(", ".join(named)[:_LONGEST_HOST_LOGGED])
+        if name not in logged and len(logged) < _HOSTS_LOGGED:
+            logged[name] = None
+            _log.warning("refused a request that names the host %s: a web page may have sent it", name)
+        text = "This server is not called by that name. If it is yours, start it with --allow-host and the name.\n"
+        return web.Response(status=421, text=text, headers={"Connection": "close"})
+
+    return check
+
+
+def _own_address(request: web.Request) -> Optional[str]:
+    """The address of ours that the connection came to."""
+    name = None if request.transport is None else request.transport.get_extra_info("sockname")
+    return name[0] if isinstance(name, tuple) and name and isinstance(name[0], str) else None
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -85,6 +85,10 @@ CREATE TABLE summaries (
 CREATE INDEX summaries_by_start ON summaries (start_ms, seq, event_type, status, model, provider, kind, project, source,
     user, duration_ms, first_token_ms, prompt_tokens, completion_tokens, cost)
 """,
+    """
+CREATE INDEX summaries_by_model ON summaries (model, start_ms, event_type, status, duration_ms, first_token_ms,
+    prompt_tokens, completion_tokens, cost)
+""",
     "CREATE INDEX summaries_by_session ON summaries (session_id, start_ms)",
     "CREATE INDEX summaries_by_trace ON summaries (trace_id, start_ms) WHERE trace_id IS NOT NULL",
     "CREATE TABLE tags (tag TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tag, seq)) WITHOUT ROWID",

@@ -7,18 +7,25 @@ import contextlib
 import os
 import signal
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Iterator, List, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Tuple, Type, Union
 
 from aiohttp import web
 
 from honeyhive_litellm._errors import ConfigError
 
 from ._faults import Script
+from ._hosts import Hosts
 from ._http import App, Received, cut_connection
+from ._refusals import Refusals
 from ._routes import Api, Rules
 from ._store import Store
+from .spool_view import ReadSpool
+
+if TYPE_CHECKING:
+    from .viewer.app import Viewer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8787
@@ -30,11 +37,25 @@ _REACHED_AS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S1
 _Address = Tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class PageOptions:
+    """How the pages are served: *key* is what they tell programs to take as `api_key`.
+
+    *read_spool* reads the spool that the delivery page shows. *on_link* is called with the link that opens the pages
+    in one browser: by `show_link`, and each time that a link was used with the next one.
+    """
+
+    key: str = "hh_local"
+    read_spool: Optional[ReadSpool] = None
+    on_link: Callable[[str], None] = lambda link: None
+
+
 class Server:
     """One store behind one port, on the running loop. An async context manager: it is up inside `async with`.
 
     *port* 0 takes a free one; `url` tells which. *db* is the path of the database, None for a temporary one.
     *on_request* and *on_stored* are called on the loop, as a request arrives and after each transaction.
+    With *pages* there are pages to look at what is stored; *allow_hosts* are further names of this machine.
     Raise ConfigError when the address is taken or the database cannot be used.
     """
 
@@ -47,11 +68,18 @@ class Server:
         rules: Optional[Rules] = None,
         on_request: Callable[[Received], None] = lambda request: None,
         on_stored: Callable[[], None] = lambda: None,
+        pages: Optional[PageOptions] = None,
+        allow_hosts: Iterable[str] = (),
     ) -> None:
         self.script = Script()
         self.store = Store(db)
-        self._api = Api(self.store, rules or Rules(), on_stored)
+        self._on_stored = on_stored
+        self._api = Api(self.store, rules or Rules(), self._stored)
         self._on_request = on_request
+        self._hosts = Hosts((host, *allow_hosts))
+        self._refusals = Refusals()
+        self._page_options = pages
+        self._viewer: Optional[Viewer] = None
         self._host = host
         self._address: _Address = (host, port)
         self._family = socket.AF_INET
@@ -60,11 +88,13 @@ class Server:
         self._app: App
 
     async def __aenter__(self) -> Server:
-        self._app = App(self._api, self.script, self._on_request)
         try:
             self._family, self._address = _resolve(self._host, self._address[1])
             self._socket = _bind(self._family, self._address)
             self._address = self._socket.getsockname()
+            if self._page_options is not None:
+                self._viewer = self._start_viewer(self._page_options)
+            self._app = App(self._api, self.script, self._on_request, self._hosts, self._refusals, self._viewer)
             await self.up()
         except BaseException as error:
             await self.aclose()
@@ -96,6 +126,30 @@ class Server:
         host = _REACHED_AS.get(self._host, self._host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @property
+    def page_link(self) -> str:
+        """The link that opens the pages in one browser."""
+        if self._viewer is None:
+            raise RuntimeError("this server has no pages: give it PageOptions")
+        return self._viewer.link(self.url)
+
+    def _start_viewer(self, options: PageOptions) -> Viewer:
+        from .viewer.app import Viewer  # templates, Markdown and Pygments: of no use to a server without pages
+
+        viewer = Viewer(self.store, self._api.rules, self._refusals, options.read_spool, self.show_link)
+        viewer.start(self.url, self.port, options.key)
+        return viewer
+
+    def show_link(self) -> None:
+        """Call `on_link` with the link of now."""
+        if self._page_options is not None:
+            self._page_options.on_link(self.page_link)
+
+    def _stored(self) -> None:
+        if self._viewer is not None:
+            self._viewer.notify()
+        self._on_stored()
+
     async def up(self) -> None:
         """Listen; does nothing when up already."""
         if self._runner is not None or self._socket is None:
@@ -124,6 +178,8 @@ class Server:
         try:
             await self._stop_listening()
         finally:
+            if self._viewer is not None:
+                self._viewer.close()
             self.store.close()
 
     async def _stop_listening(self) -> None:
@@ -138,6 +194,8 @@ class Server:
             for site in list(runner.sites):
                 await site.stop()
             self.release()
+            if self._viewer is not None:
+                self._viewer.hang_up()
             for connection in [] if runner.server is None else runner.server.connections:
                 if connection.transport is not None:
                     cut_connection(connection.transport)
@@ -172,10 +230,14 @@ async def serve(
     *,
     rules: Optional[Rules] = None,
     ready: Callable[[str], None] = lambda url: None,
+    pages: Optional[PageOptions] = None,
+    allow_hosts: Iterable[str] = (),
 ) -> None:
     """Run a server until this coroutine is cancelled; *ready* is called with its URL once it listens."""
-    async with Server(host, port, db, rules=rules) as server:
+    server = Server(host, port, db, rules=rules, pages=pages, allow_hosts=allow_hosts)
+    async with server:
         ready(server.url)
+        server.show_link()
         await asyncio.Event().wait()
 
 
@@ -184,6 +246,10 @@ def run(
     port: int = DEFAULT_PORT,
     db: Optional[Union[str, Path]] = None,
     echo: Callable[[str], None] = lambda line: None,
+    *,
+    rules: Optional[Rules] = None,
+    pages: Optional[PageOptions] = None,
+    allow_hosts: Iterable[str] = (),
 ) -> None:
     """Run a server until SIGINT or SIGTERM, then clean up and return.
 
@@ -191,12 +257,14 @@ def run(
     when the address is taken or the database cannot be used. Call it on the main thread: signals arrive
     only there.
     """
+    key = "hh_local" if pages is None else pages.key
 
     def ready(url: str) -> None:
-        echo(f'honeyhive_litellm.init(api_key="hh_local", project="local", api_url="{url}")')
+        echo(f'honeyhive_litellm.init(api_key="{key}", project="local", api_url="{url}")')
 
     async def main() -> None:
-        task = asyncio.ensure_future(serve(host, port, db, ready=ready))
+        serving = serve(host, port, db, rules=rules, ready=ready, pages=pages, allow_hosts=allow_hosts)
+        task = asyncio.ensure_future(serving)
         with _cancelled_by_signals(task), contextlib.suppress(asyncio.CancelledError):
             await task
 

@@ -398,7 +398,7 @@ def test_a_sender_that_is_gone_before_its_body_has_come_leaves_no_trace_and_no_t
             client = socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])))
             if reset:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+            client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
             collector.wait_for_requests(1 if reset else 2)
             client.close()
         httpx.post(f"{collector.url}/v1/events", json=MODEL, headers=HEADERS)  # what came before is dealt with
