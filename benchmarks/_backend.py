@@ -14,7 +14,7 @@ from _common import PROSE
 
 ANSWER_S = 0.05
 """What an answer takes in the process that is killed: a fast provider's time. LiteLLM's `mock_delay` would not do: the
-call waits before its callbacks are told that it began, and the process was dead within two milliseconds of that."""
+call waits before LiteLLM calls its callbacks, and the process was dead within two milliseconds of that."""
 _MARK = re.compile(rb"question-(\d{6})")
 _COMPLETION = json.dumps(
     {

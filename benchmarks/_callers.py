@@ -16,9 +16,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 import _calls
 from _calls import WARM_UP, Load
-from _common import CHILD_TIMEOUT_S, NOBODY, Json, p99, spawn
+from _common import CHILD_TIMEOUT_S, UNREACHABLE, Json, p99, spawn
 
-T = TypeVar("T", bound="Obedient")
+T = TypeVar("T", bound="CommandedProcess")
 
 
 class ChildError(RuntimeError):
@@ -29,8 +29,8 @@ class ChildError(RuntimeError):
         self.name = name
 
 
-class Obedient:
-    """A process, inside `with`, that does what lines of JSON tell it, and answers in such lines.
+class CommandedProcess:
+    """A process, inside `with`, that takes commands as lines of JSON, and replies in such lines.
 
     It is `script --child job`; `python` is its interpreter.
     """
@@ -43,24 +43,24 @@ class Obedient:
 
     def __enter__(self: T) -> T:
         self._folder = tempfile.TemporaryDirectory()
-        self._complaints = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")
         job = {"folder": self._folder.name, **self._job}
-        self._process = spawn(self._script, job, stderr=self._complaints, python=self._python)
+        self._process = spawn(self._script, job, stderr=self._errors, python=self._python)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
-        self._complaints.close()
+        self._errors.close()
         self._folder.cleanup()
 
-    def tell(self, command: Json) -> None:
+    def send(self, command: Json) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
 
-    def answer(self, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
-        """The next line of its answers. Raises ChildError with its complaints if it has ended."""
+    def reply(self, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
+        """The next line of its replies. Raises ChildError with its standard error if it has ended."""
         assert self._process.stdout is not None
         killer = threading.Timer(timeout_s, self._process.kill)
         killer.start()
@@ -69,52 +69,52 @@ class Obedient:
         finally:
             killer.cancel()
         if not line:
-            self._complaints.seek(0)
-            raise ChildError(self.name, f"ended:\n{self._complaints.read()[-2000:]}")
-        told: Json = json.loads(line)
-        return told
+            self._errors.seek(0)
+            raise ChildError(self.name, f"ended:\n{self._errors.read()[-2000:]}")
+        reply: Json = json.loads(line)
+        return reply
 
 
-class Caller(Obedient):
+class Caller(CommandedProcess):
     """One that makes calls by a configuration of `_calls.py`.
 
-    `options` are for `honeyhive_litellm.init`, beside the configuration's; `core` is the only core that the process may
-    use (Linux), None for all; `is_watched` times our hooks (`_watch.py`); `is_silent` says that the
+    `options` are for `honeyhive_litellm.init`, with the configuration's; `core` is the only core that the process may
+    use (Linux), None for all; `times_hooks` times our hooks (`_hook_timer.py`); `is_silent` says that the
     backend takes nothing.
     """
 
     def __init__(
         self,
         configuration: str,
-        url: str = NOBODY,
+        url: str = UNREACHABLE,
         *,
         loop: str = "asyncio",
         core: Optional[int] = None,
-        is_watched: bool = False,
+        times_hooks: bool = False,
         is_silent: bool = False,
         options: Optional[Json] = None,
         spool: Optional[str] = None,
     ) -> None:
         self.configuration = configuration
-        url = NOBODY if configuration.endswith("down") else url
+        url = UNREACHABLE if configuration.endswith("down") else url
         job = {
             "configuration": configuration,
             "url": url,
             "loop": loop,
             "core": core,
-            "is_watched": is_watched,
-            "is_down": is_silent or url == NOBODY,
+            "times_hooks": times_hooks,
+            "is_down": is_silent or url == UNREACHABLE,
             "options": options or {},
         }
         super().__init__(configuration, _calls.__file__, {**job, "folder": spool} if spool else job)
 
     def do(self, what: str, timeout_s: float = CHILD_TIMEOUT_S, **more: Any) -> Json:
-        """The process's answer to a command: a method of `_Calls`, and its arguments."""
-        self.tell({"do": what, **more})
-        return self.answer(timeout_s)
+        """The process's reply to a command: a method of `_Calls`, and its arguments."""
+        self.send({"do": what, **more})
+        return self.reply(timeout_s)
 
     def calls(self, load: Load, count: int, timeout_s: float = CHILD_TIMEOUT_S) -> Json:
-        """One block of calls; see `_Block.told`."""
+        """One block of calls; see `_Block.result`."""
         return self.do("calls", timeout_s, kb=load.kb, at_once=load.at_once, count=count)
 
     def warm_up(self) -> Json:
@@ -137,11 +137,11 @@ class Caller(Obedient):
 
 def in_blocks(callers: Sequence[Caller], load: Load, count: int, block: int) -> Dict[str, Json]:
     """`count` calls of each, in blocks, there and back: a sample a caller, by configuration."""
-    told: Dict[str, List[Json]] = {caller.configuration: [] for caller in callers}
+    blocks_of: Dict[str, List[Json]] = {caller.configuration: [] for caller in callers}
     for number in range(0, count, block):
         for caller in callers if number // block % 2 == 0 else reversed(callers):
-            told[caller.configuration].append(caller.calls(load, min(block, count - number)))
-    return {name: sample_of(blocks) for name, blocks in told.items()}
+            blocks_of[caller.configuration].append(caller.calls(load, min(block, count - number)))
+    return {name: sample_of(blocks) for name, blocks in blocks_of.items()}
 
 
 def sample_of(blocks: Sequence[Json]) -> Json:
@@ -164,7 +164,7 @@ def sample_of(blocks: Sequence[Json]) -> Json:
     return sample
 
 
-def beside(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
+def difference(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
     """The difference to the do-nothing callback of the same round: median, least, most; and the median ratio."""
     beyond = [sample[key] - noop[key] for sample, noop in zip(mine, noops)]
     return {
@@ -174,7 +174,7 @@ def beside(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
     }
 
 
-def told_beside(told: Mapping[str, Any]) -> str:
+def difference_text(compared: Mapping[str, Any]) -> str:
     """The same for a reader."""
-    low, high = told["range"]
-    return f"{told['beyond']:+,.0f} ({low:+,.0f} to {high:+,.0f}), x{told['ratio']:.2f}"
+    low, high = compared["range"]
+    return f"{compared['beyond']:+,.0f} ({low:+,.0f} to {high:+,.0f}), x{compared['ratio']:.2f}"

@@ -1,4 +1,4 @@
-"""LiteLLM calls, made when told to: what the processes do that `_callers.py` starts.
+"""LiteLLM calls, made on command: what the processes do that `_callers.py` starts.
 
 A command is a line of JSON, and so is the answer. Between two commands the process waits, with its loop standing still.
 """
@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Type
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from _common import CHILD_TIMEOUT_S, PROSE, Json
+from _noop import noop_logger
 
 CONFIGURATIONS: Dict[str, Optional[Json]] = {
     "bare": None,
@@ -25,26 +26,14 @@ CONFIGURATIONS: Dict[str, Optional[Json]] = {
     "honeyhive, no in-flight records": {"capture_in_flight": False},
     "honeyhive, backend down": {},
 }
-"""By name: the options of `honeyhive_litellm.init`, None where it is not called. `_least.py` tells of the fourth."""
+"""By name: the options of `honeyhive_litellm.init`, None where it is not called. The fourth is `_least_durable.py`."""
 
 LOOPS = ("asyncio", "uvloop", "sync")
 """What calls are made on: one of two event loops, or none: `litellm.completion` from threads."""
 
-HOOKS = (
-    "log_pre_api_call",
-    "log_post_api_call",
-    "log_success_event",
-    "log_failure_event",
-    "async_log_success_event",
-    "async_log_failure_event",
-    "async_post_call_success_deployment_hook",
-)
-"""What our logger overrides, and therefore the do-nothing one too."""
-
 WARM_UP = 50
 SETTLE_S = 1.3
-"""What LiteLLM and we do after the calls have returned belongs to their cost; so long it is waited for at least. It is
-longer than we let a lone event wait for company."""
+"""What LiteLLM and we do in this time after the calls counts as their cost. The flusher waits less to fill a batch."""
 
 TICK_S = 0.002
 PACE_S = 0.01
@@ -66,7 +55,7 @@ class Load(NamedTuple):
 
 
 def child(job: Json) -> None:
-    """Obey until the standard input is closed."""
+    """Run commands until the standard input is closed."""
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})
     if job["loop"] == "uvloop":
@@ -77,40 +66,30 @@ def child(job: Json) -> None:
     from litellm.integrations.custom_logger import CustomLogger
 
     if job["configuration"] == "noop":
-        litellm.callbacks = [_noop(CustomLogger)]
+        litellm.callbacks = [noop_logger(CustomLogger)]
     elif job["configuration"] == "least durable":
-        from _least import Least
+        from _least_durable import LeastDurableLogger
 
-        litellm.callbacks = [Least(job["folder"])]
+        litellm.callbacks = [LeastDurableLogger(job["folder"])]
     options = CONFIGURATIONS[job["configuration"]]
-    watch = None
+    hook_timer = None
     if options is not None:
         import honeyhive_litellm
 
-        if job["is_watched"]:
-            from _watch import Watch
+        if job["times_hooks"]:
+            from _hook_timer import HookTimer
 
-            watch = Watch(honeyhive_litellm.HoneyHiveLogger)
+            hook_timer = HookTimer(honeyhive_litellm.HoneyHiveLogger)
         where = {"api_url": job["url"], "spool_path": job["folder"], "shutdown_timeout": SHUTDOWN_S}
         honeyhive_litellm.init(api_key="hh_bench", project="bench", **{**where, **options, **job["options"]})
-    calls = _Calls(is_recorded=options is not None, is_down=job["is_down"], watch=watch)
+    calls = _Calls(is_recorded=options is not None, is_down=job["is_down"], hook_timer=hook_timer)
     if job["loop"] == "sync":
-        _obey(calls)
+        _run_sync(calls)
     else:
-        asyncio.run(_obey_on_a_loop(calls))
+        asyncio.run(_run_on_a_loop(calls))
 
 
-def _noop(base: Type[Any]) -> Any:
-    def nothing(*_: Any, **__: Any) -> None:
-        pass
-
-    async def nothing_async(*_: Any, **__: Any) -> None:
-        pass
-
-    return type("Noop", (base,), {name: nothing_async if name.startswith("async") else nothing for name in HOOKS})()
-
-
-def _obey(calls: _Calls) -> None:
+def _run_sync(calls: _Calls) -> None:
     with ThreadPoolExecutor(32) as pool:
         for line in sys.stdin:
             command = json.loads(line)
@@ -119,14 +98,14 @@ def _obey(calls: _Calls) -> None:
             block.returned()
             for wait_s in calls.settle(block):
                 time.sleep(wait_s)
-            print(json.dumps(block.told()), flush=True)
+            print(json.dumps(block.result()), flush=True)
 
 
-async def _obey_on_a_loop(calls: _Calls) -> None:
+async def _run_on_a_loop(calls: _Calls) -> None:
     for line in sys.stdin:  # the loop waits as well
         command = json.loads(line)
-        told = await getattr(calls, command.pop("do"))(**command)
-        print(json.dumps(told), flush=True)
+        result = await getattr(calls, command.pop("do"))(**command)
+        print(json.dumps(result), flush=True)
 
 
 class _Block:
@@ -139,7 +118,7 @@ class _Block:
         self.latencies: List[float] = []
         self.late: List[float] = []
         self.committed_s: Optional[float] = None
-        self.asking_s = 0.0
+        self.polling_s = 0.0
         self.wall = time.perf_counter()
         self._own = _own_cpu_s()
         self._cpu = time.process_time()
@@ -148,12 +127,14 @@ class _Block:
         """The last call has returned to its caller."""
         self.wall = time.perf_counter() - self.wall
 
-    def told(self) -> Json:
-        """CPU of all threads until now, but for the asking whether all is done, and of our own ones, the time until the
-        last call had returned, each call's latency, and how late a task was that wants to run every `TICK_S`; all in
-        seconds."""
+    def result(self) -> Json:
+        """What the calls took, in seconds.
+
+        CPU of all threads until now, without the polling whether all is done, and of our own threads; the time until
+        the last call had returned; each call's latency; how late a task was that wants to run every `TICK_S`.
+        """
         return {
-            "cpu_s": time.process_time() - self._cpu - self.asking_s,
+            "cpu_s": time.process_time() - self._cpu - self.polling_s,
             "own_cpu_s": _own_cpu_s() - self._own,
             "wall_s": self.wall,
             "latencies_s": self.latencies,
@@ -163,12 +144,12 @@ class _Block:
 
 
 class _Calls:
-    """The commands; each but `make_sync` is a coroutine that returns what is told."""
+    """The commands; each but `make_sync` is a coroutine that returns the reply."""
 
-    def __init__(self, *, is_recorded: bool, is_down: bool, watch: Any = None) -> None:
+    def __init__(self, *, is_recorded: bool, is_down: bool, hook_timer: Any = None) -> None:
         self._is_recorded = is_recorded
         self._is_down = is_down
-        self._watch = watch
+        self._hook_timer = hook_timer
         self._made = 0
 
     async def calls(self, kb: int, at_once: int, count: int) -> Json:
@@ -180,7 +161,7 @@ class _Calls:
         ticker.cancel()
         for wait_s in self.settle(block):
             await asyncio.sleep(wait_s)
-        return block.told()
+        return block.result()
 
     async def streams(self, at_once: int, count: int) -> Json:
         """Open so many streams, and when all are open read them to their ends; until `count` were made."""
@@ -200,11 +181,11 @@ class _Calls:
         block.returned()
         for wait_s in self.settle(block):
             await asyncio.sleep(wait_s)
-        return block.told()
+        return block.result()
 
-    async def watched(self) -> Json:
-        """What was seen of our hooks since this was last asked."""
-        return dict(self._watch.told())
+    async def hook_times(self) -> Json:
+        """The times of our hooks since the last such command."""
+        return dict(self._hook_timer.take())
 
     async def resident(self) -> Json:
         """Memory that the process has in the machine, now, in bytes."""
@@ -284,18 +265,18 @@ class _Calls:
 
         deadline = time.perf_counter() + CHILD_TIMEOUT_S / 4
         while True:
-            asked = time.thread_time()
+            polled_at = time.thread_time()
             is_done = reached(stats()) >= self._made
-            block.asking_s += time.thread_time() - asked  # an application does not ask all the time
+            block.polling_s += time.thread_time() - polled_at  # an application does not poll
             if is_done:
                 return
             if time.perf_counter() > deadline:
-                raise TimeoutError(f"{self._made} calls were made, and this is what became of them: {stats()}")
+                raise TimeoutError(f"{self._made} calls were made, and their numbers are {stats()}")
             yield every_s
 
 
 def _own_cpu_s() -> float:
-    """CPU that the threads of our package have used; 0 where the system does not tell."""
+    """CPU that the threads of our package have used; 0 where the system has no such clock."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return 0.0
     own = [thread.ident for thread in threading.enumerate() if thread.name.startswith("honeyhive")]

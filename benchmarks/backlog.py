@@ -20,19 +20,18 @@ from typing import Optional, Sequence
 
 from _common import (
     Json,
-    Sink,
     environment,
     environment_line,
-    fill,
     parse,
     parser_for,
     peak_bytes,
     result_of,
-    runtime,
     spawn,
     table,
-    tell,
+    write_report,
 )
+from _counting_server import CountingServer
+from _internals import fill, runtime
 
 SMALL = 1000
 SLOWEST_PER_S = 500
@@ -54,12 +53,12 @@ def child(job: Json) -> None:
     before, began = peak_bytes(), time.time()
     draining = runtime(job["url"], job["spool"])
     left = draining.flush(60 + job["events"] / SLOWEST_PER_S)
-    told = {"began": began, "drain_s": time.time() - began, "peak_bytes": peak_bytes(), "before_bytes": before}
+    measured = {"began": began, "drain_s": time.time() - began, "peak_bytes": peak_bytes(), "before_bytes": before}
     stats = draining.stats()
     if left or stats.delivered != job["events"]:
         raise RuntimeError(f"not all was delivered: {stats}")
     draining.shutdown(5.0)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(measured), flush=True)
 
 
 # ---- in the measuring process
@@ -67,7 +66,7 @@ def child(job: Json) -> None:
 
 def measure(events: int, size: int) -> Json:
     """Fill and drain a spool with so many events."""
-    with tempfile.TemporaryDirectory() as folder, Sink() as sink:
+    with tempfile.TemporaryDirectory() as folder, CountingServer() as sink:
         job = {"events": events, "bytes": size, "spool": f"{folder}/spool", "url": sink.url}
         timeout_s = 120 + events / SLOWEST_PER_S
         filled = result_of(spawn(__file__, {**job, "part": "fill"}), timeout_s)
@@ -123,7 +122,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     events = options.events or (50_000 if options.quick else 1_000_000)
     result: Json = {"environment": environment(), "bytes": options.bytes}
     result["runs"] = [measure(count, options.bytes) for count in (min(SMALL, events), events)]
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

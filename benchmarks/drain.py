@@ -23,21 +23,19 @@ from typing import Dict, List, Optional, Sequence
 from _common import (
     CHILD_TIMEOUT_S,
     Json,
-    Sink,
     environment,
     environment_line,
-    fill,
     in_turns,
     median,
     parse,
     parser_for,
-    records,
     result_of,
-    runtime,
     spawn,
     table,
-    tell,
+    write_report,
 )
+from _counting_server import CountingServer
+from _internals import CONNECTIONS, fill, records, runtime
 
 SENDERS = ("honeyhive", "aiohttp")
 BACKENDS = ("collector", "counts only")
@@ -51,30 +49,26 @@ def child(job: Json) -> None:
     """Deliver all there is; print how long it took, and its CPU time."""
     import aiohttp  # noqa: F401  loading code is not sending
 
-    import honeyhive_litellm._runtime  # noqa: F401
-
     if job["sender"] == "fill":
         fill(job["spool"], job["events"], job["bytes"])
-        told: Json = {}
+        measured: Json = {}
     elif job["sender"] == "honeyhive":
         began, cpu = time.perf_counter(), time.process_time()
         draining = runtime(job["url"], job["spool"])
         left = draining.flush(CHILD_TIMEOUT_S)
-        told = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+        measured = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
         if left or draining.stats().delivered != job["events"]:
             raise RuntimeError(f"not all was delivered: {draining.stats()}")
     else:
         bodies = [record.body for record in records(job["events"], job["bytes"])]
         began, cpu = time.perf_counter(), time.process_time()
         asyncio.run(_post(job["url"], bodies))
-        told = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
-    print(json.dumps(told), flush=True)
+        measured = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+    print(json.dumps(measured), flush=True)
 
 
 async def _post(url: str, bodies: Sequence[bytes]) -> None:
     import aiohttp
-
-    from honeyhive_litellm._delivery.circuit_breaker import WORKERS
 
     firsts = iter(range(0, len(bodies), BATCH))
     headers = {"Authorization": "Bearer hh_bench", "Content-Type": "application/json"}
@@ -87,7 +81,7 @@ async def _post(url: str, bodies: Sequence[bytes]) -> None:
                 reply.raise_for_status()
 
     async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(post_some() for _ in range(WORKERS)))
+        await asyncio.gather(*(post_some() for _ in range(CONNECTIONS)))
 
 
 # ---- in the measuring process
@@ -114,7 +108,7 @@ def measure(events: int, size: int, rounds: int, backend: str) -> Dict[str, List
 
 def _url(stack: ExitStack, backend: str) -> str:
     if backend != "collector":
-        return stack.enter_context(Sink()).url
+        return stack.enter_context(CountingServer()).url
     from honeyhive_litellm.testing import Collector
 
     return stack.enter_context(Collector()).url
@@ -145,7 +139,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     rounds = options.rounds or (2 if options.quick else 5)
     result: Json = {"environment": environment(), "events": events, "bytes": options.bytes, "rounds": rounds}
     result["backends"] = {backend: measure(events, options.bytes, rounds, backend) for backend in BACKENDS}
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

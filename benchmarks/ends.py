@@ -17,7 +17,7 @@ from typing import Dict, List, Optional, Sequence
 
 from _callers import Caller
 from _calls import SHUTDOWN_S, Load, child
-from _common import CHILD_TIMEOUT_S, Json, environment, environment_line, in_turns, parse, parser_for, tell
+from _common import CHILD_TIMEOUT_S, Json, environment, environment_line, in_turns, parse, parser_for, write_report
 
 CALLS = 20
 
@@ -64,7 +64,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     exits: Dict[str, List[float]] = {"noop": [], "honeyhive": []}
     for name in in_turns(list(exits), times):
         exits[name].append(exit_s(name))
-    tell({**result, "exit_s": exits}, report({**result, "exit_s": exits}), options.json)
+    write_report({**result, "exit_s": exits}, report({**result, "exit_s": exits}), options.json)
 
 
 if __name__ == "__main__":

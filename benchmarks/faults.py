@@ -12,24 +12,30 @@ rows as well. `benchmarks/README.md` says what each column is.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
-import json
 import mmap
 import os
 import signal
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, ContextManager, Iterator, List, NamedTuple, Optional, Sequence
 
-from _common import Json, surroundings, tell
+from _common import (
+    CHILD_TIMEOUT_S,
+    Json,
+    measured_environment,
+    output_of,
+    parse,
+    parser_for,
+    spawn,
+    table,
+    write_report,
+)
 
 AT_ONCE = 50
 LOOKUP_DELAY_S = 1.0
@@ -41,20 +47,22 @@ VISIBLE_AFTER_S = 0.5
 TROUBLED_REQUESTS = 5
 """So many requests are refused or dropped in a row; 1,000 calls need some ten."""
 
-PROCESS_TIMEOUT_S = 120
 _TIME = struct.Struct("d")
 
 
 # ---- in the worker
 
 
-def worker(job: Json) -> None:
-    """Make the calls of `job` and end as it says."""
-    import litellm
-
+def child(job: Json) -> None:
+    """Make the calls of `job` and end as it says; without calls, be the next process on the spool."""
     import honeyhive_litellm
 
     honeyhive_litellm.init()
+    if not job["calls"]:
+        print(honeyhive_litellm.flush(CHILD_TIMEOUT_S / 2), flush=True)
+        return
+    import litellm
+
     with Board(Path(job["board"]), job["calls"]) as board:
         asyncio.run(_make_calls(job, litellm.acompletion, board))
 
@@ -81,14 +89,6 @@ async def _make_calls(job: Json, acompletion: Callable[..., Any], board: Board) 
                     os.kill(os.getpid(), signal.SIGKILL)
 
     await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
-
-
-def drain() -> None:
-    """Be the next process on the spool, and say how many events it could not deliver."""
-    import honeyhive_litellm
-
-    honeyhive_litellm.init()
-    print(honeyhive_litellm.flush(PROCESS_TIMEOUT_S / 2), flush=True)
 
 
 class Board:
@@ -155,8 +155,8 @@ def faults(seconds: float) -> List[Fault]:
         Fault("backend hangs", trouble=_hang),
         Fault("plain exit", trouble=None),
     ]
-    known = {field.name for field in dataclasses.fields(Settings)}
-    return [row for row in rows if known.issuperset(row.options)]
+    supported = {field.name for field in dataclasses.fields(Settings)}
+    return [row for row in rows if supported.issuperset(row.options)]
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def _errors(collector: Any, seconds: float) -> Iterator[None]:
     collector.fail(500)
 
     def mend() -> None:
-        collector.wait_for_requests(1, PROCESS_TIMEOUT_S)
+        collector.wait_for_requests(1, CHILD_TIMEOUT_S)
         time.sleep(seconds)
         collector.clear()
 
@@ -226,7 +226,7 @@ def measure(fault: Fault, calls: int, *, http: bool) -> Row:
         model_url = stack.enter_context(ModelServer()).url if http else None
         board = stack.enter_context(Board(folder / "board", calls))
         settings = {"api_key": "hh_bench", "project": "faults", "lookup_delay": LOOKUP_DELAY_S, **fault.options}
-        environment = surroundings(api_url=collector.url, spool_path=folder / "spool", **settings)
+        environment = measured_environment(api_url=collector.url, spool_path=folder / "spool", **settings)
         job = {
             "board": str(folder / "board"),
             "calls": calls,
@@ -234,9 +234,10 @@ def measure(fault: Fault, calls: int, *, http: bool) -> Row:
             "model_url": model_url,
         }
         with fault.trouble(collector) if fault.trouble is not None else ExitStack():
-            _run(["--worker", json.dumps(job)], environment, -signal.SIGKILL if fault.kill_after_s is not None else 0)
+            worker = spawn(__file__, job, environment=environment)
+            output_of(worker, expected_status=-signal.SIGKILL if fault.kill_after_s is not None else 0)
             ended = time.time()
-        left = _run(["--drain"], environment, 0)
+        left, _ = output_of(spawn(__file__, {"calls": 0}, environment=environment))
         if left.split() != ["0"]:
             raise RuntimeError(f"{fault.name}: the next process could not deliver everything: {left}")
         exit_s = ended - board.ended_at if fault.kill_after_s is None else None
@@ -257,52 +258,26 @@ def _count(name: str, sent: Sequence[int], collector: Any, answer: str, exit_s: 
     )
 
 
-def _run(arguments: List[str], environment: Dict[str, str], expected: int) -> str:
-    """Run this script in a process of its own to its expected end; what it printed."""
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments],
-        env=environment,
-        timeout=PROCESS_TIMEOUT_S,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != expected:
-        raise RuntimeError(f"a process ended with status {done.returncode}, not {expected}:\n{done.stderr[-2000:]}")
-    return done.stdout
-
-
 def report(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
-    lines = ["| fault | sent | delivered | duplicates | lost | with the output text | exit s |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = []
     for row in rows:
         counts = (row.sent, row.delivered, row.duplicates, row.lost, row.with_text)
         exit_s = "killed" if row.exit_s is None else f"{row.exit_s:.1f}"
-        lines.append(f"| {row.fault} | {' | '.join(f'{count:,}' for count in counts)} | {exit_s} |")
-    return "\n".join(lines)
+        lines.append([row.fault, *(f"{count:,}" for count in counts), exit_s])
+    return table(["fault", "sent", "delivered", "duplicates", "lost", "with the output text", "exit s"], lines)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for(__doc__, rounds=None)
     parser.add_argument("--calls", type=int, default=1000, help="calls under each fault (1000)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long the 500s last (3)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only the faults with this in their names")
     parser.add_argument("--http", action="store_true", help="call a model server on loopback, not mock_response")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--drain", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.worker:
-        worker(json.loads(options.worker))
-        return
-    if options.drain:
-        drain()
-        return
-
+    options = parse(parser, child, arguments)
     chosen = [f for f in faults(options.seconds) if not options.only or any(part in f.name for part in options.only)]
     rows = [measure(fault, options.calls, http=options.http) for fault in chosen]
-    tell([row._asdict() for row in rows], report(rows), options.json)
+    write_report([row._asdict() for row in rows], report(rows), options.json)
 
 
 if __name__ == "__main__":

@@ -21,22 +21,22 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from _callers import Caller, beside, in_blocks, sample_of, told_beside
+from _callers import Caller, difference, difference_text, in_blocks, sample_of
 from _calls import Load, child
 from _common import (
-    NOBODY,
+    UNREACHABLE,
     Json,
-    Sink,
     environment,
     environment_line,
-    fill,
     parse,
     parser_for,
     result_of,
     spawn,
     table,
-    tell,
+    write_report,
 )
+from _counting_server import CountingServer
+from _internals import fill
 
 NAMES = ("noop", "honeyhive")
 BLOCK = 50
@@ -71,20 +71,20 @@ def _in_rounds(rounds: int, one: Callable[[], Mapping[str, Json]]) -> Samples:
 
 def by_backlog(sizes: Sequence[int], calls: int, rounds: int) -> Dict[str, Samples]:
     """Calls with so many events in the spool."""
-    told = {}
+    samples = {}
     for events in sizes:
         with tempfile.TemporaryDirectory() as spool:
             job = {"fill": spool, "events": events}
             result_of(spawn(__file__, job), 60 + events / SLOWEST_PER_S)
-            with _pair(NOBODY, spool) as callers:
+            with _pair(UNREACHABLE, spool) as callers:
                 _warm_up(callers)
-                told[f"{events:,}"] = _in_rounds(rounds, partial(in_blocks, callers, Load(3, 1), calls, BLOCK))
-    return told
+                samples[f"{events:,}"] = _in_rounds(rounds, partial(in_blocks, callers, Load(3, 1), calls, BLOCK))
+    return samples
 
 
 def by_calls(callers: Sequence[Caller], marks: Sequence[int]) -> Dict[str, Dict[str, int]]:
     """The memory of fresh processes after so many calls, in bytes, by configuration."""
-    told: Dict[str, Dict[str, int]] = {}
+    resident: Dict[str, Dict[str, int]] = {}
     made = 0
     with ThreadPoolExecutor(len(callers)) as pool:
         for mark in marks:
@@ -92,8 +92,8 @@ def by_calls(callers: Sequence[Caller], marks: Sequence[int]) -> Dict[str, Dict[
                 count = min(1000, mark - made)
                 list(pool.map(partial(Caller.calls, load=Load(3, 32), count=count), callers))
                 made += count
-            told[f"{mark:,}"] = {caller.configuration: caller.do("resident")["bytes"] for caller in callers}
-    return told
+            resident[f"{mark:,}"] = {caller.configuration: caller.do("resident")["bytes"] for caller in callers}
+    return resident
 
 
 def by_in_flight(callers: Sequence[Caller], numbers: Sequence[int], calls: int, rounds: int) -> Dict[str, Samples]:
@@ -120,28 +120,28 @@ def by_size(callers: Sequence[Caller], sizes: Sequence[int], calls: int, rounds:
 _HEADS = {"backlog": "events of backlog", "in flight": "calls in flight", "size": "KB"}
 
 
-def _cost_table(what: str, told: Mapping[str, Samples]) -> str:
+def _cost_table(what: str, samples_of: Mapping[str, Samples]) -> str:
     rows = []
-    for step, samples in told.items():
+    for step, samples in samples_of.items():
         ours, noops = samples["honeyhive"], samples["noop"]
         cells = [
             step,
             f"{statistics.median(sample['cpu_us'] for sample in noops):,.0f}",
             f"{statistics.median(sample['cpu_us'] for sample in ours):,.0f}",
-            told_beside(beside(ours, noops, "cpu_us")),
+            difference_text(difference(ours, noops, "cpu_us")),
         ]
         if what == "size":
-            cells.append(f"{beside(ours, noops, 'cpu_us')['beyond'] / int(step.replace(',', '')):+,.1f}")
+            cells.append(f"{difference(ours, noops, 'cpu_us')['beyond'] / int(step.replace(',', '')):+,.1f}")
         rows.append(cells)
     head = [_HEADS[what], "CPU us/call, noop", "honeyhive", "beyond noop (least to most)"]
     return table([*head, *(["the same per KB"] if what == "size" else [])], rows)
 
 
-def _memory_table(told: Mapping[str, Mapping[str, int]]) -> str:
-    base = told[list(told)[min(1, len(told) - 1)]]
+def _memory_table(resident: Mapping[str, Mapping[str, int]]) -> str:
+    base = resident[list(resident)[min(1, len(resident) - 1)]]
     rows = (
         [mark, *(f"{at[name] / MB:.1f} ({(at[name] - base[name]) / MB:+.1f})" for name in NAMES)]
-        for mark, at in told.items()
+        for mark, at in resident.items()
     )
     return table(["calls made", "resident MB, noop (beyond 1,000 calls)", "honeyhive"], rows)
 
@@ -195,7 +195,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     if "backlog" in steps:
         result["backlog"] = by_backlog(steps.pop("backlog"), calls, rounds)
     if steps:
-        with Sink() as sink, _pair(sink.url) as callers:
+        with CountingServer() as sink, _pair(sink.url) as callers:
             if "memory" in steps:
                 result["memory"] = by_calls(callers, steps["memory"])
             _warm_up(callers)
@@ -203,7 +203,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
                 result["in flight"] = by_in_flight(callers, steps["in flight"], calls, rounds)
             if "size" in steps:
                 result["size"] = by_size(callers, steps["size"], calls, rounds)
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,19 @@ from typing import Mapping, Optional, Sequence
 
 from _callers import Caller
 from _calls import PACED, Load, child
-from _common import Json, Sink, environment, environment_line, parse, parser_for, table, tell
+from _common import Json, environment, environment_line, parse, parser_for, table, write_report
+from _counting_server import CountingServer
 
 
 def measure(calls: int, kb: int) -> Json:
     """`hooks`: times of each, with one call in flight; `commits`: of both kinds of record, at 100 calls/s."""
-    with Sink() as sink, Caller("honeyhive", sink.url, is_watched=True) as caller:
+    with CountingServer() as sink, Caller("honeyhive", sink.url, times_hooks=True) as caller:
         caller.warm_up()
-        caller.do("watched")
+        caller.do("hook_times")
         caller.calls(Load(kb, 1), calls)
-        hooks = caller.do("watched")["hooks"]
+        hooks = caller.do("hook_times")["hooks"]
         caller.calls(Load(kb, PACED), calls)
-        return {"hooks": hooks, "commits": caller.do("watched")["commits"]}
+        return {"hooks": hooks, "commits": caller.do("hook_times")["commits"]}
 
 
 def report(result: Json) -> str:
@@ -57,7 +58,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     options = parse(parser, child, arguments)
     calls = options.calls or (200 if options.quick else 1000)
     result: Json = {"environment": environment(), "calls": calls, "kb": options.kb, **measure(calls, options.kb)}
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

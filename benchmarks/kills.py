@@ -1,23 +1,21 @@
-"""A writing process is killed by SIGKILL at a random moment, again and again. What had it said was written, and is it?
+"""A writing process is killed by SIGKILL at a random moment, again and again. Is all there that it had acknowledged?
 
     python benchmarks/kills.py                # 1,000 kills, about three minutes
     python benchmarks/kills.py --kills 50
 
 One process forks a writer, kills it some milliseconds later, forks the next one on the same spool. A writer puts tiny
 records through the package's own runtime, without LiteLLM, takes over what the killed ones left, delivers to the
-collector (on loopback, in the measuring process), and tells through a pipe how many of its events are committed. One
-call in five never ends. At the end a process drains the spool, and everything that was ever told is looked for. Needs
-`fork`. Ends with status 1 if an acknowledged event is missing, something came twice, or a file was damaged.
+collector (on loopback, in the measuring process), and writes to a pipe how many of its events are committed. One
+call in five never ends. At the end a process drains the spool, and everything that was ever acknowledged is looked for.
+Needs `fork`. Ends with status 1 if an acknowledged event is missing, something came twice, or a file was damaged.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +23,8 @@ import uuid
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-from _common import Json, tell
+from _common import Json, output_of, parse, parser_for, spawn, write_report
+from _internals import record, runtime
 
 MEAN_LIFE_S = 0.12
 LONGEST_LIFE_S = 1.0
@@ -54,20 +53,24 @@ def last_acknowledged(events: int) -> int:
     return (events - 1) // in_a_row * CALLS_OF_WHICH_ONE_NEVER_ENDS + (events - 1) % in_a_row
 
 
+def child(job: Json) -> None:
+    print(json.dumps(kill_writers(job) if job["part"] == "kill" else drain(job)))
+
+
 # ---- in the process that forks the writers, which has no other thread
 
 
 def kill_writers(job: Json) -> List[int]:
     """Fork and kill so many writers; how many events each of them knew to be committed."""
     chance = random.Random(job["seed"])
-    runtime = _runtime(job)
+    forked = _runtime(job)
     acknowledged = []
     for number in range(job["kills"]):
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            _write(runtime, number, writing, random.Random(f"{job['seed']} {number}"))
+            _write(forked, number, writing, random.Random(f"{job['seed']} {number}"))
         os.close(writing)
         time.sleep(min(chance.expovariate(1 / MEAN_LIFE_S), LONGEST_LIFE_S))
         os.kill(pid, signal.SIGKILL)
@@ -75,57 +78,42 @@ def kill_writers(job: Json) -> List[int]:
         if not os.WIFSIGNALED(status):
             raise RuntimeError(f"writer {number} ended by itself, with status {status}")
         with os.fdopen(reading, "rb") as pipe:
-            told = pipe.read()
-        acknowledged.append(int(told[-_ACK_BYTES:]) if told else 0)
+            acknowledgements = pipe.read()
+        acknowledged.append(int(acknowledgements[-_ACK_BYTES:]) if acknowledgements else 0)
     return acknowledged
 
 
-def _write(runtime: Any, number: int, writing: int, chance: random.Random) -> None:
+def _write(writing: Any, number: int, pipe: int, chance: random.Random) -> None:
     """Write until killed. A pipe takes thousands of acknowledgements before it would block."""
-    from honeyhive_litellm._spool.record import EVENT, START, Record
-
     call = 0
-    told = 0
+    acknowledged = 0
     while True:
         for _ in range(chance.randint(1, 30)):
             id_ = call_id(number, call)
             body = b'{"event_id":"%s","event_type":"model","inputs":{},"metadata":{"status":"%s"}}'
-            runtime.submit(Record(START, id_, 1.0, None, body % (id_.encode(), b"in_flight")))
+            writing.submit(record("start", id_, body % (id_.encode(), b"in_flight")))
             if has_end(call):
-                runtime.submit(Record(EVENT, id_, 1.0, None, body % (id_.encode(), b"success")))
+                writing.submit(record("event", id_, body % (id_.encode(), b"success")))
             call += 1
-        runtime.flush(0.0)  # waits for nothing, but sends at once
-        stats = runtime.stats()
+        writing.flush(0.0)  # waits for nothing, but sends at once
+        stats = writing.stats()
         committed = stats.committed - stats.adopted
-        if committed > told:
-            told = committed
-            os.write(writing, b"%*d" % (_ACK_BYTES, told))
+        if committed > acknowledged:
+            acknowledged = committed
+            os.write(pipe, b"%*d" % (_ACK_BYTES, acknowledged))
         time.sleep(chance.uniform(0, 0.004))
 
 
 def drain(job: Json) -> Json:
     """Deliver all that is left, as the next process; its numbers."""
-    runtime = _runtime(job)
-    left = runtime.flush(DRAIN_S)
-    runtime.shutdown(5.0)
-    return {"left": left, "dropped": runtime.stats().dropped}
+    draining = _runtime(job)
+    left = draining.flush(DRAIN_S)
+    draining.shutdown(5.0)
+    return {"left": left, "dropped": draining.stats().dropped}
 
 
 def _runtime(job: Json) -> Any:
-    from honeyhive_litellm import Settings
-    from honeyhive_litellm._runtime.lifecycle import runtime_for
-
-    no_host: Any = None  # LiteLLM is not there, and no call of its is recorded
-    return runtime_for(
-        Settings(
-            api_key="hh_bench",
-            project="kills",
-            api_url=job["url"],
-            spool_path=Path(job["spool"]),
-            lookup_delay=LOOKUP_DELAY_S,
-        ),
-        no_host,
-    )
+    return runtime(job["url"], job["spool"], lookup_delay=LOOKUP_DELAY_S)
 
 
 # ---- in the measuring process
@@ -138,9 +126,9 @@ def measure(kills: int, seed: int) -> Json:
     with Collector(visible_after_s=VISIBLE_AFTER_S) as collector, tempfile.TemporaryDirectory() as folder:
         job: Json = {"url": collector.url, "spool": f"{folder}/spool", "kills": kills, "seed": seed}
         began = time.monotonic()
-        acknowledged, complaints = _run("--killer", job, 60 + kills * 2)
+        acknowledged, warnings = _run({**job, "part": "kill"}, 60 + kills * 2)
         before = len(collector.receipts)
-        told, more = _run("--drain", job, DRAIN_S + 60)
+        drained, more = _run({**job, "part": "drain"}, DRAIN_S + 60)
         expected = {
             call_id(number, call): "success" if has_end(call) else "interrupted"
             for number, events in enumerate(acknowledged)
@@ -160,11 +148,11 @@ def measure(kills: int, seed: int) -> Json:
             "lost": sum(id_ not in arrived for id_ in expected),
             "of another status": sum(arrived.get(id_, status) != status for id_, status in expected.items()),
             "duplicates": sum(collector.receipts.values()) - len(arrived),
-            "undelivered": told["left"],
-            "dropped": told["dropped"],
+            "undelivered": drained["left"],
+            "dropped": drained["dropped"],
             # The ledger stays; the lease of a writer that was killed before its first commit goes after some seconds.
             "files left": sorted(path.name for path in Path(job["spool"]).rglob("*.spool*")),
-            "warnings": sorted({*complaints, *more}),
+            "warnings": sorted({*warnings, *more}),
         }
 
 
@@ -174,37 +162,19 @@ def is_sound(result: Json) -> bool:
     return not any(result[name] for name in (*zero, "dropped", "files left", "warnings"))
 
 
-def _run(part: str, job: Json, timeout_s: float) -> Any:
+def _run(job: Json, timeout_s: float) -> Any:
     """One of the functions above in a process of its own: what it returns, and the lines it logged."""
-    done = subprocess.run(
-        [sys.executable, __file__, part, json.dumps(job)],
-        timeout=timeout_s,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{part} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout), done.stderr.splitlines()
+    out, errors = output_of(spawn(__file__, job), timeout_s)
+    return json.loads(out), errors.splitlines()
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for(__doc__, rounds=None)
     parser.add_argument("--kills", type=int, default=1000, help="how many writers are killed (1000)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the random moments")
-    parser.add_argument("--json", metavar="FILE", help="write the result there")
-    parser.add_argument("--killer", help=argparse.SUPPRESS)
-    parser.add_argument("--drain", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.killer:
-        print(json.dumps(kill_writers(json.loads(options.killer))))
-        return
-    if options.drain:
-        print(json.dumps(drain(json.loads(options.drain))))
-        return
-
+    options = parse(parser, child, arguments)
     result = measure(options.kills, options.seed)
-    tell(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
+    write_report(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
     sys.exit(0 if is_sound(result) else 1)
 
 

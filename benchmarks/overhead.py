@@ -19,9 +19,10 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from _callers import Caller, beside, in_blocks, told_beside
+from _callers import Caller, difference, difference_text, in_blocks
 from _calls import CONFIGURATIONS, LOOPS, PACED, Load, child
-from _common import Json, Sink, environment, environment_line, parse, parser_for, table, tell
+from _common import Json, environment, environment_line, parse, parser_for, table, write_report
+from _counting_server import CountingServer
 
 BLOCK = 128
 AT_ONCE = (1, 32, PACED)
@@ -35,15 +36,15 @@ def one_round(
     names: Sequence[str], loops: Sequence[str], loads: Sequence[Load], calls: int, core: Optional[int] = None
 ) -> Round:
     """Every configuration on every loop under every load."""
-    told: Round = {}
+    samples: Round = {}
     for loop in loops:
         with ExitStack() as stack:
-            url = stack.enter_context(Sink()).url
+            url = stack.enter_context(CountingServer()).url
             callers = [stack.enter_context(Caller(name, url, loop=loop, core=core)) for name in names]
             first = {caller.configuration: caller.warm_up() for caller in callers}
-            told[loop] = {load.name: in_blocks(callers, load, calls, BLOCK) for load in loads}
-            told[loop]["first"] = {name: {"cpu_us": block["cpu_s"] * 1e6} for name, block in first.items()}
-    return told
+            samples[loop] = {load.name: in_blocks(callers, load, calls, BLOCK) for load in loads}
+            samples[loop]["first"] = {name: {"cpu_us": block["cpu_s"] * 1e6} for name, block in first.items()}
+    return samples
 
 
 def rounds(
@@ -72,7 +73,7 @@ def summary(done: Sequence[Round], loop: str, load: str) -> Dict[str, Json]:
         for key in ("cpu_us", "p50_us"):
             if key in row:
                 row[f"{key}_range"] = [min(s[key] for s in samples), max(s[key] for s in samples)]
-                row[f"{key}_beside_noop"] = beside(samples, noops, key)
+                row[f"{key}_beside_noop"] = difference(samples, noops, key)
         result[name] = row
     return result
 
@@ -83,10 +84,10 @@ def _summary_table(summed: Mapping[str, Json]) -> str:
         return [
             name,
             f"{row['cpu_us']:,.0f} ({low:,.0f}-{high:,.0f})",
-            told_beside(row["cpu_us_beside_noop"]),
+            difference_text(row["cpu_us_beside_noop"]),
             f"{row['own_us']:,.0f}" if row["own_us"] else "",
             f"{row['p50_us']:,.0f}",
-            told_beside(row["p50_us_beside_noop"]),
+            difference_text(row["p50_us_beside_noop"]),
             f"{row['p99_us']:,.0f}",
             f"{row['stall_p99_ms']:.1f} / {row['stall_max_ms']:.1f}" if "stall_p99_ms" in row else "",
             f"{row['committed_ms']:.1f}" if "committed_ms" in row else "",
@@ -157,7 +158,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         loop: {load: summary(result["rounds"], loop, load) for load in ("first", *(each.name for each in loads))}
         for loop in loops
     }
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from _backend import Backend
-from _callers import ChildError, Obedient, beside, told_beside
-from _common import PROSE, Json, environment, environment_line, median, parse, parser_for, spawn, table, tell
+from _callers import ChildError, CommandedProcess, difference, difference_text
+from _common import PROSE, Json, environment, environment_line, median, parse, parser_for, spawn, table, write_report
 
 AT_ONCE = 50
 WARM_UP = 50
@@ -135,7 +135,7 @@ PEERS: Dict[str, Peer] = {
 
 
 def child(job: Json) -> None:
-    """Set the peer up, and make calls as told: by the job, or block by block by what comes on the standard input."""
+    """Set the peer up, and make calls: those of the job, or a block for each line of the standard input."""
     PEERS[job["peer"]].set_up(job)
     asyncio.run(_in_blocks(job) if job["fault"] is None else _amid(job))
 
@@ -193,7 +193,7 @@ async def _make(numbers: Sequence[int], answered: Json, word: str = "question") 
 
 
 def python_for(name: str, folder: Path) -> str:
-    """The interpreter that has the peer: this one, or that of a venv which is made when it is first asked for."""
+    """The interpreter that has the peer: this one, or that of a venv which is made at its first use."""
     packages, alone = PEERS[name].packages, PEERS[name].alone
     if not packages or all(_is_installed(package) for package in packages):
         return sys.executable
@@ -223,8 +223,10 @@ def versions(python: str, name: str) -> Dict[str, str]:
     names = [package.partition("==")[0] for package in (*PEERS[name].packages, *PEERS[name].alone)]
     code = "import json, sys; from importlib.metadata import version; "
     code += "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
-    told = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, text=True, timeout=60).stdout
-    return dict(json.loads(told))
+    printed = subprocess.run(
+        [python, "-c", code, *names], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    return dict(json.loads(printed))
 
 
 def speed(pythons: Mapping[str, str], calls: int) -> Dict[str, Json]:
@@ -235,17 +237,17 @@ def speed(pythons: Mapping[str, str], calls: int) -> Dict[str, Json]:
     with ExitStack() as stack:
         backends = {name: stack.enter_context(Backend()) for name in pythons}
         jobs = {name: {"peer": name, "url": backends[name].url, "fault": None} for name in pythons}
-        peers = [stack.enter_context(Obedient(name, __file__, jobs[name], pythons[name])) for name in pythons]
+        peers = [stack.enter_context(CommandedProcess(name, __file__, jobs[name], pythons[name])) for name in pythons]
         for peer in peers:
-            peer.answer()  # it is warm
+            peer.reply()  # it is warm
         blocks: Dict[str, List[Json]] = {name: [] for name in pythons}
         for number, first in enumerate(range(0, calls, BLOCK)):
             turn = peers if number % 2 == 0 else peers[::-1]
             for peer in turn:
-                peer.tell({"count": min(BLOCK, calls - first)})
-                peer.answer()  # the calls have returned; what follows them may take its time while others make theirs
+                peer.send({"count": min(BLOCK, calls - first)})
+                peer.reply()  # the calls have returned; what follows them may take its time while others make theirs
             for peer in turn:
-                blocks[peer.name].append(peer.answer())
+                blocks[peer.name].append(peer.reply())
     return {
         name: {
             "cpu_us": sum(block["cpu_s"] for block in blocks[name]) / calls * 1e6,
@@ -296,7 +298,7 @@ def report(result: Json) -> str:
     rows: List[List[str]] = []
     noops = result["speed"].get("noop")
     for name, samples in result["speed"].items():
-        beyond = told_beside(beside(samples, noops, "cpu_us")) if noops else ""
+        beyond = difference_text(difference(samples, noops, "cpu_us")) if noops else ""
         kept = f"{min(sample['kept'] for sample in samples):,}" if PEERS[name].keeps else ""
         cpu, wall = (f"{median(samples, key):,.0f}" for key in ("cpu_us", "wall_us"))
         rows.append([name, cpu, beyond, wall, kept])
@@ -308,8 +310,8 @@ def report(result: Json) -> str:
     if result["faults"]:
         names = list(next(iter(result["faults"].values())))
         cells = (
-            [what, *(f"{told[name]['kept']:,} of {told[name]['sent']:,}" for name in names)]
-            for what, told in result["faults"].items()
+            [what, *(f"{counts[name]['kept']:,} of {counts[name]['sent']:,}" for name in names)]
+            for what, counts in result["faults"].items()
         )
         parts.append(table(["calls kept", *names], cells))
     parts += [f"{name} could not be measured: {why}" for name, why in result["left out"].items()]
@@ -352,9 +354,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     with ThreadPoolExecutor(2) as pool:  # most of the time they wait
         for what in FAULTS:
             if not options.only or any(part in what for part in options.only):
-                told = pool.map(lambda name: fault(pythons[name], name, what, calls, seconds), keeping)  # noqa: B023
-                result["faults"][what] = dict(zip(keeping, told))
-    tell(result, report(result), options.json)
+                counts = pool.map(lambda name: fault(pythons[name], name, what, calls, seconds), keeping)  # noqa: B023
+                result["faults"][what] = dict(zip(keeping, counts))
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from _callers import beside
+from _callers import difference
 
 OURS, THEIRS = "#2a6fbb", "#b9bec6"
 
@@ -21,13 +21,13 @@ OURS, THEIRS = "#2a6fbb", "#b9bec6"
 def added_us(result: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
     """CPU time that each peer adds to a call, beyond the callback that does nothing; the dearest first."""
     speed = result["speed"]
-    added = {name: beside(speed[name], speed["noop"], "cpu_us") for name in speed if name not in ("bare", "noop")}
+    added = {name: difference(speed[name], speed["noop"], "cpu_us") for name in speed if name not in ("bare", "noop")}
     return dict(sorted(added.items(), key=lambda item: -float(item[1]["beyond"])))
 
 
-def kept_percent(told: Dict[str, Dict[str, int]]) -> Dict[str, float]:
+def kept_percent(peers: Dict[str, Dict[str, int]]) -> Dict[str, float]:
     """The share of calls that each peer keeps under one fault."""
-    return {name: 100 * calls["kept"] / calls["sent"] for name, calls in told.items()}
+    return {name: 100 * calls["kept"] / calls["sent"] for name, calls in peers.items()}
 
 
 def draw_overhead(result: Dict[str, Any], file: Path) -> None:

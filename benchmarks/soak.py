@@ -13,9 +13,7 @@ status 1 if one is missing, something came twice, a file was damaged or left beh
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import random
 import statistics
@@ -29,7 +27,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from _common import Json, surroundings, tell
+from _common import Json, measured_environment, parse, parser_for, spawn, write_report
+from _internals import dead_letters
 
 AT_ONCE = 50
 CALL_MS = (100, 500)
@@ -44,6 +43,9 @@ SAMPLE_S = 1.0
 START_TIMEOUT_S = 120
 EXIT_TIMEOUT_S = 60
 DRAIN_S = 120
+DRAIN = "drain"
+"""The name of the process that does it."""
+
 MOST_GROWTH = 1.1
 """Of the spared worker's memory, from the first quarter of its life to the last."""
 
@@ -59,8 +61,16 @@ def kind_of(call: int) -> str:
 # ---- a worker
 
 
+def child(job: Json) -> None:
+    """Be a worker or, at the end, the process that drains."""
+    if job["name"] == DRAIN:
+        drain()
+    else:
+        worker(job)
+
+
 def worker(job: Json) -> None:
-    """Make calls at the given pace until told to stop, and note those that have returned."""
+    """Make calls at the pace of `job` until the file `stop` is there, and note those that have returned."""
     import litellm
     from litellm.integrations.custom_logger import CustomLogger
 
@@ -71,11 +81,11 @@ def worker(job: Json) -> None:
     with open(job["returned"], "ab", buffering=0) as returned:  # what is written survives a kill
         calls = _Calls(job, litellm.acompletion, lambda call: returned.write(b"%d\n" % call))
 
-        class Watch(CustomLogger):  # type: ignore[misc]
+        class Canceller(CustomLogger):  # type: ignore[misc]
             def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
                 calls.has_begun(messages)
 
-        litellm.callbacks.append(Watch())  # told after ours
+        litellm.callbacks.append(Canceller())  # LiteLLM calls it after ours
         asyncio.run(calls.make())
 
 
@@ -134,7 +144,7 @@ class _Calls:
                 raise
 
     def has_begun(self, messages: Any) -> None:
-        """Cancel what is to be cancelled: before its provider is asked LiteLLM tells nobody of a call."""
+        """Cancel what is to be cancelled. Of an earlier cancellation LiteLLM tells no callback."""
         cancel = self._cancels.pop(messages[0]["content"], None)
         if cancel is not None:
             asyncio.get_running_loop().call_later(CALL_MS[0] / 2000, cancel)
@@ -193,12 +203,12 @@ class Soak:
         self._calls_per_s = calls_per_s / workers
         self._ends_at_latest = time.time() + START_TIMEOUT_S + seconds
         self._started = 0
-        self._workers: List[subprocess.Popen[bytes]] = []
+        self._workers: List[subprocess.Popen[str]] = []
         settings = {"api_key": "hh_bench", "project": "soak", "api_url": url, "lookup_delay": LOOKUP_DELAY_S}
-        self._environment = surroundings(**settings, spool_path=self.spool)
+        self._environment = measured_environment(**settings, spool_path=self.spool)
         self._environment["PYTHONWARNINGS"] = "ignore"  # LiteLLM's; ours are in the log
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[str]:
         self._started += 1
         name = f"worker-{self._started}"
         job = {
@@ -209,13 +219,11 @@ class Soak:
             "ends_at_latest": self._ends_at_latest,
             "calls_per_s": self._calls_per_s,
         }
-        return self._popen(name, "--worker", json.dumps(job))
+        return self._spawn(job)
 
-    def _popen(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, __file__, *arguments], env=self._environment, stdout=subprocess.PIPE, stderr=log
-            )
+    def _spawn(self, job: Json) -> subprocess.Popen[str]:
+        with (self.folder / f"{job['name']}.log").open("wb") as log:
+            return spawn(__file__, job, stderr=log, environment=self._environment)
 
     def run(self, chance: random.Random, kill_every_s: float) -> None:
         """Start the workers, kill and replace all but the first of them until the time is up."""
@@ -246,8 +254,8 @@ class Soak:
             worker.communicate(timeout=EXIT_TIMEOUT_S)
             if worker.returncode:
                 raise RuntimeError(f"a worker ended with status {worker.returncode}: see {self.warnings()}")
-        self._workers = [self._popen("drain", "--drain")]
-        return self._workers[0].communicate(timeout=DRAIN_S + EXIT_TIMEOUT_S)[0].decode().strip()
+        self._workers = [self._spawn({"name": DRAIN})]
+        return self._workers[0].communicate(timeout=DRAIN_S + EXIT_TIMEOUT_S)[0].strip()
 
     def close(self) -> None:
         for worker in self._workers:
@@ -273,7 +281,7 @@ class Soak:
 
 
 def _rss_mb(pid: int) -> float:
-    """Resident memory in MB; 0 where the system does not tell, or the process is gone."""
+    """Resident memory in MB; 0 where the system has no /proc, or the process is gone."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     except (OSError, IndexError):
@@ -283,7 +291,6 @@ def _rss_mb(pid: int) -> float:
 
 def measure(seconds: float, workers: int, calls_per_s: float, kill_every_s: float, seed: int) -> Json:
     """Let it rain, drain, and count."""
-    from honeyhive_litellm._spool.dead_letters import letters
     from honeyhive_litellm.testing import Collector, ModelServer
 
     with ExitStack() as stack:
@@ -332,7 +339,7 @@ def measure(seconds: float, workers: int, calls_per_s: float, kill_every_s: floa
                 arrived.get(name, "") not in ("", "interrupted", STATUS[kind]) for name, kind in returned.items()
             ),
             "undelivered": int(left),
-            "dead letters": len(letters(soak.spool)),
+            "dead letters": dead_letters(soak.spool),
             # The ledger stays; the lease of a worker that was killed before its first commit goes after some seconds.
             "files left": sorted(path.name for path in soak.spool.rglob("*.spool*")),
             "requests": len(collector.requests),
@@ -353,25 +360,15 @@ def is_sound(result: Json) -> bool:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for(__doc__, rounds=None)
     parser.add_argument("--seconds", type=float, default=900.0, help="how long the workers make calls (900)")
     parser.add_argument("--workers", type=int, default=4, help="processes, two at least (4)")
     parser.add_argument("--calls-per-s", type=float, default=140.0, help="of all workers together (140)")
     parser.add_argument("--kill-every-s", type=float, default=8.0, help="on average (8)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what happens when")
-    parser.add_argument("--json", metavar="FILE", help="write the result there")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--drain", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.worker:
-        worker(json.loads(options.worker))
-        return
-    if options.drain:
-        drain()
-        return
-
+    options = parse(parser, child, arguments)
     result = measure(options.seconds, options.workers, options.calls_per_s, options.kill_every_s, options.seed)
-    tell(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
+    write_report(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
     sys.exit(0 if is_sound(result) else 1)
 
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from _common import (
-    NOBODY,
+    UNREACHABLE,
     Json,
-    await_commit,
     environment,
     environment_line,
     in_turns,
@@ -30,13 +29,12 @@ from _common import (
     p99,
     parse,
     parser_for,
-    records,
     result_of,
-    runtime,
     spawn,
     table,
-    tell,
+    write_report,
 )
+from _internals import await_commit, records, runtime
 
 WRITERS = ("spool", "executemany", "file")
 GROUP = 100
@@ -50,7 +48,7 @@ PACE_S = 0.01
 
 
 def child(job: Json) -> None:
-    """Write when told to, all at once and then one at a time; print the times."""
+    """Write on command, all at once and then one at a time; print the times."""
     Path(job["folder"]).mkdir(exist_ok=True)
     kb, count = job["kb"], job["events"]
     rows = records(count, kb * 1024)
@@ -69,13 +67,13 @@ def child(job: Json) -> None:
         late.append(time.perf_counter() - at)
         time.sleep(PACE_S)
     writer.close()
-    told = {"began": began, "ended": ended, "cpu_us": cpu / count * 1e6}
-    print(json.dumps({**told, "p50_us": sorted(late)[len(late) // 2] * 1e6, "p99_us": p99(late) * 1e6}), flush=True)
+    measured = {"began": began, "ended": ended, "cpu_us": cpu / count * 1e6}
+    print(json.dumps({**measured, "p50_us": sorted(late)[len(late) // 2] * 1e6, "p99_us": p99(late) * 1e6}), flush=True)
 
 
 class _Spool:
     def __init__(self, job: Json) -> None:
-        self._runtime = runtime(NOBODY, f"{job['folder']}/spool", shutdown_timeout=1.0)
+        self._runtime = runtime(UNREACHABLE, f"{job['folder']}/spool", shutdown_timeout=1.0)
 
     def write(self, rows: Sequence[Any]) -> None:
         for row in rows:
@@ -136,10 +134,10 @@ def measure(writer: str, kb: int, processes: int, events: int, alone: int) -> Js
             assert each.stdin is not None
             each.stdin.write("go\n")
             each.stdin.flush()
-        told = [result_of(each) for each in children]
-    took_s = max(each["ended"] for each in told) - min(each["began"] for each in told)
+        measured = [result_of(each) for each in children]
+    took_s = max(each["ended"] for each in measured) - min(each["began"] for each in measured)
     sample = {"events_per_s": events * processes / took_s}
-    return {**sample, **{key: median(told, key) for key in ("cpu_us", "p50_us", "p99_us")}}
+    return {**sample, **{key: median(measured, key) for key in ("cpu_us", "p50_us", "p99_us")}}
 
 
 def report(result: Json) -> str:
@@ -178,7 +176,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             for name in in_turns(WRITERS, rounds):
                 samples[name].append(measure(name, kb, processes, events, options.alone))
             result["loads"][str([kb, processes])] = samples
-    tell(result, report(result), options.json)
+    write_report(result, report(result), options.json)
 
 
 if __name__ == "__main__":

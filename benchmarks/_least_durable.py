@@ -1,4 +1,4 @@
-"""The least that a durable logger can do: what `overhead.py` and its kin take for the floor.
+"""The least that a durable logger can do: the floor that `overhead.py` compares with.
 
 Of each call two records, its start with the question and its end with question and answer, each encoded once and
 committed by a background thread, in groups, to a WAL file of SQLite. Nothing is searched for secrets, no metadata is
@@ -16,7 +16,7 @@ import orjson
 from litellm.integrations.custom_logger import CustomLogger
 
 
-class Least(CustomLogger):
+class LeastDurableLogger(CustomLogger):
     """A callback that keeps calls in `<folder>/least.db`, and does nothing else."""
 
     def __init__(self, folder: str) -> None:
@@ -33,9 +33,9 @@ class Least(CustomLogger):
         self.log_success_event(kwargs, response_obj, start_time, end_time)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        asked = {"model": kwargs["model"], "messages": kwargs["messages"]}
-        told = {"answer": response_obj.choices[0].message.content, "start": start_time, "end": end_time}
-        self._put(kwargs["litellm_call_id"], 1, {**asked, **told})
+        request = {"model": kwargs["model"], "messages": kwargs["messages"]}
+        response = {"answer": response_obj.choices[0].message.content, "start": start_time, "end": end_time}
+        self._put(kwargs["litellm_call_id"], 1, {**request, **response})
 
     def _put(self, id_: str, kind: int, body: Any) -> None:
         self._records.append((id_, kind, orjson.dumps(body)))

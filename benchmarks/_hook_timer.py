@@ -7,40 +7,31 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from _calls import HOOKS
 from _common import Json, p99
+from _internals import KINDS, observe
+from _noop import HOOKS
 
 
-class Watch:
-    """Wraps the hooks of our logger's class, and the two ends of the way from them to the disk."""
+class HookTimer:
+    """Wraps the hooks of our logger's class, and observes both ends of the way from them to the disk."""
 
     def __init__(self, logger: Any) -> None:
-        from honeyhive_litellm._runtime.runtime import Runtime
-        from honeyhive_litellm._spool.writer import Writer
-
         self._entered = threading.local()
-        self._put: Dict[Tuple[int, str], float] = {}
+        self._submitted: Dict[Tuple[int, str], float] = {}
         self._hooks: Dict[str, List[float]] = {}
         self._committed: Dict[int, List[float]] = {}
         for name in HOOKS:
             wrap = self._async_hook if name.startswith("async") else self._hook
             setattr(logger, name, wrap(name, getattr(logger, name)))
-        put, committed = Runtime.submit, Writer._committed
+        observe(self._on_submit, self._on_commit)
 
-        def noting_put(runtime: Any, record: Any) -> None:
-            self._put[record.kind, record.id] = getattr(self._entered, "at", time.perf_counter())
-            put(runtime, record)
+    def _on_submit(self, kind: int, id_: str) -> None:
+        self._submitted[kind, id_] = getattr(self._entered, "at", time.perf_counter())
 
-        def noting_commit(writer: Any, group: Sequence[Any]) -> None:
-            now = time.perf_counter()
-            for record in group:
-                began = self._put.pop((record.kind, record.id), None)
-                if began is not None:
-                    self._committed.setdefault(record.kind, []).append(now - began)
-            committed(writer, group)
-
-        Runtime.submit = noting_put  # type: ignore[assignment,method-assign]
-        Writer._committed = noting_commit  # type: ignore[assignment,method-assign]
+    def _on_commit(self, kind: int, id_: str) -> None:
+        began = self._submitted.pop((kind, id_), None)
+        if began is not None:
+            self._committed.setdefault(kind, []).append(time.perf_counter() - began)
 
     def _hook(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
         def timed(*arguments: Any, **named: Any) -> None:
@@ -58,24 +49,21 @@ class Watch:
 
         return timed
 
-    def told(self) -> Json:
-        """Each hook's times and number, and each kind of record's way to the disk, since the last such question."""
-        from honeyhive_litellm._spool.record import EVENT, START
-
-        kinds = {"start": START, "event": EVENT}
-        told = {
+    def take(self) -> Json:
+        """Each hook's times and number, and each kind of record's way to the disk, since the last `take`."""
+        times = {
             "hooks": {name: {"calls": len(took), **_spread(took, 1e6, "us")} for name, took in self._hooks.items()},
             "commits": {
-                kind: _spread(self._committed[n], 1e3, "ms") for kind, n in kinds.items() if n in self._committed
+                kind: _spread(self._committed[n], 1e3, "ms") for kind, n in KINDS.items() if n in self._committed
             },
         }
         self._hooks.clear()
         self._committed.clear()
-        return told
+        return times
 
 
 def _place(hook: str) -> str:
-    """With the thread it is called on: what runs on the loop's holds everybody up."""
+    """The hook, and whether it runs on the loop's thread, where it delays all other calls."""
     on_loop = threading.current_thread() is threading.main_thread()
     return f"{hook} ({'loop' if on_loop else 'another thread'})"
 

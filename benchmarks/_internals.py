@@ -1,0 +1,98 @@
+"""The only module here that uses private modules of the package; what those rename is adapted here.
+
+It gives the other benchmarks records and a runtime without LiteLLM, and observers of a record's way to the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Callable, List, Sequence
+
+from _common import CHILD_TIMEOUT_S, PROSE, UNREACHABLE
+
+from honeyhive_litellm import Settings
+from honeyhive_litellm._delivery.circuit_breaker import WORKERS
+from honeyhive_litellm._runtime.lifecycle import runtime_for
+from honeyhive_litellm._runtime.runtime import Runtime
+from honeyhive_litellm._spool.dead_letters import letters
+from honeyhive_litellm._spool.record import EVENT, START, Record
+from honeyhive_litellm._spool.writer import Writer
+
+CONNECTIONS = WORKERS
+"""How many requests we have in flight at most."""
+
+KINDS = {"start": START, "event": EVENT}
+
+_FILL_AT_ONCE = 10_000
+
+
+def record(kind: str, id_: str, body: bytes, started_ms: float = 1.0) -> Record:
+    """A record of a kind of KINDS."""
+    return Record(KINDS[kind], id_, started_ms, None, body)
+
+
+def records(count: int, size: int, first: int = 0) -> List[Record]:
+    """So many records of finished events, each with a body of `size` bytes."""
+    return [_event_record(number, size) for number in range(first, first + count)]
+
+
+def _event_record(number: int, size: int) -> Record:
+    """A finished event like those of the callback, `size` bytes of JSON; the number is in its id."""
+    id_ = f"{number:08x}-0000-4000-8000-{os.getpid():012x}"
+    start = 1_700_000_000_000.0 + number
+    body = f'{{"event_id":"{id_}","event_type":"model","source":"bench","start_time":{start},"end_time":{start + 1},'
+    body += '"duration":1,"config":{"provider":"openai","model":"gpt-4o"},"metadata":{},"inputs":{"text":"'
+    room = max(0, size - len(body) - 3)
+    text = f"{number}: {PROSE * (room // len(PROSE) + 1)}"[:room]
+    return record("event", id_, f'{body}{text}"}}}}'.encode(), start)
+
+
+def runtime(url: str, spool: str, **options: Any) -> Runtime:
+    """The package's runtime on this spool, without LiteLLM. A forked child gets a runtime of its own."""
+    no_litellm: Any = None  # no call of LiteLLM's is recorded
+    options = {"spool_max_bytes": 2**40, **options}  # a backlog of any size
+    settings = Settings(api_key="hh_bench", project="bench", api_url=url, spool_path=Path(spool), **options)
+    return runtime_for(settings, no_litellm)
+
+
+def fill(spool: str, count: int, size: int) -> None:
+    """Leave so many events of `size` bytes in the spool, as a process does whose backend was down."""
+    filling = runtime(UNREACHABLE, spool)
+    for first in range(0, count, _FILL_AT_ONCE):
+        for each in records(min(_FILL_AT_ONCE, count - first), size, first):
+            filling.submit(each)
+        await_commit(filling)
+    left = filling.shutdown(5.0)
+    if left != count or filling.stats().dropped:
+        raise RuntimeError(f"the spool was not filled: {filling.stats()}")
+
+
+def await_commit(writing: Runtime) -> None:
+    """Wait until all that the runtime has taken in is committed."""
+    done = threading.Event()
+    writing._queue.when_committed(done.set)
+    if not done.wait(CHILD_TIMEOUT_S):
+        raise TimeoutError(f"not committed in time: {writing.stats()}")
+
+
+def dead_letters(spool: Path) -> int:
+    return len(letters(spool))
+
+
+def observe(on_submit: Callable[[int, str], None], on_commit: Callable[[int, str], None]) -> None:
+    """Call these with the kind and the id of each later record: before it is queued, and once it is committed."""
+    submit, committed = Runtime.submit, Writer._committed
+
+    def observed_submit(runtime: Any, entry: Any) -> None:
+        on_submit(entry.kind, entry.id)
+        submit(runtime, entry)
+
+    def observed_commit(writer: Any, group: Sequence[Any]) -> None:
+        for each in group:
+            on_commit(each.kind, each.id)
+        committed(writer, group)
+
+    Runtime.submit = observed_submit  # type: ignore[assignment,method-assign]
+    Writer._committed = observed_commit  # type: ignore[assignment,method-assign]
