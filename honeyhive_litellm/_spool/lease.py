@@ -16,7 +16,6 @@ from honeyhive_litellm._errors import SpoolError
 
 from .connection import CAN_UNLINK_OPEN_FILES, private_file
 from .fork_gate import gate
-from .layout import LEASE_SUFFIX
 from .segment_files import identity_of
 
 NEW_LEASE_S = 10.0
@@ -29,10 +28,6 @@ class Lease:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.connection = connection
-
-    @property
-    def owner(self) -> str:
-        return self.path.name[: -len(LEASE_SUFFIX)]
 
     @classmethod
     def take(cls, path: Path) -> Optional[Lease]:

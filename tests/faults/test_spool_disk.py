@@ -15,6 +15,7 @@ from typing import Iterator, List
 import pytest
 
 from honeyhive_litellm._spool import limits
+from honeyhive_litellm._spool.ledger import accounts_in
 from honeyhive_litellm._spool.limits import Ceiling, Limits
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm._spool.salvage import salvage
@@ -343,6 +344,36 @@ async def test_a_damaged_page_costs_the_events_on_it_and_no_others(
     assert [p.name for p in (tmp_path / "quarantine").iterdir() if p.suffix == ".spool"] == [path.name]
     assert "put aside" in caplog.text
     await spool.close()
+
+
+async def test_an_own_segment_that_becomes_unreadable_costs_the_events_on_the_damaged_page_and_no_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters)
+    for i in range(0, 1000, 50):  # 2 MB, four times what SQLite keeps in its cache
+        await taken_in(spool, counters, [event(f"e{n}", 2 * KB) for n in range(i, i + 50)])
+    (segment,) = spool.segments()
+    wal = Path(f"{segment.path}-wal")
+    content = bytearray(wal.read_bytes())
+    frames = range(32, len(content), 24 + 8 * KB)
+    numbers = [int.from_bytes(content[at : at + 4], "big") for at in frames if content[at + 24] == 0x0D]
+    page = sorted(set(numbers))[len(set(numbers)) // 2]
+    for at in frames:
+        if int.from_bytes(content[at : at + 4], "big") == page:
+            content[at + 24 : at + 224] = b"\xff" * 200
+    wal.write_bytes(bytes(content))
+
+    kept = await drained(spool, counters)
+    assert any(path.suffix == ".spool" for path in (tmp_path / "quarantine").iterdir())
+    kept += await drained(spool, counters)  # what could be read was written anew
+    assert 990 <= len(set(kept)) == len(kept) < 1000
+    assert counters.snapshot().dropped == {"damaged": 1000 - len(kept)}
+    assert "put aside" in caplog.text
+    assert_adds_up(counters, 0)
+    await spool.close()
+    accounts = list(accounts_in(tmp_path).values())
+    assert [sum(a.accepted for a in accounts), sum(a.delivered for a in accounts)] == [1000, len(kept)]
 
 
 async def test_a_damaged_log_loses_its_end_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -276,6 +276,7 @@ async def test_writing_goes_on_in_memory_when_the_disk_is_full_and_returns_to_it
     active = spool._held.active
     assert active is not None and active.connection is not None
     await active.connection.execute("PRAGMA max_page_count = 10")
+    assert not spool.append_inline([event("b", 100_000)])  # the writer then leaves it to `append`
     await spool.append([event("b", 300_000)])
     await spool.append([event("c")])
     assert sorted(await drained(spool)) == ["a", "b", "c"]
