@@ -1,8 +1,8 @@
 """The attempts that began and have no event yet, and which of them a hook is about.
 
-A token in LiteLLM's details of a call names the attempt. It tells a repeated notice from a new one, and it dies with
-the details: if they are freed without an outcome - the task was cancelled, the stream was dropped - the token's weak
-reference reports that at once.
+A token in LiteLLM's details of a call names the attempt. It distinguishes a repeated hook from a new attempt, and it
+dies with the details: if LiteLLM frees them without an outcome - the task was cancelled, the stream was dropped - the
+token's weak reference reports that at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Deque, Dict, List, Optional, Set
+from typing import Deque, Dict, List, Optional, Set, Tuple
 
 from .attempt import Attempt, Token
 from .recent_counts import RecentCounts
@@ -24,9 +24,10 @@ more calls than this in between, the first attempts at both calls get the same e
 """
 
 REMEMBERED_OUTCOMES = 8192
-"""At least this many outcomes of calls whose start was not seen are remembered, to recognize repeated notices of them.
+"""At least this many outcomes of calls whose start was not seen are remembered, to recognize repeated callbacks.
 
-LiteLLM repeats a notice within seconds. After this many other outcomes the event is sent again, under the same id.
+LiteLLM repeats a callback within seconds. One that comes after this many other outcomes is recorded again: with the
+same event id, or as a further attempt if the call id is still remembered.
 """
 
 
@@ -40,11 +41,11 @@ class OpenAttempts:
     def __init__(self) -> None:
         # Re-entrant: a signal handler of the application may flush or shut down while its thread is in here.
         self.lock = threading.RLock()
-        """Held by each claim: who holds it can emit a record of an open attempt before the event's record."""
+        """For what takes several steps. Each claim holds it: who holds it can be sure that an attempt stays open."""
         self._by_id: Dict[str, Attempt] = {}
         self._claimed: Set[str] = set()
         self._freed: Deque[str] = deque()
-        self._numbers = RecentCounts(REMEMBERED_CALLS)
+        self._numbers = RecentCounts(REMEMBERED_CALLS, self._open_call_ids)
         self._outcomes = RecentCounts(REMEMBERED_OUTCOMES)
 
     # ---- identity
@@ -56,24 +57,22 @@ class OpenAttempts:
         `in_router_request` has the latest numbers of the Router's request that the attempt belongs to. Both live as
         long as further attempts may come, so these numbers outlast our bounded memory.
         """
-        above = getattr(previous, "number", 0)
+        above = 0 if previous is None else getattr(previous, "number", 0)
         if in_router_request is not None:
             above = max(above, in_router_request.get(call_id, 0))
         with self.lock:
             number = self._numbers.count(call_id, above)
-            if self._numbers.is_full:
-                self._numbers.forget_oldest(keep=[attempt.request.call_id for attempt in self._by_id.values()])
         if in_router_request is not None:
             in_router_request[call_id] = number
         return number
 
+    def _open_call_ids(self) -> List[str]:
+        return [attempt.request.call_id for attempt in self.attempts()]
+
     def is_repeated(self, call_id: object, outcome: str) -> bool:
         """Whether this outcome of a call whose start was not seen has been reported before."""
         with self.lock:
-            count = self._outcomes.count(f"{call_id} {outcome}")
-            if self._outcomes.is_full:
-                self._outcomes.forget_oldest()
-        return count > 1
+            return self._outcomes.count(f"{call_id} {outcome}") > 1
 
     # ---- the life of an attempt
 
@@ -82,8 +81,7 @@ class OpenAttempts:
         if token is not None:
             freed, id_ = self._freed, attempt.event_id
             attempt.token = weakref.ref(token, lambda _: freed.append(id_))
-        with self.lock:
-            self._by_id[attempt.event_id] = attempt
+        self._by_id[attempt.event_id] = attempt
 
     def get(self, id_: str) -> Optional[Attempt]:
         """The attempt with this event id, if it is open."""
@@ -99,18 +97,16 @@ class OpenAttempts:
 
     def release(self, attempt: Attempt) -> None:
         """The event of the claimed attempt is in the queue."""
-        with self.lock:
-            self._claimed.discard(attempt.event_id)
+        self._claimed.discard(attempt.event_id)
 
     # ---- what is open
 
     def attempts(self) -> List[Attempt]:
         """The open attempts, oldest first."""
-        with self.lock:
-            return list(self._by_id.values())
+        return list(self._by_id.values())
 
     def overdue(self, hold_s: float) -> List[Attempt]:
-        """The open attempts that LiteLLM no longer knows, or whose callback has not come for `hold_s` seconds."""
+        """The open attempts whose details LiteLLM has freed, or whose callback has not come for `hold_s` seconds."""
         freed: List[Attempt] = []
         while self._freed:
             attempt = self.get(self._freed.popleft())
@@ -129,16 +125,23 @@ class OpenAttempts:
     @property
     def is_awaiting_callback(self) -> bool:
         """Whether LiteLLM's callback is due for a call whose provider has replied."""
-        return bool(self._claimed) or any(
-            attempt.callback_may_come for attempt in self.attempts() if attempt.reply is not None or attempt.is_over
-        )
+        attempts, is_writing = self._snapshot()
+        replied = [attempt for attempt in attempts if attempt.reply is not None or attempt.is_over]
+        return is_writing or any(attempt.callback_may_come for attempt in replied)
 
     @property
     def is_awaiting_call(self) -> bool:
         """Whether a call is in flight whose outcome LiteLLM may still report."""
-        return bool(self._claimed) or any(attempt.callback_may_come for attempt in self.attempts())
+        attempts, is_writing = self._snapshot()
+        return is_writing or any(attempt.callback_may_come for attempt in attempts)
 
     @property
     def is_awaiting_thread(self) -> bool:
         """Whether a call may have ended whose outcome a thread of LiteLLM's is about to report."""
-        return bool(self._claimed) or not all(attempt.is_over for attempt in self.attempts())
+        attempts, is_writing = self._snapshot()
+        return is_writing or not all(attempt.is_over for attempt in attempts)
+
+    def _snapshot(self) -> Tuple[List[Attempt], bool]:
+        """The open attempts, and whether a thread is about to emit the event of a claimed one."""
+        with self.lock:
+            return self.attempts(), bool(self._claimed)

@@ -190,7 +190,7 @@ def test_a_second_notice_of_an_outcome_is_no_second_event(hooks: Hooks) -> None:
 
 
 def test_a_notice_that_comes_after_too_many_others_is_the_same_event_again(hooks: Hooks) -> None:
-    """What goes wrong once the outcome is forgotten: the event is sent twice, under one id, so HoneyHive keeps one."""
+    """What goes wrong once outcome and call id are forgotten: the event is sent twice, under one id."""
     hooks.fail(details_of(CALL_ID))
     for number in range(2 * LIMIT):
         hooks.fail(details_of(f"call-{number}"))
