@@ -75,6 +75,8 @@ class Maintenance:
             await self._hand_off()
 
     async def _adopt(self) -> None:
+        if self._pipeline.is_stopping:
+            return  # there is no time to deliver it
         spool = self._pipeline.spool
         if time.monotonic() < self._next_adoption and spool.scan_complete:
             return

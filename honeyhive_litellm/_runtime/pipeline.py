@@ -79,6 +79,10 @@ class Pipeline:
         """Let `stopped` return. From any thread."""
         self.loop.call_soon_threadsafe(self._stop.set)
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
+
     async def stopped(self) -> None:
         await self._stop.wait()
 
