@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test matrix lint format docs check bench faults kills soak clean
+.PHONY: help demo test matrix lint format docs dist check bench faults kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -30,6 +30,10 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[docs]'
 	@touch $@
 
+$(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install 'build~=1.2' 'twine>=6.1'
+	@touch $@
+
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
 
@@ -50,6 +54,9 @@ format: $(VENV)/.lint ## let ruff write what it can
 
 docs: $(VENV)/.docs ## the documentation as a site, into build/site (needs Python 3.11 or newer)
 	$(BIN)/python -m tools.docs
+
+dist: $(VENV)/.dist ## sdist and wheel, checked, and the wheel tried in an empty environment
+	$(BIN)/python -m tools.dist
 
 check: lint docs test ## what the gate runs
 

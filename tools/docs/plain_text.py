@@ -115,8 +115,10 @@ def _with_site_links(page: Page) -> str:
 
     def rooted(match: re.Match[str]) -> str:
         link = match.group(1)
-        if re.match(r"[a-z]+:|#", link):
+        if re.match(r"[a-z]+:", link):
             return match.group(0)
+        if link.startswith("#"):
+            return f"]({page.path}{link})"
         parts: List[str] = []
         for part in [*Path(page.path).parent.parts, *link.split("/")]:
             parts = parts[:-1] if part == ".." else [*parts, part]
