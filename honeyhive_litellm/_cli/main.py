@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import click
 
 from honeyhive_litellm._version import __version__
 
 from .dead import dead
+from .events import events
 from .proxy import proxy
+from .serve import serve
 from .status import drain, status
 
 
@@ -19,22 +19,7 @@ def main() -> None:
     """Every LiteLLM call becomes a HoneyHive event, through a durable local spool."""
 
 
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
-@click.option("--port", default=8787, show_default=True, help="port to listen on; 0 takes a free one")
-@click.option("--db", type=click.Path(dir_okay=False), help="file to keep the events in; without it they go at exit")
-def serve(host: str, port: int, db: Optional[str]) -> None:
-    """Run a local HoneyHive-compatible server and print the line to paste into a program."""
-    from honeyhive_litellm._errors import ConfigError
-    from honeyhive_litellm.collector import run
-
-    try:
-        run(host, port, db, click.echo)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from error
-
-
-for command in (status, drain, dead, proxy):
+for command in (status, drain, dead, proxy, serve, events):
     main.add_command(command)
 
 

@@ -38,7 +38,7 @@ import orjson
 from honeyhive_litellm.collector._faults import Act, Fault
 from honeyhive_litellm.collector._http import Received
 from honeyhive_litellm.collector._routes import MAX_BODY_BYTES, Rules
-from honeyhive_litellm.collector._server import Server
+from honeyhive_litellm.collector._server import PageOptions, Server
 
 _CONTROL_TIMEOUT_S = 10.0
 _BODILESS = (204, 304)
@@ -55,7 +55,7 @@ class Collector:
     *keys* are the API keys it accepts (None: any); *bad_key_status* is 401 or 404 for others;
     a request of more than *max_body_bytes* is answered 413; *require_session* refuses events
     whose session was never started; *visible_after_s* hides an event from `GET` and search for so long, as
-    the real service does.
+    the real service does. With *pages* what it has can be looked at in a browser, at `page_link`.
 
     Faults apply to requests whose method and path (by its beginning) fit, for the next *times* requests, or
     with None until `clear`; several are used up in the order they were set. *after* means: process and
@@ -76,7 +76,9 @@ class Collector:
         max_body_bytes: int = MAX_BODY_BYTES,
         require_session: bool = False,
         visible_after_s: float = 0.0,
+        pages: bool = False,
     ) -> None:
+        self._pages = PageOptions() if pages else None
         self._rules = Rules(keys, bad_key_status, max_body_bytes, require_session, visible_after_s)
         self._db = db
         self._port = port
@@ -126,6 +128,11 @@ class Collector:
     def url(self) -> str:
         """What to give as `api_url`, for instance `http://127.0.0.1:40123`."""
         return self._running().url
+
+    @property
+    def page_link(self) -> str:
+        """The link that opens the pages in one browser; another browser needs another one. Needs *pages*."""
+        return self._running().page_link
 
     @property
     def events(self) -> List[Dict[str, Any]]:
@@ -379,6 +386,7 @@ class Collector:
             rules=self._rules,
             on_request=self._note_request,
             on_stored=self._note_stored,
+            pages=self._pages,
         )
         async with server:
             self._server = server

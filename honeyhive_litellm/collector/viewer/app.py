@@ -16,6 +16,7 @@ from honeyhive_litellm.collector._auth import Need
 from honeyhive_litellm.collector._database import QueryTimeoutError
 from honeyhive_litellm.collector._filter import read_filter
 from honeyhive_litellm.collector._index import Index, Indexer
+from honeyhive_litellm.collector._queries import Row
 from honeyhive_litellm.collector._refusals import Refusals
 from honeyhive_litellm.collector._routes import Rules
 from honeyhive_litellm.collector._store import Store
@@ -99,8 +100,8 @@ class Viewer:
         """Add the pages' routes; what is none of these is the API's."""
         get, page, pages, numbers = router.add_get, self._page, self._pages, self._numbers
         get("/open", self._open)
-        get("/live", self._admitted(self._follow), allow_head=False)
-        get("/export.{form:jsonl|csv|txt}", self._data(self._export))
+        get("/live", self._data(self._follow), allow_head=False)
+        get("/export.{form:jsonl|rows|csv|txt}", self._data(self._export))
         get("/events/{id}.{form:json|md}", self._data(self._download_event))
         get("/traces/{id}.{form:json|md}", self._data(self._download_trace))
         get("/", page(pages.events))
@@ -182,15 +183,23 @@ class Viewer:
             return web.Response(status=503, headers={**HEADERS, "Retry-After": "10"}, text="too many live connections")
         meant, _ = read_filter(request.query.items())
         since = request.headers.get("Last-Event-ID") or request.query.get("since", "")
+        if since == "now":
+            since = str(await self._in_thread(self._pages.last_seq))
         stream = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         await stream.prepare(request)
         try:
             await stream.write(b"retry: 2000\n\n")
             number = int(since) if since.isdigit() and len(since) < 19 else 0
-            await self._live.follow(meant, number, self._pages.row, stream.write)
+            await self._live.follow(meant, number, self._row_maker(request.query.get("as", "")), stream.write)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the browser has gone
         return stream
+
+    def _row_maker(self, form: str) -> Callable[[Row, Dict[str, str]], str]:
+        """How the live list writes an event: as the row of a page, or in a form of lines."""
+        if form in ("jsonl", "rows", "csv", "txt"):
+            return lambda row, names: self._downloads.line(row, form)
+        return self._pages.row
 
     async def _export(self, request: web.Request) -> web.StreamResponse:
         meant, problems = read_filter(request.query.items())

@@ -1,4 +1,4 @@
-"""Exports: the events of a filter as JSON lines, CSV or lines of text, one event or trace as JSON or Markdown.
+"""Exports: the events of a filter as JSON lines, CSV or text, one event or trace as JSON or Markdown.
 
 They are read in helpings of some hundred, newest first, so that an export of any size takes little memory.
 """
@@ -25,6 +25,7 @@ _HELPING = 200
 
 CONTENT_TYPES: Dict[str, str] = {
     "jsonl": "application/x-ndjson",
+    "rows": "application/x-ndjson",
     "csv": "text/csv",
     "txt": "text/plain",
     "json": "application/json",
@@ -40,7 +41,7 @@ class Downloads:
         self._index = index
 
     def events(self, meant: Filter, form: str, limit: Optional[int] = None) -> Iterator[bytes]:
-        """The events of a filter as jsonl, csv or txt, newest first, at most *limit*."""
+        """At most *limit* events of a filter, newest first: as jsonl or csv, or their summaries as rows or txt."""
         self._index.catch_up(summaries_only=True)
         if form == "csv":
             yield csv_head().encode()
@@ -55,6 +56,11 @@ class Downloads:
             if not page.has_older:
                 return
             before = Cursor(page.rows[-1].summary.start_ms, page.rows[-1].seq)
+
+    def line(self, row: Row, form: str) -> str:
+        """One event in a form of lines, without the line's end."""
+        with self._database.read() as connection:
+            return b"".join(_FORMS[form](connection, [row])).decode("utf-8", "replace").rstrip("\r\n")
 
     def event(self, event_id: str, form: str) -> Optional[bytes]:
         """One event as json or md; None if there is none."""
@@ -96,8 +102,14 @@ def _text(_connection: sqlite3.Connection, rows: List[Row]) -> Iterator[bytes]:
         yield f"{event_line(row.summary)}\n".encode("utf-8", "replace")
 
 
+def _row_lines(_connection: sqlite3.Connection, rows: List[Row]) -> Iterator[bytes]:
+    for row in rows:
+        yield orjson.dumps(row.summary._asdict(), option=orjson.OPT_APPEND_NEWLINE)
+
+
 _FORMS: Dict[str, Callable[[sqlite3.Connection, List[Row]], Iterator[bytes]]] = {
     "jsonl": _json_lines,
+    "rows": _row_lines,
     "csv": _csv,
     "txt": _text,
 }

@@ -217,6 +217,12 @@ class Pages:
         """One row of the list, as the live list gets it."""
         return render("row.html", row=row, names=names)
 
+    def last_seq(self) -> int:
+        """The number of the newest record."""
+        self.catch_up()
+        with self._database.read(READ_TIMEOUT_S) as connection:
+            return queries.last_seq(connection)
+
     def catch_up(self) -> int:
         """Summarize what has just arrived, up to so many; return how many records wait to be found by a search."""
         lag = self._index.lag()

@@ -1,0 +1,67 @@
+"""`honeyhive-litellm serve`: the local collector with its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Callable, List, Optional, Tuple
+
+import click
+
+from honeyhive_litellm._spool import dead_letters
+from honeyhive_litellm._spool.status import status_of
+from honeyhive_litellm.collector.spool_view import SpoolView
+
+from .common import existing, told_failures
+from .spool_view import view_of
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+@click.option("--port", default=8787, show_default=True, help="port to listen on; 0 takes a free one")
+@click.option("--db", type=click.Path(dir_okay=False), help="file to keep the events in; without it they go at exit")
+@click.option("--open", "opens", is_flag=True, help="open the pages in a browser")
+@click.option("--spool", type=click.Path(file_okay=False), help="folder of a spool to show beside, without changing it")
+@click.option("--allow-host", "hosts", multiple=True, help="a further name of this machine, as clients call it")
+def serve(host: str, port: int, db: Optional[str], opens: bool, spool: Optional[str], hosts: Tuple[str, ...]) -> None:
+    """Run a local HoneyHive-compatible server with pages to look at what arrives.
+
+    Prints the line to paste into a program, and a link that opens the pages in one browser. On an address that other
+    machines reach, programs need the key that is printed, too: HONEYHIVE_API_KEY if it is set, else a new one.
+    """
+    from honeyhive_litellm.collector import PageOptions, Rules, run
+    from honeyhive_litellm.collector._hosts import is_loopback
+
+    own_key = os.environ.get("HONEYHIVE_API_KEY", "").strip()
+    is_local = is_loopback(host)
+    key = "hh_local" if is_local else own_key or f"hh_local_{secrets.token_urlsafe(24)}"
+    folder = None if spool is None else existing(Path(os.path.abspath(os.path.expanduser(spool))))
+    pages = PageOptions(
+        key=key,
+        read_spool=None if folder is None else lambda: _read_spool(folder),
+        on_link=_link_shower(opens),
+    )
+    with told_failures():
+        run(host, port, db, click.echo, rules=Rules(keys=None if is_local else [key]), pages=pages, allow_hosts=hosts)
+
+
+def _link_shower(opens: bool) -> Callable[[str], None]:
+    """Print each link, and open the first one if asked to."""
+    shown: List[str] = []
+
+    def show(link: str) -> None:
+        is_first = not shown
+        shown.append(link)
+        click.echo(f"{'pages:' if is_first else 'for another browser:'} {link}")
+        if is_first and opens:  # some browsers keep `open` from returning
+            threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+
+    return show
+
+
+def _read_spool(folder: Path) -> SpoolView:
+    return view_of(asyncio.run(status_of(folder)), dead_letters.letters(folder))
