@@ -39,7 +39,7 @@ def test_a_state_folder_variable_counts_if_it_is_absolute(tmp_path: Path) -> Non
     assert default_spool_path("a", relative, "linux").parent == tmp_path / "home/.local/state/honeyhive-litellm"
 
 
-@pytest.mark.parametrize("home", ["/nonexistent", "/", "relative"])
+@pytest.mark.parametrize("home", ["/nonexistent", "/", "relative", "/" + "x" * 300])
 def test_without_a_home_the_spool_lies_in_a_temporary_folder_of_this_user(home: str, tmp_path: Path) -> None:
     found = default_spool_path("a", {"HOME": home, "TMPDIR": str(tmp_path)}, "linux")
     user = os.getuid() if hasattr(os, "getuid") else "user"

@@ -48,6 +48,7 @@ def test_the_members_of_nothing_are_nothing() -> None:
         ({"\udfff": {2: -(2**70)}}, {"\\udfff": {"2": hex(-(2**70))}}),
         ([object()], ["<unserialisable: object>"]),
         (float("nan"), None),
+        ([None, True, 0.5, 7, 2**64], [None, True, 0.5, 7, hex(2**64)]),
     ],
 )
 def test_what_orjson_refuses_is_replaced_and_nothing_raises(value: object, expected: object) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from honeyhive_litellm._mapping import inputs
+from honeyhive_litellm._mapping.call_types import (
+    CALL_TYPES,
+    NOTED_CALL_TYPES,
+    call_type_of,
+    event_name,
+    named_arguments,
+)
 
 from .mapping_calls import mapped, with_metadata
 
@@ -40,3 +51,34 @@ def test_an_event_has_the_name_of_the_call_without_the_a_of_an_asynchronous_one(
 
 def test_the_caller_may_name_the_event() -> None:
     assert with_metadata(event_name="summarise").event_name == "summarise"
+
+
+def test_every_type_of_call_is_found_by_its_event_name_and_any_other_is_a_chat() -> None:
+    for name, row in CALL_TYPES.items():
+        assert event_name(name) == event_name(f"a{name}") == name
+        assert call_type_of(name) is row
+    assert call_type_of("completion").inputs is inputs.chat
+    assert mapped(call_type="call_mcp_tool").event_type == "tool"
+    assert mapped(call_type="acompletion").event_type == "model"
+
+
+@pytest.mark.parametrize("call_type", sorted(NOTED_CALL_TYPES))
+def test_the_first_positional_argument_of_a_noted_call_has_its_name(call_type: str) -> None:
+    name = call_type_of(event_name(call_type)).first_argument
+    found = named_arguments(call_type, ("value",), {"limit": 3, "model": "m"})
+    recorded = {} if name == "custom_llm_provider" else {name: "value"}
+    assert found == {**recorded, "limit": 3}
+
+
+def test_of_files_and_pictures_only_the_name_is_noted() -> None:
+    kwargs = {"file": ("big.jsonl", b"secret"), "image": open_file("cat.png"), "purpose": "batch"}
+    assert named_arguments("create_file", (), kwargs) == {
+        "file": "big.jsonl",
+        "image": "cat.png",
+        "purpose": "batch",
+    }
+    assert named_arguments("moderation", ("hello",), {}) == {}
+
+
+def open_file(name: str) -> object:
+    return SimpleNamespace(name=name, read=lambda: b"secret")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm._mapping.ids import event_id, session_id
+from honeyhive_litellm._mapping.ids import event_id, is_in_sample, session_id
 
 CALL = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 
@@ -40,3 +40,11 @@ def test_each_attempt_has_always_the_same_uuid_and_no_other_attempts(call_id: st
     assert is_uuid(event_id(call_id, one))
     assert event_id(call_id, one) == event_id(call_id, one)
     assert (event_id(call_id, one) == event_id(call_id, other)) == (one == other)
+
+
+@given(st.text() | st.uuids().map(str), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_sample_includes_every_smaller_one(raw: str, one: float, other: float) -> None:
+    small, large = sorted((one, other))
+    assert is_in_sample(raw, 1.0)
+    assert not is_in_sample(raw, 0.0)
+    assert is_in_sample(raw, large) or not is_in_sample(raw, small)

@@ -8,6 +8,7 @@ from typing import Any, Dict
 import pytest
 
 from honeyhive_litellm._mapping.call_types import inputs_of
+from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
 
 from .mapping_calls import SECRET, TOOL, MappingOptions, mapped, user
 
@@ -189,3 +190,68 @@ def test_a_call_of_an_mcp_tool_names_server_tool_and_arguments() -> None:
         "arguments": {"city": "Bern"},
     }
     assert inputs_of("call_mcp_tool", details, {}, False) == {"server": "sky", "tool": "weather"}
+
+
+PLACEHOLDER = [user("default-message-value")]
+PDF = {"type": "document_url", "document_url": "https://x/y.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("call_type", "call_details", "expected", "without_content"),
+    [
+        pytest.param(
+            "image_edit",
+            {"input": SECRET, ARGUMENTS_KEY: {"image": SECRET}},
+            {"prompt": SECRET, "image": SECRET},
+            {},
+            id="a picture that a patch has noted",
+        ),
+        pytest.param(
+            "image_variation",
+            {"additional_args": {"complete_input_dict": {"data": {"image": ("cat.png", b"")}}}},
+            {"image": "cat.png"},
+            {},
+            id="a picture in the request",
+        ),
+        pytest.param(
+            "ocr", {"additional_args": {"complete_input_dict": {"document": PDF}}}, {"document": PDF}, {}, id="document"
+        ),
+        pytest.param("ocr", {"messages": [user(SECRET)]}, {"document": SECRET}, {}, id="document after the call"),
+        pytest.param(
+            "create_batch",
+            {ARGUMENTS_KEY: {"input_file_id": "file-1", "file": SECRET}},
+            {"input_file_id": "file-1", "file": SECRET},
+            {"input_file_id": "file-1"},
+            id="arguments",
+        ),
+        pytest.param(
+            "call_mcp_tool",
+            {"input": SECRET},
+            {"chat_history": [user(SECRET)]},
+            {"chat_history": [{"role": "user"}]},
+            id="a tool without its name",
+        ),
+        pytest.param("moderation", {"messages": PLACEHOLDER}, {}, {}, id="no input"),
+        pytest.param("completion", {"messages": PLACEHOLDER}, {}, {}, id="no messages"),
+        pytest.param("completion", {"messages": 7}, {}, {}, id="messages of another type"),
+        pytest.param("embedding", {"input": 7}, {"chunks": 7}, {}, id="an embedding of another type"),
+        pytest.param("text_completion", {"input": 7}, {"prompt": 7}, {}, id="a prompt of another type"),
+        pytest.param("rerank", {"documents": 7}, {"documents": 7}, {}, id="documents of another type"),
+        pytest.param("text_completion", {}, {}, {}, id="no prompt"),
+        pytest.param("embedding", {}, {}, {}, id="no texts"),
+    ],
+)
+def test_inputs_of_rare_types_and_of_malformed_calls(
+    call_type: str, call_details: Dict[str, Any], expected: object, without_content: object
+) -> None:
+    bare = MappingOptions(capture_message_content=False)
+
+    assert mapped(call_type=call_type, **call_details).inputs == expected
+    assert mapped(bare, call_type=call_type, **call_details).inputs == without_content
+
+
+def test_without_content_a_tool_has_its_name_or_its_type() -> None:
+    tools = [{"type": "web_search", "filters": SECRET}, {"type": "custom", "name": "sql"}, "odd"]
+    request = mapped(MappingOptions(capture_message_content=False), messages="hi", optional_params={"tools": tools})
+
+    assert request.inputs["functions"] == [{"type": "web_search"}, {"type": "custom", "name": "sql"}, {}]

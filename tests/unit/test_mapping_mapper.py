@@ -151,3 +151,18 @@ def test_odd_parts_of_an_outcome_cost_those_parts_only(odd: Any) -> None:
         == "success"
     )
     assert set(map_failure(call_details, RateLimitError("x"), MappingOptions(), True).metadata) <= OUTCOME_METADATA
+
+
+def test_an_unknown_cost_of_a_failure_is_left_out() -> None:
+    free: Any = {"response_cost": 0.0, "cache_hit": True}
+
+    assert not {"cost", "estimated_cost"} & set(failed(RateLimitError("x"), **free).metadata)
+    assert succeeded(chat(message("x")), **free).metadata["cost"] == 0.0
+
+
+def test_an_error_that_litellm_reports_with_a_success_is_recorded_and_the_call_stays_a_success() -> None:
+    reported = {"error_class": "GuardrailError", "error_code": "400"}
+    outcome = succeeded(chat(message("x")), standard_logging_object={"error_information": reported})
+
+    assert outcome.status == "success"
+    assert (outcome.metadata["error_class"], outcome.metadata["status_code"]) == ("GuardrailError", 400)

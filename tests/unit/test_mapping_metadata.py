@@ -132,3 +132,31 @@ def test_ordinary_keys_are_litellms_only_in_a_routed_call() -> None:
 
     assert with_metadata(**mine).metadata["deployment"] == "blue"
     assert not set(mine) & set(with_metadata(**mine, model_group="g").metadata)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"), [("a", ["a"]), (("a", "b"), ("a", "b")), ([], None), ("", None), (7, None)]
+)
+def test_tags_are_a_list_or_one_word(tags: object, expected: object) -> None:
+    assert with_metadata(tags=tags).metadata.get("tags") == expected
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", {"trace_id": TRACE, "span_id": SPAN}),
+        (f"01-{TRACE}-{SPAN}-01-more", {"trace_id": TRACE, "span_id": SPAN}),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        ("00-short", None),
+        (7, None),
+    ],
+)
+def test_a_trace_that_a_client_sends_to_the_proxy_is_recorded(sent: object, expected: object) -> None:
+    params = {"proxy_server_request": {"headers": {"traceparent": sent}}}
+
+    assert mapped(litellm_params={**params, "metadata": {"user_api_key": "k"}}).metadata.get("otel") == expected
+    assert "otel" not in mapped(litellm_params=params).metadata

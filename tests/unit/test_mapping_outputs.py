@@ -292,3 +292,112 @@ def test_an_mcp_tools_result_is_recorded_once_and_without_content_only_counted()
     tool = {"name": "weather", "description": "Tell it", "input_schema": {}}
     assert outputs_of("list_mcp_tools", [tool], True)["tools"] == [{"name": "weather", "description": "Tell it"}]
     assert outputs_of("list_mcp_tools", [tool], False) == {"num_tools": 1, "tools": [{"name": "weather"}]}
+
+
+@pytest.mark.parametrize(
+    ("call_type", "response", "expected", "without_content"),
+    [
+        pytest.param(
+            "acompletion",
+            chat(message(None, tool_calls=[{"id": "c", "type": "custom", "custom": {"name": "sql", "input": SECRET}}])),
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "sql", "input": SECRET}}],
+                "finish_reason": "stop",
+            },
+            {"role": "assistant", "tool_calls": [{"id": "c", "type": "custom"}], "finish_reason": "stop"},
+            id="custom tool",
+        ),
+        pytest.param(
+            "acompletion",
+            chat(message("x", audio={"id": "a"}, provider_specific_fields={"reasoning": SECRET, "refusal": "no"})),
+            {
+                "role": "assistant",
+                "content": "x",
+                "reasoning_content": SECRET,
+                "refusal": "no",
+                "audio": {"id": "a"},
+                "finish_reason": "stop",
+            },
+            {"role": "assistant", "finish_reason": "stop"},
+            id="audio, and a provider's own fields",
+        ),
+        pytest.param(
+            "aimage_generation",
+            {"data": [{"b64_json": "aGk="}]},
+            {"num_images": 1, "images": [{"b64_json": "aGk="}]},
+            {"num_images": 1},
+            id="image as base64",
+        ),
+        pytest.param(
+            "aembedding",
+            {"data": [{"b64_json": "aGk="}]},
+            {"num_images": 1, "images": [{"b64_json": "aGk="}]},
+            {"num_images": 1},
+            id="an embedding that is an image",
+        ),
+        pytest.param(
+            "aimage_generation",
+            {"data": [{"embedding": [1.0]}]},
+            {"num_embeddings": 1, "dimensions": 1},
+            {"num_embeddings": 1, "dimensions": 1},
+            id="an image that is an embedding",
+        ),
+        pytest.param("afile_list", {"data": []}, {"num_images": 0}, {"num_images": 0}, id="empty list"),
+        pytest.param(
+            "afile_list",
+            {"data": [{"id": "f", "filename": SECRET, "gone": None}]},
+            {"num_items": 1, "items": [{"id": "f", "filename": SECRET}]},
+            {"num_items": 1},
+            id="files",
+        ),
+        pytest.param(
+            "aocr",
+            {"pages": [{"markdown": SECRET, "images": None}]},
+            {"num_pages": 1, "pages": [{"markdown": SECRET}]},
+            {"num_pages": 1},
+            id="pages",
+        ),
+        pytest.param(
+            "acreate_batch",
+            {"object": "batch", "id": "b", "status": "done", "errors": None, "metadata": {"k": SECRET}, "_private": 1},
+            {"object": "batch", "id": "b", "status": "done", "metadata": {"k": SECRET}},
+            {"object": "batch", "id": "b", "status": "done"},
+            id="batch",
+        ),
+        pytest.param(
+            "aresponses",
+            {"output": [{"type": "custom_tool_call", "call_id": "c", "name": "f", "input": SECRET}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": SECRET}}],
+            },
+            {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}]},
+            id="custom tool of the Responses API",
+        ),
+        pytest.param(
+            "aanthropic_messages",
+            {"role": "assistant", "content": [{"type": "thinking"}, {"type": "image"}]},
+            {"role": "assistant", "content": None},
+            {"role": "assistant"},
+            id="blocks without text",
+        ),
+        pytest.param("atext_completion", {"choices": [], "text": "x"}, {"text": "x"}, {}, id="text without choices"),
+    ],
+)
+def test_outputs_of_rare_and_malformed_responses(
+    call_type: str, response: Any, expected: object, without_content: object
+) -> None:
+    assert succeeded(response, call_type=call_type).outputs == expected
+    assert succeeded(response, capture_content=False, call_type=call_type).outputs == without_content
+
+
+def test_binary_data_is_recorded_as_its_size_even_without_a_type() -> None:
+    assert succeeded(SimpleNamespace(response=SimpleNamespace(content=b"123", headers={}))).outputs == {"bytes": 3}
+    assert "response" in succeeded(SimpleNamespace(response=SimpleNamespace(content="text"))).outputs
+
+
+def test_an_mcp_tool_without_text_has_no_content() -> None:
+    assert outputs_of("call_mcp_tool", {"isError": True}, True) == {"is_error": True, "content": None}

@@ -108,3 +108,20 @@ def test_the_raw_request_is_recorded_without_credentials_if_configured() -> None
     }
     assert "raw_request" not in mapped(**call_details).metadata
     assert json.dumps(raw)
+
+
+def test_litellms_own_mark_of_an_asynchronous_call_is_no_parameter_and_a_voice_is_one() -> None:
+    speech = mapped(
+        call_type="aspeech",
+        optional_params={"speed": 2, "aspeech": True},
+        additional_args={"complete_input_dict": {"voice": "alloy"}},
+    )
+
+    assert speech.config == {"speed": 2, "voice": "alloy", "is_streaming": False}
+
+
+def test_a_raw_request_that_is_not_a_dictionary_is_recorded_as_it_is() -> None:
+    raw = MappingOptions(capture_raw_request=True)
+
+    assert mapped(raw, additional_args={"complete_input_dict": "text"}).metadata["raw_request"] == {"body": "text"}
+    assert "raw_request" not in mapped(raw, additional_args={}).metadata

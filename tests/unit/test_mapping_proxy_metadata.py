@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from honeyhive_litellm._mapping.mapper import map_request, map_success
 
-from .mapping_calls import MappingOptions, mapped, with_metadata
+from .mapping_calls import MappingOptions, failed, mapped, with_metadata
 
 
 def test_a_routed_call_has_its_deployment() -> None:
@@ -66,3 +70,45 @@ def test_a_guardrails_response_is_content() -> None:
     found = map_request(call_details, MappingOptions(capture_message_content=False)).metadata["proxy"]
     assert found == {"virtual_key_hash": "88dc", "guardrails": [kept]}
     assert map_success(call_details, None, MappingOptions(), False).metadata["proxy"] == {"guardrails": [kept]}
+
+
+@pytest.mark.parametrize(
+    ("call_details", "metadata", "expected"),
+    [
+        pytest.param({"litellm_no_upstream_llm_call": True}, {}, {"rejected": True}, id="rejected by the proxy"),
+        pytest.param({}, {"tags": ["a"]}, {"tags": ["a"]}, id="tags"),
+        pytest.param({}, {"client_disconnected": True}, {"client_disconnected": True}, id="client disconnected"),
+        pytest.param(
+            {},
+            {"standard_logging_guardrail_information": {"guardrail_name": "pii"}},
+            {"guardrails": [{"name": "pii"}]},
+            id="one guardrail, as LiteLLM before 1.80 reports it",
+        ),
+        pytest.param(
+            {},
+            {"standard_logging_guardrail_information": [{"guardrail_response": {"choices": []}}, 7]},
+            {},
+            id="guardrails that say nothing",
+        ),
+    ],
+)
+def test_what_the_proxy_did_is_recorded(call_details: Any, metadata: Any, expected: object) -> None:
+    key = {"user_api_key_hash": "88dc"}
+    request = mapped(litellm_params={"metadata": {**key, **metadata}}, **call_details)
+
+    assert request.metadata["proxy"] == {"virtual_key_hash": "88dc", **expected}  # type: ignore[dict-item]
+
+
+class HTTPException(Exception):  # noqa: N818 as FastAPI calls it
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.status_code = 499
+
+
+def test_a_client_that_disconnects_cancels_the_call_and_is_recorded() -> None:
+    params = {"metadata": {"user_api_key_hash": "88dc"}}
+    outcome = failed(HTTPException("gone"), litellm_params=params)
+
+    assert outcome.status == "cancelled"
+    assert outcome.metadata["proxy"] == {"client_disconnected": True}
+    assert "proxy" not in failed(ValueError("x"), litellm_params=params).metadata

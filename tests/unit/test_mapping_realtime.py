@@ -47,3 +47,47 @@ def test_a_session_without_readable_events_is_a_success_without_content(odd: Any
     assert outcome.status == "success"
     assert late_inputs({"call_type": "_arealtime"}, odd, True) == {}
     assert late_inputs({"call_type": "acompletion"}, odd, True) == {}
+
+
+def test_events_in_results_make_a_history_an_answer_and_the_sum_of_tokens() -> None:
+    usage = {"input_tokens": 4, "output_tokens": 2, "total_tokens": 6, "input_token_details": {"cached_tokens": 1}}
+    answer = {"type": "message", "id": "i", "role": "assistant", "content": [{"transcript": "hi"}]}
+    events = [
+        {"type": "session.created", "session": {"id": "s", "model": "gpt-realtime"}},
+        {"type": "response.done", "response": {"status": "completed", "output": [answer], "usage": usage}},
+        {"type": "response.done", "response": {"status": "completed", "output": [], "usage": {"total_tokens": 1}}},
+    ]
+    messages = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hello"},
+        {"role": "user", "content": "again"},
+    ]
+    typed = item("added", id="u", role="user", content=[{"text": "hello"}])
+    call_details = {"call_type": "_arealtime", "messages": messages}
+    outcome = map_success(call_details, {"results": [typed, *events]}, MappingOptions(), True)
+
+    assert outcome.outputs == {"role": "assistant", "content": "hi", "finish_reason": "completed"}
+    assert (outcome.metadata["response_id"], outcome.metadata["response_model"]) == ("s", "gpt-realtime")
+    assert outcome.metadata["total_tokens"] == 7
+    assert outcome.metadata["cache_read_tokens"] == 1
+    assert late_inputs(call_details, [typed, *events], True)["chat_history"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "again"},
+        {"role": "user", "content": "hello"},
+    ]
+    uncached = map_success(call_details, [events[-1]], MappingOptions(), True).metadata
+    assert uncached["total_tokens"] == 1
+    assert "cache_read_tokens" not in uncached
+
+
+def test_a_session_that_cannot_be_read_costs_the_inputs_only() -> None:
+    call_details = {"call_type": "_arealtime", "messages": [{"role": "user", "content": 7}, {"content": "x"}]}
+    events = [item("added", role="user", content=[]), {"type": "conversation.item.added", "item": {"type": "odd"}}]
+
+    assert late_inputs({**call_details, "messages": [{"role": "user", "content": "x"}]}, [Unreadable()], True) == {}
+    assert map_success(call_details, events, MappingOptions(), True).outputs == {"response": {"choices": []}}
+
+
+class Unreadable:
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)

@@ -7,6 +7,8 @@ from typing import Any, Dict, Optional
 
 import pytest
 
+from honeyhive_litellm._mapping.usage import mark_estimate
+
 from .mapping_calls import chat, message, objects, succeeded
 
 
@@ -98,3 +100,57 @@ def test_a_cost_is_recorded_if_it_is_certain_and_zero_only_for_a_price_of_zero(
 
     assert metadata.get("cost") == cost
     assert metadata.get("estimated_cost") == cost
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"cache_hit": True, "cost": 0.0}, {"cache_hit": True, "cost": 0.0}),
+        (
+            {"total_tokens": 5, "prompt_tokens": 3, "completion_tokens": 2, "cost": 1.0, "estimated_cost": 1.0},
+            {
+                "total_tokens": 5,
+                "prompt_tokens": 3,
+                "completion_tokens": 2,
+                "estimated_cost": 1.0,
+                "usage_estimated": True,
+            },
+        ),
+        (
+            {
+                "total_tokens": 2,
+                "prompt_tokens": 0,
+                "completion_tokens": 2,
+                "reasoning_tokens": 0,
+                "estimated_cost": 1.0,
+            },
+            {"completion_tokens": 2, "usage_estimated": True},
+        ),
+        (
+            {"total_tokens": 2, "completion_tokens": 2, "cache_hit": True, "cost": 0.0, "estimated_cost": 0.0},
+            {
+                "completion_tokens": 2,
+                "cache_hit": True,
+                "cost": 0.0,
+                "estimated_cost": 0.0,
+                "usage_estimated": True,
+            },
+        ),
+    ],
+    ids=["no tokens", "all counted", "no prompt", "from the cache"],
+)
+def test_an_estimate_is_marked_and_has_no_exact_cost_and_no_count_of_zero(
+    metadata: Dict[str, object], expected: object
+) -> None:
+    mark_estimate(metadata)
+
+    assert metadata == expected
+
+
+@pytest.mark.parametrize(
+    ("hit", "saved", "expected"), [(True, 0.5, 0.5), (True, 0.0, None), (True, None, None), (False, 0.5, None)]
+)
+def test_only_an_answer_from_the_cache_has_a_saved_cost(hit: bool, saved: object, expected: object) -> None:
+    payload = {"cache_hit": hit, "saved_cache_cost": saved}
+
+    assert succeeded(None, standard_logging_object=payload).metadata.get("saved_cost") == expected
