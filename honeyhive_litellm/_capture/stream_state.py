@@ -10,7 +10,11 @@ from honeyhive_litellm._mapping.stream_assembly import is_last
 
 
 class StreamState:
-    """The chunks of a stream, and how its reading goes. Nothing here copies a chunk."""
+    """The chunks of a stream, and how its reading goes. Nothing here copies a chunk.
+
+    Each field stands by itself: a thread that sees one of them and not yet the next makes the same event of them, at
+    most with an end that is a little later.
+    """
 
     __slots__ = (
         "_cancelled",
@@ -28,7 +32,7 @@ class StreamState:
     def __init__(self) -> None:
         # The thread that reads the stream writes these, in the hooks.
         self.chunks: Optional[Sequence[Any]] = None
-        """LiteLLM's own list of the chunks, or ours where LiteLLM keeps none; None before the first chunk of such."""
+        """LiteLLM's own list of the chunks, or ours where LiteLLM keeps none; None until one of them exists."""
         self._own_chunks: Optional[List[Any]] = None
         self._wrapper: Optional[weakref.ref[Any]] = None
         self._cancelled: Optional[Tuple[float, int]] = None
@@ -36,8 +40,7 @@ class StreamState:
         self.loop: Any = None
         """The loop that got the last chunk: LiteLLM's callback comes on it."""
 
-        # Any thread writes these, in `look_at_chunks` too. Two that look at once may note an `ended_ms` that is later
-        # by their distance; `is_complete` never goes back to False.
+        # Any thread writes these, in `look_at_chunks`. `is_complete` never goes back to False.
         self.is_complete = False
         self.ended_ms: Optional[float] = None
         """When the latest chunk was seen, in Unix milliseconds."""
@@ -56,7 +59,8 @@ class StreamState:
         """Keep a chunk of a stream for which LiteLLM keeps no list."""
         if self.chunks is None:
             self.first_chunk_ms = time.time() * 1000
-            self.chunks = self._own_chunks = []
+            self._own_chunks = []
+            self.chunks = self._own_chunks
         if self._own_chunks is not None:
             self._own_chunks.append(chunk)
 

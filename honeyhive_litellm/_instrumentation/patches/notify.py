@@ -41,7 +41,7 @@ def guarded(hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     try:
         hook(*args, **kwargs)
     except Exception as error:
-        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, hook.__name__)
+        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, hook.__qualname__)
 
 
 def notify(hook: Callable[Concatenate[Recorder, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
