@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from enum import Enum
 from types import TracebackType
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Type
 
 Handler = Callable[[], None]
 
@@ -25,12 +26,15 @@ class Part(Enum):
     LOG = "what was logged lately"
     SQLITE = "the gate that keeps a fork out while a thread is inside SQLite"
     RUNTIMES = "the runtimes, whose thread and files stay with the parent"
-    LITELLM = "LiteLLM's logging threads"
+    LITELLM = "the gate that keeps a fork out while LiteLLM's logging threads work, and the threads themselves"
 
 
-BEFORE: Tuple[Part, ...] = (Part.SQLITE,)
+BEFORE: Tuple[Part, ...] = (
+    Part.LITELLM,  # LiteLLM's threads call us: while they finish, ours must go on
+    Part.SQLITE,
+)
 
-AFTER_IN_PARENT: Tuple[Part, ...] = (Part.SQLITE,)
+AFTER_IN_PARENT: Tuple[Part, ...] = (Part.SQLITE, Part.LITELLM)
 
 AFTER_IN_CHILD: Tuple[Part, ...] = (
     Part.LOCKS,
@@ -102,6 +106,64 @@ class ForkSafeLock:
         """In a forked child: no other thread is there to release them."""
         for lock in cls._all:
             lock.renew()
+
+
+class ForkGate:
+    """Keeps a fork waiting while a thread is inside: `with gate: connection.execute(…)`.
+
+    A fork waits until all threads have left, but for the forking one itself, and for `wait_s` at most. It keeps the
+    others out until it is done. A thread that is inside must not enter again. `obstacle` is for the warning when the
+    time is up. A condition variable would cost more than twice as much as this lock and set.
+    """
+
+    def __init__(self, wait_s: float, obstacle: str) -> None:
+        self._wait_s = wait_s
+        self._obstacle = obstacle
+        self.reset_in_child()
+
+    def __enter__(self) -> None:
+        with self._entrance:
+            self._inside.add(threading.get_ident())
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._inside.discard(threading.get_ident())
+        if self._is_closed:
+            self._one_left.set()
+
+    def close(self) -> None:
+        """Before a fork: keep threads from entering, and wait until all that are inside have left."""
+        self._entrance.acquire()
+        self._is_closed = True  # from here on each leaving thread sets the event; one that left before is not inside
+        ourselves = {threading.get_ident()}
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            self._one_left.clear()
+            if self._inside <= ourselves:
+                return
+            if not self._one_left.wait(max(0.0, deadline - time.monotonic())):
+                logging.getLogger("honeyhive_litellm").warning(
+                    "honeyhive: this process forked although %s for %g s; calls of the child may not be recorded",
+                    self._obstacle,
+                    self._wait_s,
+                )
+                return
+
+    def reopen(self) -> None:
+        """After a fork, in the parent."""
+        self._is_closed = False
+        self._entrance.release()
+
+    def reset_in_child(self) -> None:
+        """After a fork, in the child: no other thread is inside."""
+        self._entrance = threading.Lock()
+        self._inside: Set[int] = set()
+        self._is_closed = False
+        self._one_left = threading.Event()
 
 
 on_fork(Part.LOCKS, after_in_child=ForkSafeLock.renew_all)

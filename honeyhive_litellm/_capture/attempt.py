@@ -47,7 +47,7 @@ class EncodedRequest(NamedTuple):
 
 
 class HeldResponse(NamedTuple):
-    """The response that an awaited call gets. LiteLLM's callback comes on the same loop, if it comes."""
+    """The response that a call gets. LiteLLM's callback comes on this loop, or for a sync call, None, from a thread."""
 
     response: object
     loop: Any
@@ -121,7 +121,7 @@ class Attempt:
         self.encoded: Optional[EncodedRequest] = None
 
     def hold(self, response: object, loop: object) -> None:
-        """Keep the response that the call's awaiter gets on `loop`, until LiteLLM's callback completes it."""
+        """Keep the response that the caller gets, until LiteLLM's callback completes it; `loop` as in HeldResponse."""
         self.held = HeldResponse(response, loop, time.monotonic(), time.time() * 1000)
 
     def note_reply(self, text: Optional[str]) -> None:
@@ -167,6 +167,11 @@ class Attempt:
     def is_over(self) -> bool:
         """Whether the call has returned, or nobody reads the stream on, as far as the hooks and the sweep saw."""
         return self.held is not None or (self.stream is not None and self.stream.over_since is not None)
+
+    @property
+    def thread_may_report(self) -> bool:
+        """Whether a thread of LiteLLM's may be about to report the outcome."""
+        return not self.is_over or (self.held is not None and self.held.loop is None)
 
     @property
     def callback_may_come(self) -> bool:

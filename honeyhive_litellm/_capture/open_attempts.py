@@ -139,7 +139,7 @@ class OpenAttempts:
     def is_awaiting_thread(self) -> bool:
         """Whether a call may have ended whose outcome a thread of LiteLLM's is about to report."""
         attempts, is_writing = self._snapshot()
-        return is_writing or not all(attempt.is_over for attempt in attempts)
+        return is_writing or any(attempt.thread_may_report for attempt in attempts)
 
     def _snapshot(self) -> Tuple[List[Attempt], bool]:
         """The open attempts, and whether a thread is about to emit the event of a claimed one."""

@@ -10,8 +10,8 @@ A hook does no more than it must: mapping, redaction and encoding of what is lon
 
 from __future__ import annotations
 
-import asyncio
 import time
+from asyncio import AbstractEventLoop, get_running_loop
 from typing import Any, Callable, Iterable, Mapping, MutableMapping, Optional, Sequence
 
 from honeyhive_litellm._config.settings import Settings
@@ -94,19 +94,25 @@ class Recorder:
             is_success = isinstance(text, str) and text.startswith("{") and '"error"' not in text[:200]
             attempt.note_reply(text if is_success else None)
 
-    def on_response(self, call_details: Mapping[str, Any], response: object) -> None:
-        """An awaited call gets its response. It is held, because LiteLLM's callback will know more, if it comes."""
+    def on_response(self, call_details: Mapping[str, Any], response: object, loop: Optional[AbstractEventLoop]) -> None:
+        """A call gets its response. It is held, because LiteLLM's callback will know more, if it comes.
+
+        `loop` is that of an async call, on which the callback comes; None for a sync call, whose callback comes from a
+        thread.
+        """
         attempt = self._attempt_of(call_details)
-        if attempt is not None:
-            attempt.hold(response, asyncio.get_running_loop())
+        if attempt is not None and not attempt.has_chunks:
+            attempt.hold(response, loop)
             self._settle_if_closed(attempt)
 
-    def on_cache_hit(self, call_details: MutableMapping[str, Any], response: object) -> None:
-        """LiteLLM's cache answers an awaited call, so that no provider is called. Held as in `on_response`."""
+    def on_cache_hit(
+        self, call_details: MutableMapping[str, Any], response: object, loop: Optional[AbstractEventLoop]
+    ) -> None:
+        """LiteLLM's cache answers a call, so that no provider is called. Held as in `on_response`."""
         if call_details.get(self._key) is None:
             attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
             if attempt is not None:
-                attempt.hold(response, asyncio.get_running_loop())
+                attempt.hold(response, loop)
                 self._settle_if_closed(attempt)
 
     def on_cached_stream(self, call_details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
@@ -137,7 +143,7 @@ class Recorder:
         """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `on_response`."""
         attempt = self._attempt_of(call_details)
         if attempt is not None:
-            attempt.stream_state().finish(asyncio.get_running_loop())
+            attempt.stream_state().finish(get_running_loop())
             self._settle_if_closed(attempt)
 
     def on_stream_end(self, call_details: Mapping[str, Any], error: Optional[BaseException]) -> None:

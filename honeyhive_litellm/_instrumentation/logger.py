@@ -14,6 +14,7 @@ For a stream LiteLLM has no inline hook, and no hook at all for one that is drop
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 from typing import Any, Optional, Sequence
@@ -96,7 +97,7 @@ class HoneyHiveLogger(CustomLogger):
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             call_details = logging_object.model_call_details
-            guarded(self._runtime.recorder.on_response, call_details, response)
+            guarded(self._runtime.recorder.on_response, call_details, response, asyncio.get_running_loop())
             if self.settings.strict:
                 await checkpoint_in(self._runtime, call_details)
 

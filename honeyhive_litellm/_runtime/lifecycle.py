@@ -4,10 +4,11 @@ A process ends in one of four ways. Each calls `shutdown_all`:
 
 * The application calls `honeyhive_litellm.shutdown()` (REQUESTED).
 * LiteLLM's Proxy ends its application (REQUESTED, from `_instrumentation.proxy_logger`).
-* The interpreter exits (ATEXIT). First it joins the threads of `concurrent.futures`, in which LiteLLM logs sync calls
-  (on 3.8 only after `atexit`). Then it runs the `atexit` handlers, the newest first: those that the application
-  registered after `init`, which may still make calls; then ours; then LiteLLM's, which reports the last async calls on
-  a loop of its own. What those report is written by `LateWriter`.
+* The interpreter exits (ATEXIT). First it joins the threads of `concurrent.futures`, in which LiteLLM logs sync calls;
+  on 3.8 it does so after `atexit`, and in a forked child, where they are daemon threads, not at all. Then it runs the
+  `atexit` handlers, the newest first: those that the application registered after `init`, which may still make calls;
+  then ours; then LiteLLM's, which reports the last async calls on a loop of its own. What those report is written by
+  `LateWriter`.
 * A child of multiprocessing ends (CHILD_EXIT). It runs the finalizers of `multiprocessing.util`, those of a higher
   priority first; ours has the priority CHILD_EXIT_PRIORITY. Then a forked child ends with `os._exit`, without `atexit`;
   a spawned one is an interpreter that exits, where `shutdown_all` finds its runtimes closed.

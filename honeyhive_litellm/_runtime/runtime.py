@@ -71,6 +71,7 @@ class Runtime:
         self._litellm = litellm
         self._token_key = token_key
         self._on_thread_started = on_thread_started
+        self._is_in_forked_child = False
         self._reset()
 
     def _reset(self) -> None:
@@ -197,7 +198,7 @@ class Runtime:
         submitted afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        if reason is ShutdownReason.CHILD_EXIT or (reason is ShutdownReason.ATEXIT and sys.version_info < (3, 9)):
+        if reason is ShutdownReason.CHILD_EXIT or (reason is ShutdownReason.ATEXIT and self._threads_outlive_atexit):
             self._await_litellm_threads(deadline - CLOSING_S)
         if reason is ShutdownReason.REQUESTED:
             self.recorder.settle_all_held()
@@ -220,6 +221,11 @@ class Runtime:
             return None
         self._ready.wait(_until(deadline))
         return self._pipeline
+
+    @property
+    def _threads_outlive_atexit(self) -> bool:
+        """Whether LiteLLM's logging threads may still report calls when `atexit` handlers run."""
+        return self._is_in_forked_child or sys.version_info < (3, 9)
 
     def _await_litellm_threads(self, deadline: float) -> None:
         self.recorder.sweep()
@@ -302,6 +308,7 @@ class Runtime:
         for inherited in (self._pipeline, self._late_writer):
             if inherited is not None:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        self._is_in_forked_child = True
         self._reset()
 
 

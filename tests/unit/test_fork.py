@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from honeyhive_litellm import _fork
-from honeyhive_litellm._fork import AFTER_IN_CHILD, AFTER_IN_PARENT, BEFORE, Part, on_fork
+from honeyhive_litellm._fork import AFTER_IN_CHILD, AFTER_IN_PARENT, BEFORE, ForkGate, Part, on_fork
 
 WITNESS = """
 import os
@@ -47,7 +48,7 @@ def test_every_part_has_its_turn_in_the_order_that_is_written_down() -> None:
 
 
 def test_the_order_is_this_one() -> None:
-    assert BEFORE == (Part.SQLITE,)
+    assert BEFORE == (Part.LITELLM, Part.SQLITE)
     assert tuple(reversed(BEFORE)) == AFTER_IN_PARENT, "what was closed first before the fork is opened last"
     assert AFTER_IN_CHILD == (Part.LOCKS, Part.LOG, Part.SQLITE, Part.RUNTIMES, Part.LITELLM)
 
@@ -69,3 +70,55 @@ def test_a_fault_in_one_handler_does_not_keep_the_others_from_their_turn(caplog:
     _fork._run(AFTER_IN_CHILD, handlers)
     assert turns == [Part.SQLITE]
     assert Part.LOG.value in caplog.text and "of the handler" in caplog.text
+
+
+def test_a_gate_lets_no_fork_through_while_another_thread_is_inside() -> None:
+    gate, inside, leave = ForkGate(30, "a test was inside"), threading.Event(), threading.Event()
+
+    def visit() -> None:
+        with gate:
+            inside.set()
+            assert leave.wait(30)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    assert inside.wait(30)
+    order = []
+
+    def fork() -> None:
+        gate.close()
+        order.append("forked")
+        gate.reopen()
+
+    forking = threading.Thread(target=fork)
+    forking.start()
+    order.append("left")
+    leave.set()
+    forking.join(30)
+    visitor.join(30)
+    assert order == ["left", "forked"]
+
+
+def test_a_fork_passes_a_gate_whose_time_is_up_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    gate, inside, leave = ForkGate(0, "a test was inside"), threading.Event(), threading.Event()
+
+    def visit() -> None:
+        with gate:
+            inside.set()
+            assert leave.wait(30)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    assert inside.wait(30)
+    gate.close()
+    gate.reopen()
+    leave.set()
+    visitor.join(30)
+    assert "this process forked although a test was inside for 0 s" in caplog.text
+
+
+def test_a_thread_that_forks_inside_a_gate_does_not_wait_for_itself() -> None:
+    gate = ForkGate(30, "a test was inside")
+    with gate:
+        gate.close()
+        gate.reopen()

@@ -9,7 +9,7 @@ import importlib
 from typing import Any, Callable, NamedTuple, Tuple
 
 from honeyhive_litellm._fork import ForkSafeLock
-from honeyhive_litellm._instrumentation.logging_threads import revive_after_fork
+from honeyhive_litellm._instrumentation.logging_threads import patch_logging_pools
 from honeyhive_litellm._log import warn
 
 from . import cache, chat_streams, other_streams, router
@@ -120,4 +120,4 @@ def _patch() -> None:
     for point in OPTIONAL:
         point.apply()
     patch_functions()
-    revive_after_fork()
+    patch_logging_pools()

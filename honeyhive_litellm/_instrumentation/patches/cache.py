@@ -5,6 +5,7 @@ LiteLLM calls no hook inline for such an answer, its callback comes late, and at
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any, Awaitable, Callable
 
@@ -26,7 +27,8 @@ def on_report(report: Callable[..., None]) -> Callable[..., None]:
 
 
 def _on_cache_hit(logging_obj: Any, cached_result: object, *_: Any, **__: Any) -> None:
-    notify_active(Recorder.on_cache_hit, logging_obj.model_call_details, cached_result)
+    loop = asyncio.get_running_loop()
+    notify_active(Recorder.on_cache_hit, logging_obj.model_call_details, cached_result, loop)
 
 
 def on_async_look_up(look_up: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
