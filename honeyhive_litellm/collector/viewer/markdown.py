@@ -97,6 +97,19 @@ def _cell_open(
     return f'<{token.tag} class="{alignment}">' if alignment in ("left", "center", "right") else f"<{token.tag}>"
 
 
+def _heading_open(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    """A heading of somebody's text is none of the page's: it would break the outline that a screen reader walks."""
+    return f'<p class="heading {tokens[at].tag}">'
+
+
+def _heading_close(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    return "</p>"
+
+
 class _Parser(MarkdownIt):
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the parser's name for it
         return is_safe_link(url)
@@ -112,6 +125,8 @@ def _made() -> MarkdownIt:
         ("image", _image),
         ("th_open", _cell_open),
         ("td_open", _cell_open),
+        ("heading_open", _heading_open),
+        ("heading_close", _heading_close),
     ):
         parser.add_render_rule(name, rule)
     return parser

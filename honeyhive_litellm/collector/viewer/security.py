@@ -73,5 +73,12 @@ def cookie_name(port: int) -> str:
 
 
 def is_same_origin(headers: Mapping[str, str], scheme: str) -> bool:
-    """Whether a POST came from a page of ours: browsers say so in `Origin`, which no page can change."""
-    return headers.get("Origin") == f"{scheme}://{headers.get('Host', '')}"
+    """Whether a POST came from a page of ours, by headers that no page can change.
+
+    Since our pages send no referrer, a browser sends the `Origin` of their forms as "null"; the newer `Sec-Fetch-Site`
+    then says whose form it was.
+    """
+    origin = headers.get("Origin", "null")
+    if origin == "null":
+        return headers.get("Sec-Fetch-Site") == "same-origin"
+    return origin == f"{scheme}://{headers.get('Host', '')}"
