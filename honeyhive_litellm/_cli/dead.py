@@ -10,12 +10,14 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
+from honeyhive_litellm._delivery.sink import Result, Verdict
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._runtime.pipeline import redrive_letters
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
-from .common import LEFT, existing, folder_of, moment, one_line, settings_of, spool_options, table, told_failures
+from .common import LEFT, errors_reported, moment, one_line, table
+from .spool_folder import existing, folder_to_change, folder_to_read, settings_of, spool_options
 
 _REASON_LENGTH = 100
 
@@ -33,9 +35,9 @@ _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 @spool_options
 @_json_option
 def list_(as_json: bool, **options: Optional[str]) -> None:
-    """List them, oldest first. An ID may be shortened where it stays clear which one is meant."""
-    with told_failures():
-        letters = dead_letters.letters(folder_of(options))
+    """List them, oldest first. In the other commands an ID may be shortened as long as it is unique."""
+    with errors_reported():
+        letters = dead_letters.letters(folder_to_read(options))
     if as_json:
         click.echo(json.dumps([_as_json(letter) for letter in letters], indent=2))
     elif letters:
@@ -50,13 +52,13 @@ def list_(as_json: bool, **options: Optional[str]) -> None:
 @_json_option
 @click.argument("id_", metavar="ID")
 def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
-    """Show one: when and why it was refused, and the event."""
-    with told_failures():
-        folder = folder_of(options)
+    """Show one: when and why it was refused, and the event itself."""
+    with errors_reported():
+        folder = folder_to_read(options)
         (letter,) = _chosen(folder, [id_], everything=False)
         body = dead_letters.body_of(folder, letter.id)
         if body is None:
-            raise click.ClickException(f"{letter.id} has just been removed by somebody else")
+            raise click.ClickException(f"{letter.id} has just been removed by another process")
     try:
         event: Any = decode(body)
     except ValueError:
@@ -77,12 +79,12 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
 def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
-    """Send them again, with their event ids: those that are accepted are gone, the others keep the new reason.
+    """Send them again, with their event ids: accepted ones are removed, the others keep the new reason.
 
-    The key is taken from HONEYHIVE_API_KEY alone, since anybody can read command lines. Exit code 0 if all were
+    The key is taken from HONEYHIVE_API_KEY alone, since other users can read command lines. Exit code 0 if all were
     accepted, 3 if some were not.
     """
-    with told_failures():
+    with errors_reported():
         settings = settings_of(options)
         folder = existing(settings.spool_path)
         letters = _chosen(folder, ids, everything)
@@ -90,11 +92,7 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
     left = len(letters) - result.accepted - result.refused
     click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
-        click.echo(
-            f"{settings.api_url} takes no events now ({result.failure.log_text}). The letters are kept: try again "
-            "later; if it answers 401, 403 or 404, check HONEYHIVE_API_KEY and --api-url",
-            err=True,
-        )
+        click.echo(f"{_why(result.failure, settings.api_url)}. The letters are kept", err=True)
     if result.accepted < len(letters):
         sys.exit(LEFT)
 
@@ -104,15 +102,24 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
 def purge(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
-    """Throw them away for good; the spool's numbers then count them as dropped ("purged")."""
-    with told_failures():
-        folder = folder_of(options)
+    """Delete them for good; the spool's numbers then count them as dropped ("purged")."""
+    with errors_reported():
+        folder = folder_to_change(options)
         removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
     click.echo(f"purged {removed}")
 
 
+def _why(failure: Result, api_url: str) -> str:
+    if failure.verdict is Verdict.PAUSE:
+        return (
+            f"{api_url} answers {failure.log_text}, so the key or the address is wrong: "
+            "check HONEYHIVE_API_KEY and --api-url"
+        )
+    return f"{api_url} takes no events now ({failure.log_text}): try again later"
+
+
 def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLetter]:
-    """The letters meant, each once, oldest first."""
+    """The letters that the user chose, each once, oldest first. Raises ClickException."""
     if bool(ids) == everything:
         raise click.UsageError("give the IDs of letters, or --all")
     letters = dead_letters.letters(folder)

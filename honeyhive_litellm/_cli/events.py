@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from .common import told_failures
+from .common import errors_reported
 
 if TYPE_CHECKING:
     from honeyhive_litellm.collector.archive import Archive
@@ -125,7 +125,7 @@ def opened(url: Optional[str], db: Optional[str]) -> Iterator[Union[Archive, Run
     if url is not None and db is not None:
         raise click.UsageError("give --url or --db, not both")
     try:
-        with told_failures():
+        with errors_reported():
             if db is None:
                 yield Running(url or DEFAULT_URL)
                 return

@@ -7,10 +7,11 @@ import click
 from honeyhive_litellm._version import __version__
 
 from .dead import dead
+from .drain import drain
 from .events import events
 from .proxy import proxy
 from .serve import serve
-from .status import drain, status
+from .status import status
 
 
 @click.group()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import threading
 import webbrowser
+from datetime import datetime
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import click
 
@@ -16,7 +18,8 @@ from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.status import status_of
 from honeyhive_litellm.collector.spool_view import SpoolView
 
-from .common import existing, told_failures
+from .common import errors_reported, one_line
+from .spool_folder import existing
 from .spool_view import view_of
 
 
@@ -27,10 +30,20 @@ from .spool_view import view_of
 @click.option("--open", "opens", is_flag=True, help="open the pages in a browser")
 @click.option("--spool", type=click.Path(file_okay=False), help="folder of a spool to show beside, without changing it")
 @click.option("--allow-host", "hosts", multiple=True, help="a further name of this machine, as clients call it")
-def serve(host: str, port: int, db: Optional[str], opens: bool, spool: Optional[str], hosts: Tuple[str, ...]) -> None:
+@click.option("--quiet", is_flag=True, help="print no line for each event")
+def serve(
+    host: str,
+    port: int,
+    db: Optional[str],
+    opens: bool,
+    spool: Optional[str],
+    hosts: Tuple[str, ...],
+    quiet: bool,
+) -> None:
     """Run a local HoneyHive-compatible server with pages to look at what arrives.
 
-    Prints the line to paste into a program, and a link that opens the pages in one browser. On an address that other
+    Prints the line to paste into a program, a link that opens the pages in one browser, and then a line for each event
+    that arrives: time, kind, model, status, tokens, milliseconds. On an address that other
     machines reach, programs need the key that is printed, too: HONEYHIVE_API_KEY if it is set, else a new one.
     """
     from honeyhive_litellm.collector import PageOptions, Rules, run
@@ -45,8 +58,57 @@ def serve(host: str, port: int, db: Optional[str], opens: bool, spool: Optional[
         read_spool=None if folder is None else lambda: _read_spool(folder),
         on_link=_link_shower(opens),
     )
-    with told_failures():
-        run(host, port, db, click.echo, rules=Rules(keys=None if is_local else [key]), pages=pages, allow_hosts=hosts)
+    with errors_reported():
+        run(
+            host,
+            port,
+            db,
+            click.echo,
+            rules=Rules(keys=None if is_local else [key]),
+            pages=pages,
+            allow_hosts=hosts,
+            on_events=_ignore if quiet else _print_events,
+        )
+
+
+def _print_events(events: Sequence[Mapping[str, Any]]) -> None:
+    # In one write, so that the lines of a batch stay together.
+    click.echo("\n".join(line_of(event) for event in events), nl=bool(events))
+
+
+def _ignore(_events: Sequence[Mapping[str, Any]]) -> None:
+    pass
+
+
+def line_of(event: Mapping[str, Any]) -> str:
+    """An event in one line: the time it began, kind, model, status, tokens, milliseconds; "-" for what it lacks."""
+    metadata, config = _object(event, "metadata"), _object(event, "config")
+    start_ms, duration_ms = event.get("start_time"), event.get("duration")
+    began = "-"
+    if isinstance(start_ms, (int, float)):
+        with contextlib.suppress(OverflowError, OSError, ValueError):  # a year beyond the calendar
+            began = datetime.fromtimestamp(start_ms / 1000).astimezone().strftime("%H:%M:%S")
+    status = metadata.get("status") or ("failure" if event.get("error") else "success")
+    tokens = metadata.get("total_tokens")
+    cells = (
+        began,
+        _cell(event.get("event_type"), 6),
+        _cell(metadata.get("model") or config.get("model") or event.get("event_name"), 28),
+        _cell(status, 11),
+        f"{'-' if tokens is None else one_line(str(tokens), 10):>7} tokens",
+        f"{duration_ms:8.0f} ms" if isinstance(duration_ms, (int, float)) else "       - ms",
+    )
+    return "  ".join(cells)
+
+
+def _object(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = event.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _cell(value: object, width: int) -> str:
+    # One line: what arrives may contain terminal escapes.
+    return one_line("-" if value is None else str(value), 40).ljust(width)
 
 
 def _link_shower(opens: bool) -> Callable[[str], None]:

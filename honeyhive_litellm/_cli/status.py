@@ -1,34 +1,32 @@
-"""`honeyhive-litellm status` and `honeyhive-litellm drain`."""
+"""`honeyhive-litellm status`: the numbers of a whole spool."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from dataclasses import asdict
 from typing import Any, Dict, Optional
 
 import click
 
-from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._spool.status import FolderStatus, status_of
-from honeyhive_litellm._stats import Stats
 
-from .common import LEFT, existing, folder_of, moment, settings_of, spool_options, table, told_failures
+from .common import LEFT, errors_reported, moment, table
+from .spool_folder import folder_to_read, spool_options
 
 
 @click.command()
 @spool_options
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def status(as_json: bool, **options: Optional[str]) -> None:
-    """Tell what became of every event in a spool, and who is at work in it.
+    """Show what became of every event in a spool, and which processes use it.
 
-    With all processes ended the numbers are exact; what living ones have is about a second old. Exit code 0, or 3
-    if the numbers do not add up or a file cannot be read.
+    When all processes have ended the numbers are exact; those of living processes are about a second old. Exit code 0,
+    or 3 if the numbers do not add up or a file cannot be read.
     """
-    with told_failures():
-        found = asyncio.run(status_of(folder_of(options)))
+    with errors_reported():
+        found = asyncio.run(status_of(folder_to_read(options)))
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
     else:
@@ -53,7 +51,7 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
             for p in found.processes
         ],
         "leftovers": [leftover._asdict() for leftover in found.leftovers],
-        "untold": found.unpublished,
+        "untold": found.unpublished,  # scripts read it by this name
         "unreadable": found.unreadable,
     }
 
@@ -76,13 +74,25 @@ def _print(found: FolderStatus) -> None:
         ],
     )
     table(
-        "living processes, each with its numbers since it began",
-        ("host", "pid", "role", "accepted", "delivered", "pending", "dead", "dropped", "in flight", "as of", "trouble"),
+        "living processes, each with its numbers since it started",
+        (
+            "host",
+            "pid",
+            "role",
+            "accepted",
+            "delivered",
+            "pending",
+            "dead",
+            "dropped",
+            "in flight",
+            "as of",
+            "last error",
+        ),
         [
             (
                 p.host,
                 p.pid,
-                "flushes" if p.flushes else "writes",
+                "delivers" if p.flushes else "only writes",
                 p.stats.accepted,
                 p.stats.delivered,
                 p.stats.pending,
@@ -96,8 +106,8 @@ def _print(found: FolderStatus) -> None:
         ],
     )
     table(
-        "to be taken over by the next process, or by `honeyhive-litellm drain`",
-        ("left by", "segments", "pending", "calls cut off", "last seen"),
+        "left by processes that ended, to be delivered by the next process or by `honeyhive-litellm drain`",
+        ("left by", "segments", "pending", "interrupted calls", "last seen"),
         [(o.owner, o.segments, o.pending, o.interrupted, moment(o.last_seen)) for o in found.leftovers],
     )
     table(
@@ -109,39 +119,4 @@ def _print(found: FolderStatus) -> None:
 
 
 def _dropped(dropped: Any) -> str:
-    told = ", ".join(f"{events} {reason}" for reason, events in sorted(dropped.items()) if events)
-    return told or "0"
-
-
-@click.command()
-@spool_options
-@click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
-def drain(follow: bool, timeout: Optional[float], **options: Optional[str]) -> None:
-    """Deliver what is in a spool: of processes that ended, and of those that only write (`flush=False`).
-
-    Processes that deliver themselves are left to it. The key is taken from HONEYHIVE_API_KEY alone, since anybody
-    can read command lines. Without --follow and --timeout it ends when all is delivered, or when nothing has
-    moved for a minute. Exit code 0 if nothing is left in hand, 3 if something is: it stays in the spool.
-    """
-    with told_failures():
-        settings = settings_of(options)
-        if not follow:
-            existing(settings.spool_path)
-        stats = asyncio.run(_run(Drain(settings, follow=follow, timeout_s=timeout)))
-    dropped = sum(stats.dropped.values())
-    click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, left {stats.pending}")
-    if stats.pending:
-        why = f": {stats.last_error}" if stats.last_error else ""
-        click.echo(f"{stats.pending} events stay in {settings.spool_path}{why}", err=True)
-        sys.exit(LEFT)
-
-
-async def _run(work: Drain) -> Stats:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, work.stop)
-        except NotImplementedError:  # Windows: Ctrl-C then ends it as it ends any program, and nothing is lost
-            break
-    return await work.run()
+    return ", ".join(f"{events} {reason}" for reason, events in sorted(dropped.items()) if events) or "0"

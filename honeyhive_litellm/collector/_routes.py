@@ -105,12 +105,22 @@ _WITH_ID = re.compile(r"(/v1/events/|/v1/sessions/|/session/)([^/]+)(|/events/ba
 
 
 class Api:
-    """The routes over one store. *on_stored* is called after each transaction, on the server's thread."""
+    """The routes over one store.
 
-    def __init__(self, store: Store, rules: Rules, on_stored: Callable[[], None] = lambda: None) -> None:
+    On the server's thread *on_stored* is called after each transaction, and *on_events* with each request's events.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        on_stored: Callable[[], None] = lambda: None,
+        on_events: Callable[[List[Event]], None] = lambda events: None,
+    ) -> None:
         self.store = store
         self.rules = rules
         self._on_stored = on_stored
+        self._on_events = on_events
         read, write = Need.READ, Need.WRITE
         self._routes: Dict[Tuple[str, str], Tuple[Need, Action]] = {
             ("POST", "/v1/sessions"): (write, lambda call: self._start_session(call.body, schema.SESSION)),
@@ -239,6 +249,7 @@ class Api:
                 self._refuse_unknown_session(session_id)
         kept = events if call.partial is None else call.partial.of(events)
         self._keep(self.store.add, kept, _now_ms())
+        self._on_events(kept)
         if call.partial is not None:
             raise Refusal(500, "Events partially created")
 

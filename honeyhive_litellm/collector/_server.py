@@ -21,6 +21,7 @@ from ._hosts import Hosts
 from ._http import App, Received, cut_connection
 from ._refusals import Refusals
 from ._routes import Api, Rules
+from ._semantics import Event
 from ._store import Store
 from .spool_view import ReadSpool
 
@@ -54,7 +55,8 @@ class Server:
     """One store behind one port, on the running loop. An async context manager: it is up inside `async with`.
 
     *port* 0 takes a free one; `url` tells which. *db* is the path of the database, None for a temporary one.
-    *on_request* and *on_stored* are called on the loop, as a request arrives and after each transaction.
+    *on_request*, *on_stored* and *on_events* are called on the loop: as a request arrives, after each transaction, and
+    with the events of each request that brought some.
     With *pages* there are pages to look at what is stored; *allow_hosts* are further names of this machine.
     Raise ConfigError when the address is taken or the database cannot be used.
     """
@@ -68,13 +70,14 @@ class Server:
         rules: Optional[Rules] = None,
         on_request: Callable[[Received], None] = lambda request: None,
         on_stored: Callable[[], None] = lambda: None,
+        on_events: Callable[[List[Event]], None] = lambda events: None,
         pages: Optional[PageOptions] = None,
         allow_hosts: Iterable[str] = (),
     ) -> None:
         self.script = Script()
         self.store = Store(db)
         self._on_stored = on_stored
-        self._api = Api(self.store, rules or Rules(), self._stored)
+        self._api = Api(self.store, rules or Rules(), self._stored, on_events)
         self._on_request = on_request
         self._hosts = Hosts((host, *allow_hosts))
         self._refusals = Refusals()
@@ -232,9 +235,10 @@ async def serve(
     ready: Callable[[str], None] = lambda url: None,
     pages: Optional[PageOptions] = None,
     allow_hosts: Iterable[str] = (),
+    on_events: Callable[[List[Event]], None] = lambda events: None,
 ) -> None:
     """Run a server until this coroutine is cancelled; *ready* is called with its URL once it listens."""
-    server = Server(host, port, db, rules=rules, pages=pages, allow_hosts=allow_hosts)
+    server = Server(host, port, db, rules=rules, pages=pages, allow_hosts=allow_hosts, on_events=on_events)
     async with server:
         ready(server.url)
         server.show_link()
@@ -250,12 +254,13 @@ def run(
     rules: Optional[Rules] = None,
     pages: Optional[PageOptions] = None,
     allow_hosts: Iterable[str] = (),
+    on_events: Callable[[List[Event]], None] = lambda events: None,
 ) -> None:
     """Run a server until SIGINT or SIGTERM, then clean up and return.
 
-    *echo* is called once, as soon as it listens, with the line to paste into a program. Raise ConfigError
-    when the address is taken or the database cannot be used. Call it on the main thread: signals arrive
-    only there.
+    *echo* is called once, as soon as it listens, with the line to paste into a program, and *on_events* with the
+    events of each request that brought some. Raise ConfigError when the address is taken or the database cannot be
+    used. Call it on the main thread: signals arrive only there.
     """
     key = "hh_local" if pages is None else pages.key
 
@@ -263,7 +268,9 @@ def run(
         echo(f'honeyhive_litellm.init(api_key="{key}", project="local", api_url="{url}")')
 
     async def main() -> None:
-        serving = serve(host, port, db, rules=rules, ready=ready, pages=pages, allow_hosts=allow_hosts)
+        serving = serve(
+            host, port, db, rules=rules, ready=ready, pages=pages, allow_hosts=allow_hosts, on_events=on_events
+        )
         task = asyncio.ensure_future(serving)
         with _cancelled_by_signals(task), contextlib.suppress(asyncio.CancelledError):
             await task

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
+
+import pytest
 
 import honeyhive_litellm
 
@@ -17,10 +20,10 @@ from ..faults.programs import run
 COMMAND = [sys.executable, "-m", "honeyhive_litellm"]
 
 
-def serve(db: Path) -> subprocess.Popen[str]:
+def serve(db: Path, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--db", str(db)],
+        [*COMMAND, "serve", "--port", "0", "--db", str(db), *options],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -34,6 +37,13 @@ def stored(url: str) -> Any:
     request = urllib.request.Request(f"{url}/v1/events/search", body, headers)
     with urllib.request.urlopen(request, timeout=10) as reply:
         return json.load(reply)["events"]
+
+
+def post(url: str, body: Any) -> None:
+    headers = {"Authorization": "Bearer hh_local", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/events/batch", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        assert reply.status == 200
 
 
 def test_serve_prints_a_line_to_paste_and_keeps_what_it_gets(tmp_path: Path) -> None:
@@ -57,12 +67,34 @@ litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="round {roun
         assert server.returncode == 0
 
 
-def test_the_command_tells_its_version() -> None:
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_serve_prints_a_line_for_each_event_unless_it_is_to_be_quiet(tmp_path: Path, options: Tuple[str, ...]) -> None:
+    with serve(tmp_path / "events.db", *options) as server:
+        assert server.stdout is not None
+        match = re.search(r'api_url="(http://[^"]+)"', server.stdout.readline())
+        assert match is not None
+        try:
+            common = {"event_type": "model", "source": "test", "inputs": {}, "outputs": {}}
+            times = {"start_time": 1.0, "end_time": 4.0, "duration": 3.0}
+            events = [
+                {"event_id": str(uuid.uuid4()), "event_name": name, "config": {"model": name}, **common, **times}
+                for name in ("first", "second")
+            ]
+            post(match.group(1), {"events": events})
+        finally:
+            server.send_signal(signal.SIGTERM)
+            printed = server.communicate(timeout=20)[0]
+    lines = [re.sub(" +", " ", line) for line in printed.splitlines() if line.endswith(" ms")]
+    ends = [f"model {name} success - tokens 3 ms" for name in ("first", "second")]
+    assert [line.partition(" ")[2] for line in lines] == ([] if options else ends)
+
+
+def test_the_command_prints_its_version() -> None:
     answer = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
     assert honeyhive_litellm.__version__ in answer.stdout
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_an_error_of_one_line(tmp_path: Path) -> None:
     with serve(tmp_path / "events.db") as server:
         assert server.stdout is not None
         match = re.search(r":(\d+)", server.stdout.readline())

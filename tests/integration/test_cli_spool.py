@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import uuid
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from honeyhive_litellm._cli import common
 from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record, Row
@@ -56,8 +58,8 @@ def run(*arguments: str) -> Result:
 def status() -> Dict[str, Any]:
     result = run("status", "--json")
     assert result.exit_code == 0, result.output
-    told: Dict[str, Any] = json.loads(result.stdout)
-    return told
+    found: Dict[str, Any] = json.loads(result.stdout)
+    return found
 
 
 def leave(folder: Path, records: List[Record]) -> None:
@@ -85,14 +87,14 @@ def bury(folder: Path, records: List[Record], status: int = 400, reason: str = "
     asyncio.run(write())
 
 
-def test_status_tells_of_leftovers_and_drain_delivers_them(spool: Path, collector: Collector) -> None:
+def test_status_shows_leftovers_and_drain_delivers_them(spool: Path, collector: Collector) -> None:
     leave(spool, [event(i) for i in range(3)])
     plain = run("status")
     assert plain.exit_code == 0
-    for word in ("to be taken over", "3", "adds up", str(spool)):
+    for word in ("left by processes that ended", "3", "adds up", str(spool)):
         assert word in plain.output
-    told = status()
-    assert (told["accepted"], told["pending"], told["leftovers"][0]["pending"]) == (3, 3, 3)
+    found = status()
+    assert (found["accepted"], found["pending"], found["leftovers"][0]["pending"]) == (3, 3, 3)
     drained = run("drain", "--spool-path", str(spool))
     assert (drained.exit_code, drained.output) == (0, "delivered 3, dead letters 0, dropped 0, left 0\n")
     assert len(collector.events) == 3
@@ -139,8 +141,8 @@ def test_a_retried_letter_that_is_accepted_is_gone_and_one_that_is_not_has_its_n
     assert "scripted failure 422" in left.reason
     assert len(collector.events) == 4 and set(collector.receipts.values()) == {1}
     assert collector.orphans == []
-    told = status()
-    assert (told["accepted"], told["delivered"], told["dead"], told["dead_letters"]) == (5, 4, 1, 1)
+    found = status()
+    assert (found["accepted"], found["delivered"], found["dead"], found["dead_letters"]) == (5, 4, 1, 1)
     collector.clear()
     assert run("dead", "retry", event(3).id).exit_code == 0
     assert run("dead", "list").output == "no dead letters\n"
@@ -175,7 +177,9 @@ def test_a_retry_stops_where_the_server_takes_nothing_and_says_what_to_do(
     collector.fail(status_code, path="/v1/events/batch")
     result = run("dead", "retry", "--all")
     assert result.exit_code == 3
-    assert f"HTTP {status_code}" in result.output and "HONEYHIVE_API_KEY" in result.output
+    assert f"HTTP {status_code}" in result.output and "The letters are kept" in result.output
+    assert ("check HONEYHIVE_API_KEY" in result.output) is (status_code == 401)
+    assert ("try again later" in result.output) is (status_code != 401)
     assert [letter.status for letter in dead_letters.letters(spool)] == [400, 400, 400]
     assert len(collector.wait_for_requests(1)) == 1
 
@@ -184,8 +188,8 @@ def test_purged_letters_are_gone_and_counted(spool: Path) -> None:
     bury(spool, [event(i) for i in range(3)])
     assert run("dead", "purge", event(1).id).output == "purged 1\n"
     assert run("dead", "purge", "--all").output == "purged 2\n"
-    told = status()
-    assert (told["accepted"], told["dead"], told["dropped"], told["dead_letters"]) == (3, 0, {"purged": 3}, 0)
+    found = status()
+    assert (found["accepted"], found["dead"], found["dropped"], found["dead_letters"]) == (3, 0, {"purged": 3}, 0)
 
 
 def test_ids_may_be_shortened_where_that_is_clear_and_are_required(spool: Path) -> None:
@@ -201,22 +205,66 @@ def test_ids_may_be_shortened_where_that_is_clear_and_are_required(spool: Path) 
     assert run("dead", "purge", event(0).id[:-1] + "1").output == "purged 1\n"
 
 
-def test_what_is_missing_is_told_with_its_remedy(spool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    missing = run("status", "--spool-path", str(tmp_path / "elsewhere"))
-    assert missing.exit_code == 1 and "there is no spool in" in missing.output and "--spool-path" in missing.output
-    assert run("drain", "--spool-path", str(tmp_path / "elsewhere")).exit_code == 1
+def test_a_folder_that_is_not_there_is_an_error_that_lists_the_spools_there_are(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    leave(spool, [event(1)])
+    (tmp_path / "no spool").mkdir()
+    for command in (("status",), ("drain",), ("dead", "purge", "--all")):
+        missing = run(*command, "--spool-path", str(tmp_path / "spoool"))
+        assert missing.exit_code == 1
+        assert f"there is no spool in {tmp_path / 'spoool'}" in missing.output and "--spool-path" in missing.output
+        assert str(spool) in missing.output.splitlines()[-1] and "no spool/" not in missing.output
+
+
+def test_a_long_list_of_spools_is_cut(spool: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        leave(tmp_path / f"other{number:02d}", [event(1)])
+    missing = run("status", "--spool-path", str(tmp_path / "spoool"))
+    assert missing.output.splitlines()[-1].strip() == "and 10 more"
+
+
+def test_the_project_alone_finds_its_spool_whatever_address_it_was_made_for(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HONEYHIVE_SPOOL_PATH")
+    monkeypatch.delenv("HONEYHIVE_API_URL")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    local = default_spool_path("tests", os.environ, api_url="http://127.0.0.1:8787")
+    leave(local, [event(1)])
+    leave(default_spool_path("other", os.environ), [event(1)])
+    assert status()["folder"] == str(local)
+    assert run("dead", "list").exit_code == 0
+    purged = run("dead", "purge", "--all")  # which changes something, and so guesses nothing
+    assert purged.exit_code == 1 and str(local) in purged.output
+    usual = default_spool_path("tests", os.environ)
+    leave(usual, [event(1)])
+    several = run("status")
+    assert several.exit_code == 2 and str(local) in several.output and str(usual) in several.output
+    assert run("status", "--api-url", "http://127.0.0.1:8787/").output.startswith(str(local))
+    assert run("dead", "purge", "--all").output == "purged 0\n"
+
+
+def test_wrong_usage_ends_with_2_and_says_what_to_give(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("HONEYHIVE_SPOOL_PATH")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert str(tmp_path / "state") in run("status").output  # the project's own
+    leave(default_spool_path("other", os.environ), [event(1)])
+    assert run("drain", "--api-url", "no address").exit_code == 2
     monkeypatch.delenv("HONEYHIVE_PROJECT")
     nameless = run("status")
-    assert nameless.exit_code == 1 and "HONEYHIVE_SPOOL_PATH" in nameless.output
+    assert nameless.exit_code == 2 and "HONEYHIVE_SPOOL_PATH" in nameless.output and "--project" in nameless.output
+    assert str(default_spool_path("other", os.environ)) in nameless.output
     monkeypatch.delenv("HONEYHIVE_API_KEY")
-    keyless = run("drain", "--spool-path", str(spool))
-    assert keyless.exit_code == 1 and "HONEYHIVE_API_KEY" in keyless.output
-    for command in (("drain",), ("dead", "retry")):
-        told = run(*command, "--help").output
-        assert "HONEYHIVE_API_KEY alone" in " ".join(told.split()) and "--api-key" not in told
+    for command in (("drain",), ("dead", "retry", "--all")):
+        keyless = run(*command, "--spool-path", str(spool))
+        words = " ".join(keyless.output.split())
+        assert keyless.exit_code == 2
+        assert "set it in the environment variable HONEYHIVE_API_KEY" in words and "api_key=" not in words
+        assert "there is no project: give --project or set HONEYHIVE_PROJECT" in words
+        help_text = run(*command[:2], "--help").output
+        assert "HONEYHIVE_API_KEY alone" in " ".join(help_text.split()) and "--api-key" not in help_text
 
 
 def test_a_terminal_gets_tables_that_take_a_servers_words_as_they_are(

@@ -1,0 +1,51 @@
+"""`honeyhive-litellm drain`: deliver what is in a spool, once or as a sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Optional
+
+import click
+
+from honeyhive_litellm._runtime.drain import Drain
+from honeyhive_litellm._stats import Stats
+
+from .common import LEFT, errors_reported
+from .spool_folder import existing, settings_of, spool_options
+
+
+@click.command()
+@spool_options
+@click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
+def drain(follow: bool, timeout: Optional[float], **options: Optional[str]) -> None:
+    """Deliver what is in a spool: of processes that ended, and of those that only write (`flush=False`).
+
+    What a living process delivers itself is left to that process. The key is taken from HONEYHIVE_API_KEY alone, since
+    other users can read command lines. Without --follow and --timeout this ends when everything is delivered, or when
+    nothing has changed for a minute. Exit code 0 if everything was delivered, 3 if something stays in the spool.
+    """
+    with errors_reported():
+        settings = settings_of(options)
+        if not follow:
+            existing(settings.spool_path)
+        stats = asyncio.run(_run(Drain(settings, follow=follow, timeout_s=timeout)))
+    dropped = sum(stats.dropped.values())
+    click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, left {stats.pending}")
+    if stats.pending:
+        why = f": {stats.last_error}" if stats.last_error else ""
+        click.echo(f"{stats.pending} events stay in {settings.spool_path} for the next run{why}", err=True)
+        sys.exit(LEFT)
+
+
+async def _run(drain_: Drain) -> Stats:
+    """Run it until it is done or a signal stops it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, drain_.stop)
+        except NotImplementedError:  # on Windows Ctrl-C ends this like any program, and nothing is lost
+            break
+    return await drain_.run()

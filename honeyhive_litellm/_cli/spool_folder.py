@@ -1,0 +1,132 @@
+"""Which spool a command is about: its options, its folder, its settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, TypeVar
+
+import click
+
+from honeyhive_litellm._config.paths import DEFAULT_URL, default_spool_path
+from honeyhive_litellm._config.settings import OPTIONS, Settings
+from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._spool.layout import DEAD_LETTERS_NAME, LEDGER_NAME, owners_in
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_MAX_LISTED = 20
+_HOW_TO_NAME = "give --spool-path or --project, or set HONEYHIVE_SPOOL_PATH or HONEYHIVE_PROJECT"
+
+
+def spool_options(command: _F) -> _F:
+    """The options that name a spool, each with its environment variable."""
+    for decorator in reversed(
+        (
+            click.option(
+                "--spool-path",
+                type=click.Path(file_okay=False),
+                help="folder of the spool  [env: HONEYHIVE_SPOOL_PATH; default: the project's]",
+            ),
+            click.option("--project", help="HoneyHive project  [env: HONEYHIVE_PROJECT]"),
+            click.option("--api-url", help="HoneyHive's address  [env: HONEYHIVE_API_URL]"),
+        )
+    ):
+        command = decorator(command)
+    return command
+
+
+def settings_of(options: Dict[str, Optional[str]]) -> Settings:
+    """The settings of a command that sends. Raises UsageError: wrong usage ends with exit code 2."""
+    missing = []
+    if _value("api_key", options) is None:
+        missing.append(
+            "there is no API key: set it in the environment variable HONEYHIVE_API_KEY "
+            "(there is no option for it, since other users can read command lines)"
+        )
+    if _value("project", options) is None:
+        missing.append("there is no project: give --project or set HONEYHIVE_PROJECT")
+    if missing:
+        raise click.UsageError("\n       ".join(missing))
+    try:
+        return Settings.resolve(os.environ, **options)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
+    """The folder of the spool, which must exist, for a command that changes and sends nothing, and so needs no key.
+
+    A folder's default name depends on project and address. Without an address, the project's only folder is meant.
+    """
+    project = _value("project", options)
+    if _value("spool_path", options) is None and project is not None and _value("api_url", options) is None:
+        slug = _slug(default_spool_path(project, os.environ))
+        candidates = [folder for folder in _spools_in(_state_folder()) if _slug(folder) == slug]
+        if len(candidates) > 1:
+            raise click.UsageError(
+                f"project {project!r} has several spools, one for each address: give --api-url or --spool-path"
+                f"{_list_of(candidates)}"
+            )
+        if candidates:
+            return candidates[0]
+    return folder_to_change(options)
+
+
+def folder_to_change(options: Dict[str, Optional[str]]) -> Path:
+    """The folder of the spool, which must exist, for a command that needs no key. Nothing is guessed."""
+    path, project, api_url = (_value(name, options) for name in ("spool_path", "project", "api_url"))
+    if path is not None:
+        return existing(Path(os.path.abspath(os.path.expanduser(path))))
+    if project is None:
+        raise click.UsageError(f"which spool? {_HOW_TO_NAME}{_list_of(_spools_in(_state_folder()))}")
+    return existing(default_spool_path(project, os.environ, api_url=(api_url or DEFAULT_URL).rstrip("/")))
+
+
+def existing(folder: Path) -> Path:
+    """`folder`, which must exist: a mistyped name must not look like an empty spool."""
+    if not folder.is_dir():
+        parents = dict.fromkeys((folder.parent, _state_folder()))
+        raise click.ClickException(
+            f"there is no spool in {folder}. The first recorded call creates it. If you mean another one: "
+            f"{_HOW_TO_NAME}{_list_of([spool for parent in parents for spool in _spools_in(parent)])}"
+        )
+    return folder
+
+
+def _value(name: str, options: Dict[str, Optional[str]]) -> Optional[str]:
+    """What the user chose by an option or a variable; None if neither."""
+    (variables,) = (option.variables for option in OPTIONS if option.name == name)
+    values = [options.get(name), *(os.environ.get(variable) for variable in variables)]
+    return next((value.strip() for value in values if value is not None and value.strip()), None)
+
+
+def _state_folder() -> Path:
+    """The folder that holds the spools of all projects, unless they have a path of their own."""
+    return default_spool_path("any", os.environ).parent
+
+
+def _slug(folder: Path) -> str:
+    """What a default folder's name shows of the project; the rest is a hash of project and address."""
+    return folder.name.rpartition("-")[0]
+
+
+def _spools_in(parent: Path) -> List[Path]:
+    try:
+        return sorted(folder for folder in parent.iterdir() if folder.is_dir() and _is_spool(folder))
+    except OSError:
+        return []
+
+
+def _is_spool(folder: Path) -> bool:
+    names = set(os.listdir(folder))
+    return bool(names & {LEDGER_NAME, DEAD_LETTERS_NAME} or owners_in(folder))
+
+
+def _list_of(folders: List[Path]) -> str:
+    if not folders:
+        return ""
+    lines = [str(folder) for folder in folders[:_MAX_LISTED]]
+    if len(folders) > _MAX_LISTED:
+        lines.append(f"and {len(folders) - _MAX_LISTED} more")
+    return "\nThere are these spools:" + "".join(f"\n  {line}" for line in lines)
