@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any, Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from honeyhive_litellm._json import encode
@@ -125,6 +125,9 @@ def is_plain(value: object) -> bool:
 
 
 @given(ANY)
+@example({"api_key": 2**63 - 1})
+@example({"api_key": -(2**63) - 1})
+@example({"api_key": float("nan")})
 def test_any_value_becomes_plain_once_for_all_and_stays_unchanged_itself(value: Any) -> None:
     before = repr(value)
     cleaned = clean(value, LIMIT)

@@ -46,3 +46,13 @@ def test_no_other_module_lists_names_of_credentials() -> None:
                     lists.append(path.relative_to(package).as_posix())
     # `credentials` has the words that stand before a "=" or ":" inside a text.
     assert sorted(set(lists)) == ["_privacy/credentials.py", "_privacy/secret_names.py"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["prompt_tokens", "max_tokens", "completion_tokens", "token_ids", "cached_tokens", "tokens", "reasoning_tokens",
+     "key_alias", "virtual_key_hash", "user_api_key_hash", "author", "api_key_alias"],
+)  # fmt: skip
+def test_names_of_counts_hashes_and_aliases_are_no_credentials(name: str) -> None:
+    assert not secret_names.is_secret_name(name)
+    assert clean({name: "value"}, 1000) == {name: "value"}
