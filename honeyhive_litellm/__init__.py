@@ -11,7 +11,7 @@ disk and delivered in the background. See `init` for the options.
 from __future__ import annotations
 
 # Nothing heavy is imported here: neither LiteLLM nor aiohttp nor asyncio before the functions that need them.
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, TypeVar
 
 from ._config.settings import Settings
 from ._errors import ConfigError, HoneyHiveError, SpoolError
@@ -41,8 +41,10 @@ __all__ = [
 
 DEFAULT_TIMEOUT_S = 10.0
 
+_T = TypeVar("_T")
 
-def init(**options: Any) -> None:
+
+def init(*positional: object, **options: Any) -> None:
     """Record every LiteLLM call of this process from now on.
 
     The options are the fields of `Settings`; each has an environment variable, and an option given here wins over
@@ -54,6 +56,8 @@ def init(**options: Any) -> None:
     """
     from ._instrumentation.logger import install
 
+    if positional:
+        raise TypeError('init takes options by name only: init(api_key="hh_your_key", project="my-project")')
     install(**options)
 
 
@@ -85,10 +89,8 @@ def flush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
 
 
 async def aflush(timeout: float = DEFAULT_TIMEOUT_S) -> int:
-    """`flush` for async code: the loop goes on meanwhile."""
-    import asyncio
-
-    return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
+    """`flush` for async code: the loop goes on meanwhile. Needs asyncio."""
+    return await _in_thread(flush, timeout)
 
 
 def shutdown(timeout: Optional[float] = None) -> int:
@@ -104,10 +106,22 @@ def shutdown(timeout: Optional[float] = None) -> int:
 
 
 async def ashutdown(timeout: Optional[float] = None) -> int:
-    """`shutdown` for async code: the loop goes on meanwhile."""
+    """`shutdown` for async code: the loop goes on meanwhile. Needs asyncio."""
+    return await _in_thread(shutdown, timeout)
+
+
+async def _in_thread(function: Callable[[_T], int], timeout: _T) -> int:
     import asyncio
 
-    return await asyncio.get_running_loop().run_in_executor(None, shutdown, timeout)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        name = function.__name__
+        raise RuntimeError(
+            f"honeyhive_litellm.a{name}() needs a running asyncio loop. "
+            f"Under trio: await trio.to_thread.run_sync(honeyhive_litellm.{name})"
+        ) from None
+    return await loop.run_in_executor(None, function, timeout)
 
 
 def stats() -> Stats:

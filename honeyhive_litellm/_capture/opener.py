@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, MutableMapping, Optional
 
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._mapping.ids import event_id, is_in_sample
+from honeyhive_litellm._mapping.ids import event_id, further_event_id, is_in_sample
 from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.reading import text
 
@@ -16,6 +16,9 @@ from .context import current_context
 from .open_attempts import OpenAttempts
 from .request_mapper import RequestMapper
 from .router_request import RouterRequests
+
+FIRST_RECORDER = "honeyhive_first_recorder"
+"""Where the details of a call hold the key of the first recorder that opened an attempt at it."""
 
 
 class AttemptOpener:
@@ -29,6 +32,7 @@ class AttemptOpener:
         open_attempts: OpenAttempts,
         router_requests: RouterRequests,
     ) -> None:
+        self._project = settings.project
         self._sample_rate = settings.sample_rate
         self._key = key
         self._mapper = mapper
@@ -48,7 +52,7 @@ class AttemptOpener:
         router_request = self._router_requests.current()
         numbers = None if router_request is None else router_request.numbers
         number = self._open.next_number(request.call_id, call_details.get(self._key), numbers)
-        token = call_details[self._key] = Token(event_id(request.call_id, number))
+        token = call_details[self._key] = Token(self._event_id(call_details, request.call_id, number))
         token.number = number
         if request.skip:
             return None
@@ -65,6 +69,12 @@ class AttemptOpener:
                 attempt.parent_id = router_request.id
         self._open.add(attempt, token)
         return attempt
+
+    def _event_id(self, call_details: MutableMapping[str, Any], call_id: str, number: int) -> str:
+        """The id of an attempt's event. The first recorder that opens a call has LiteLLM's call id in it."""
+        id_ = event_id(call_id, number)
+        is_first = call_details.setdefault(FIRST_RECORDER, self._key) == self._key
+        return id_ if is_first else further_event_id(id_, self._project)
 
     def _is_sampled_out(self, request: Request) -> bool:
         """Whether its success is to have no event. A session is in the sample as a whole, or else a trace is."""

@@ -22,6 +22,14 @@ def event_id(call_id: str, attempt: int) -> str:
     return first if attempt == 1 else str(uuid.uuid5(uuid.UUID(first), str(attempt)))
 
 
+def further_event_id(first: str, project: str) -> str:
+    """The id of the event that a further logger records of an attempt: a UUIDv5 of the first one and the project.
+
+    A server keeps one event for each id, so two loggers that send to one server need two ids.
+    """
+    return str(uuid.uuid5(uuid.UUID(first), well_formed(project)))
+
+
 def session_id(raw: str) -> str:
     """`raw` in lower case with dashes if it is a UUID, else its UUIDv5 in the URL name space."""
     if _CANONICAL_UUID.fullmatch(raw):

@@ -28,6 +28,9 @@ PROXY_FIELDS = (
 )
 """Names in `metadata.proxy`, each with LiteLLM's name for it."""
 
+_MASTER_KEY = "litellm_proxy_master_key"
+"""LiteLLM's placeholder for the hash of the proxy's master key."""
+
 _GUARDRAIL_FIELDS = (
     ("name", "guardrail_name"),
     ("provider", "guardrail_provider"),
@@ -66,6 +69,9 @@ def proxy(
     if not is_proxied(caller_metadata):
         return None
     found = {name: caller_metadata[key] for name, key in PROXY_FIELDS if caller_metadata.get(key) is not None}
+    if found.get("virtual_key_hash") == _MASTER_KEY:
+        del found["virtual_key_hash"]
+        found["key_alias"] = "master key"
     request_id = text(call_details.get("litellm_call_id"))
     if request_id is not None:
         found["request_id"] = request_id

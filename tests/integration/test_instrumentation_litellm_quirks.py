@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
@@ -142,6 +143,29 @@ def test_loggers_with_settings_of_their_own_are_not_taken_for_one_and_show_no_ke
                 callbacks[:] = [callback for callback in callbacks if callback not in loggers]
         assert [event["metadata"]["project"] for event in one.events + two.events] == ["one", "two"]
     assert all(key not in str(value) for logger in loggers for value in [vars(logger), repr(logger)])
+
+
+def test_two_projects_on_one_server_each_have_an_event_of_a_call_with_an_id_of_its_own(
+    collector: Collector, tmp_path: Path
+) -> None:
+    loggers = [
+        HoneyHiveLogger(project=name, api_key="hh_key", api_url=collector.url, spool_path=tmp_path / name)
+        for name in ("one", "two")
+    ]
+    litellm.callbacks.extend(loggers)
+    try:
+        ask()
+        with pytest.raises(litellm.RateLimitError):
+            ask(mock_response="litellm.RateLimitError")
+        assert honeyhive_litellm.flush(20) == 0
+    finally:
+        honeyhive_litellm.shutdown(5)
+        for callbacks in lists():
+            callbacks[:] = [callback for callback in callbacks if callback not in loggers]
+    ids = {(event["metadata"]["project"], event["metadata"]["status"]): event["event_id"] for event in collector.events}
+    assert len(collector.events) == len(ids) == 4
+    for status in ("success", "failure"):
+        assert ids["two", status] == str(uuid.uuid5(uuid.UUID(ids["one", status]), "two"))
 
 
 def lists() -> List[List[Any]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyhive_litellm._mapping.ids import event_id, is_in_sample, session_id
+from honeyhive_litellm._mapping.ids import event_id, further_event_id, is_in_sample, session_id
 
 CALL = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 
@@ -48,3 +48,15 @@ def test_a_larger_sample_includes_every_smaller_one(raw: str, one: float, other:
     assert is_in_sample(raw, 1.0)
     assert not is_in_sample(raw, 0.0)
     assert is_in_sample(raw, large) or not is_in_sample(raw, small)
+
+
+def test_a_further_logger_has_an_id_of_its_own_that_its_project_and_the_first_id_make() -> None:
+    first = event_id("user-7", 1)
+    assert further_event_id(first, "search") == str(uuid.uuid5(uuid.UUID(first), "search"))
+    ids = {
+        first,
+        further_event_id(first, "a"),
+        further_event_id(first, "b"),
+        further_event_id(event_id("user-7", 2), "a"),
+    }
+    assert len(ids) == 4

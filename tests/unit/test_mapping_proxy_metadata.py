@@ -59,6 +59,13 @@ def test_a_proxied_call_has_its_key_and_team() -> None:
     assert "proxy" not in with_metadata(k=1).metadata
 
 
+def test_the_proxys_master_key_has_a_name_and_no_hash() -> None:
+    metadata = {"user_api_key_hash": "litellm_proxy_master_key", "user_api_key_user_id": "admin"}
+    request = mapped(litellm_call_id="call-1", litellm_params={"metadata": metadata})
+
+    assert request.metadata["proxy"] == {"key_alias": "master key", "user_id": "admin", "request_id": "call-1"}
+
+
 def test_a_guardrails_response_is_content() -> None:
     guardrail = {"guardrail_name": "pii", "guardrail_status": "success", "guardrail_response": "SSN 078-05-1120"}
     metadata = {"user_api_key_hash": "88dc", "standard_logging_guardrail_information": [guardrail]}

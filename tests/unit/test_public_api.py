@@ -32,3 +32,15 @@ def test_importing_the_package_imports_neither_litellm_nor_aiohttp() -> None:
     code = "import honeyhive_litellm, sys; print(sorted({'litellm', 'aiohttp', 'sqlite3'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_options_without_their_names_are_refused_with_what_to_write() -> None:
+    with pytest.raises(TypeError, match='init\\(api_key="hh_your_key", project="my-project"\\)'):
+        honeyhive_litellm.init("hh_key", "my-project")
+
+
+@pytest.mark.parametrize("name", ["flush", "shutdown"])
+def test_without_an_asyncio_loop_the_async_functions_say_what_to_do(name: str) -> None:
+    coroutine = getattr(honeyhive_litellm, f"a{name}")()  # as trio would run it
+    with pytest.raises(RuntimeError, match=rf"await trio.to_thread.run_sync\(honeyhive_litellm.{name}\)"):
+        coroutine.send(None)
