@@ -64,13 +64,19 @@ class _Redriver:
 
     async def send(self, letters: Sequence[DeadLetter]) -> RedriveResult:
         """Send a batch: at once the letters that the server cannot have, after a look-up those that it may have."""
-        clear = [letter for letter in letters if _ambiguous_since(letter) is None]
-        ambiguous = [letter for letter in letters if _ambiguous_since(letter) is not None]
+        clear = [letter for letter in letters if self._ambiguous_since(letter) is None]
+        ambiguous = [letter for letter in letters if self._ambiguous_since(letter) is not None]
         result = await self._send([self._row(letter) for letter in clear])
         if not ambiguous or result.failure:
             return result
-        newest = max(_ambiguous_since(letter) or 0.0 for letter in ambiguous)
+        newest = max(self._ambiguous_since(letter) or 0.0 for letter in ambiguous)
         return result.plus(await self._send([self._row(letter) for letter in ambiguous], newest))
+
+    def _ambiguous_since(self, letter: DeadLetter) -> Optional[float]:
+        """The Unix time since which the server may have the event although it did not say so."""
+        if letter.retried_at is not None:
+            return letter.retried_at
+        return letter.at if self._sink.may_have_stored(letter.status) else None
 
     def _row(self, letter: DeadLetter) -> Row:
         body = dead_letters.body_of(self._folder, letter.id)
@@ -113,17 +119,10 @@ class _Redriver:
 
 
 def _verdict(result: Result, events: int) -> Verdict:
-    """The verdict on one attempt. There is no second one, as in a flusher's days, to confirm that an event fails."""
+    """The verdict on one attempt. The flusher confirms by a second one that an event fails; a redrive has one only."""
     if result.verdict in WAITING and result.some_failed:
         return Verdict.SPLIT if events > 1 else Verdict.REJECT
     return result.verdict
-
-
-def _ambiguous_since(letter: DeadLetter) -> Optional[float]:
-    """The Unix time since which the server may have the event although it did not say so."""
-    if letter.retried_at is not None:
-        return letter.retried_at
-    return letter.at if letter.status is None or letter.status >= 500 else None
 
 
 def _batches(letters: Sequence[DeadLetter]) -> Iterator[List[DeadLetter]]:

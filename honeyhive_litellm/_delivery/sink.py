@@ -95,5 +95,8 @@ class Sink(Protocol):
     async def look_up(self, rows: Sequence[Row]) -> LookUp:
         """Find out which of these events the server has."""
 
+    def may_have_stored(self, status: Optional[int]) -> bool:
+        """Whether a dead letter that was refused with this `Result.status` may be on the server all the same."""
+
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from honeyhive_litellm._delivery import flusher
 from honeyhive_litellm._delivery.backoff import BackOff
+from honeyhive_litellm._delivery.circuit_breaker import WORKERS
+from honeyhive_litellm._delivery.sinks import honeyhive
 from honeyhive_litellm._spool.dead_letters import letters
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record
@@ -220,3 +223,49 @@ async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_n
         assert batch.ambiguous_since is not None
         assert batch.ambiguous_since >= began + 0.5  # when it was sent the second time
         await heir.close()
+
+
+# What each bounded memory costs when it is full
+
+
+async def test_a_session_that_was_forgotten_is_posted_again_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(honeyhive, "MAX_SESSIONS", 2)
+    sessions = [f"{uuid.uuid4()} chat {n}" for n in range(3)]
+    with Collector() as collector:
+        async with running(tmp_path, collector.url) as rig:
+            for number, session in enumerate([*sessions, sessions[0], sessions[0]]):
+                await rig.take([event(number, session)])
+                await rig.settled()
+        posts = [r for r in collector.requests if r.path == "/v1/sessions"]
+        assert len(posts) == 4  # the first one again, but only once
+        assert sorted(session["event_name"] for session in collector.sessions) == ["chat 0", "chat 1", "chat 2"]
+        assert_once(collector, 5)
+
+
+async def test_with_too_many_bytes_in_hand_batches_stay_in_the_spool_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher, "HELD_BYTES", 1)
+    with Collector() as collector:
+        async with running(tmp_path, collector.url) as rig:
+            collector.hang(times=1, path="/v1/events/batch")
+            await rig.take([event(i) for i in range(500)])
+            await rig.until(lambda: len(collector.requests) == 1)
+            assert len(rig.flusher._senders) == 1
+            collector.clear()
+            await rig.settled()
+        assert_once(collector, 500)
+
+
+async def test_no_more_batches_are_sent_side_by_side_than_there_are_workers(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.hang(path="/v1/events/batch")
+        async with running(tmp_path, collector.url, request_timeout=30) as rig:
+            await rig.take([event(i) for i in range(1000)])
+            await rig.until(lambda: len(collector.requests) == WORKERS)
+            assert len(rig.flusher._senders) == WORKERS
+            collector.clear()
+            await rig.settled()
+        assert_once(collector, 1000)

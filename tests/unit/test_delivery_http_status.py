@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import List, Optional
 
 import pytest
 
 from honeyhive_litellm._delivery.poison import POISON_ATTEMPTS, final_verdict
 from honeyhive_litellm._delivery.sink import Verdict
-from honeyhive_litellm._delivery.sinks.honeyhive import batch_body, is_event
+from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink, batch_body, is_event
 from honeyhive_litellm._delivery.sinks.http_status import (
     NETWORK_ERRORS,
     Reply,
@@ -118,6 +118,12 @@ def test_a_result_carries_what_a_dead_letter_keeps() -> None:
     assert (refused.status, refused.reason, refused.log_text) == (422, '{"detail": "prompt"}', "HTTP 422")
     lost = result_of(Reply(None, error="dropped"), 1)
     assert (lost.status, lost.reason) == (None, "the connection broke off")
+
+
+def test_a_dead_letter_may_be_stored_all_the_same_if_its_refusal_was_ambiguous() -> None:
+    sink = HoneyHiveSink("https://hive.example", "hh_key", project="p", source="test", timeout_s=1.0)
+    statuses: List[Optional[int]] = [None, 200, 207, 400, 403, 422, 500, 502]
+    assert [status for status in statuses if sink.may_have_stored(status)] == [None, 207, 500, 502]
 
 
 def test_only_a_500_says_that_some_events_failed() -> None:

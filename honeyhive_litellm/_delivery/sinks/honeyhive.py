@@ -73,6 +73,9 @@ class HoneyHiveSink:
         failure = await _for_each(rows, look_up_one)
         return LookUp(found, missing, failure)
 
+    def may_have_stored(self, status: Optional[int]) -> bool:
+        return result_of(Reply(status), 1).ambiguous
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 
