@@ -60,22 +60,22 @@ def child(job: Json) -> None:
         if left or draining.stats().delivered != job["events"]:
             raise RuntimeError(f"not all was delivered: {draining.stats()}")
     else:
-        bodies = [record.body for record in records(job["events"], job["bytes"])]
+        payloads = [record.body for record in records(job["events"], job["bytes"])]
         began, cpu = time.perf_counter(), time.process_time()
-        asyncio.run(_post(job["url"], bodies))
+        asyncio.run(_post(job["url"], payloads))
         measured = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
     print(json.dumps(measured), flush=True)
 
 
-async def _post(url: str, bodies: Sequence[bytes]) -> None:
+async def _post(url: str, payloads: Sequence[bytes]) -> None:
     import aiohttp
 
-    firsts = iter(range(0, len(bodies), BATCH))
+    firsts = iter(range(0, len(payloads), BATCH))
     headers = {"Authorization": "Bearer hh_bench", "Content-Type": "application/json"}
 
     async def post_some() -> None:
         for first in firsts:
-            body = b'{"events":[' + b",".join(bodies[first : first + BATCH]) + b"]}"
+            body = b'{"events":[' + b",".join(payloads[first : first + BATCH]) + b"]}"
             async with session.post(f"{url}/v1/events/batch", data=body, headers=headers) as reply:
                 await reply.read()
                 reply.raise_for_status()

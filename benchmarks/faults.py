@@ -42,7 +42,7 @@ LOOKUP_DELAY_S = 1.0
 """As `lookup_delay`, which is 20 s by default: so long we would wait for nothing, since the collector is no slower."""
 
 VISIBLE_AFTER_S = 0.5
-"""The collector tells of an event that much later, as HoneyHive does."""
+"""The collector shows an event that much later, as HoneyHive does."""
 
 TROUBLED_REQUESTS = 5
 """So many requests are refused or dropped in a row; 1,000 calls need some ten."""

@@ -127,7 +127,7 @@ class Screen:
 
     def __init__(self, console: Console, collector: Collector, models: ModelServer) -> None:
         self._console, self._collector, self._models = console, collector, models
-        self._told = (0, 0)
+        self._shown = (0, 0)
         columns = [TextColumn("{task.description:<32}"), BarColumn(40), MofNCompleteColumn()]
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         planned = sum(ROUNDS.values()) * REQUESTS_A_ROUND + 1
@@ -161,8 +161,8 @@ class Screen:
             time.sleep(0.05)
         self._refresh()
         made, delivered = self._numbers()
-        if not self._console.is_terminal and (made, delivered) != self._told:
-            self._told = (made, delivered)
+        if not self._console.is_terminal and (made, delivered) != self._shown:
+            self._shown = (made, delivered)
             print(f"  {made} model requests made, {delivered} events delivered, {made - delivered} waiting")
 
     def _numbers(self) -> tuple[int, int]:
@@ -332,9 +332,9 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
     table.add_row("lost", str(sum(lost.values())))
     console.print(table)
     parents = sum(event["event_type"] == "chain" for event in collector.events)
-    told = sum(expected.values()) - parents
-    if told != requests:
-        console.print(f"[red]The worker told of {told} requests, the models saw {requests}.[/red]")
+    reported = sum(expected.values()) - parents
+    if reported != requests:
+        console.print(f"[red]The worker reported {reported} requests, the models saw {requests}.[/red]")
     for what, names in (
         ("lost", dict(lost)),
         ("unasked", dict(unasked)),
@@ -342,7 +342,7 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
     ):
         if names:
             console.print(f"[red]{what}: {names}[/red]")
-    return not (lost or unasked or unrecorded or duplicates) and told == requests
+    return not (lost or unasked or unrecorded or duplicates) and reported == requests
 
 
 def main() -> int:

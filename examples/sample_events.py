@@ -141,7 +141,7 @@ class Shop:
         return event
 
 
-def said(content: Optional[str], **more: Any) -> Json:
+def answer(content: Optional[str], **more: Any) -> Json:
     """An assistant's answer."""
     return {"role": "assistant", "content": content, "finish_reason": "stop", **more}
 
@@ -175,7 +175,7 @@ def chat(shop: Shop) -> List[Json]:
         shop.event(
             412,
             question=[system, first],
-            outputs=said(None, tool_calls=calls, finish_reason="tool_calls", reasoning_content=THOUGHT),
+            outputs=answer(None, tool_calls=calls, finish_reason="tool_calls", reasoning_content=THOUGHT),
             took=1.9,
             tokens=(512, 61),
             cost=0.00245,
@@ -184,7 +184,7 @@ def chat(shop: Shop) -> List[Json]:
         shop.event(
             409.5,
             question=[system, first, asks, *results],
-            outputs=said(ANSWER),
+            outputs=answer(ANSWER),
             took=3.1,
             tokens=(684, 188),
             cost=0.00487,
@@ -192,8 +192,8 @@ def chat(shop: Shop) -> List[Json]:
         ),
         shop.event(
             241,
-            question=[system, first, asks, *results, said(ANSWER), second],
-            outputs=said(advice),
+            question=[system, first, asks, *results, answer(ANSWER), second],
+            outputs=answer(advice),
             took=2.2,
             tokens=(902, 74),
             cost=0.00382,
@@ -202,8 +202,8 @@ def chat(shop: Shop) -> List[Json]:
         ),
         shop.event(
             96,
-            question=[system, first, asks, *results, said(ANSWER), second, said(advice), third],
-            outputs=said("That is **capped brood**: the caps are matt, brown and slightly domed."),
+            question=[system, first, asks, *results, answer(ANSWER), second, answer(advice), third],
+            outputs=answer("That is **capped brood**: the caps are matt, brown and slightly domed."),
             took=2.7,
             tokens=(2410, 43),
             cost=0.00788,
@@ -272,7 +272,7 @@ def fallback(shop: Shop) -> List[Json]:
             62.2,
             "gemini-2.5-pro",
             question,
-            said("The count fell from 14 to 6 mites a day. A second treatment is not needed before autumn."),
+            answer("The count fell from 14 to 6 mites a day. A second treatment is not needed before autumn."),
             took=2.6,
             tokens=(1240, 58),
             cost=0.00213,
@@ -318,7 +318,7 @@ def others(shop: Shop) -> List[Json]:
             180,
             "gpt-4o",
             "My hive scale's readings jump. How do I smooth them in Python?",
-            said(CODE),
+            answer(CODE),
             took=4.2,
             tokens=(210, 164),
             cost=0.00217,
@@ -328,7 +328,7 @@ def others(shop: Shop) -> List[Json]:
             150,
             "gpt-4o-mini",
             "كم مرة يجب أن أفحص الخلية في الصيف؟",
-            said("افحصها مرة كل **سبعة إلى عشرة أيام**، في يوم دافئ وهادئ."),
+            answer("افحصها مرة كل **سبعة إلى عشرة أيام**، في يوم دافئ وهادئ."),
             took=1.3,
             tokens=(96, 41),
             cost=0.00004,
@@ -338,7 +338,7 @@ def others(shop: Shop) -> List[Json]:
             120,
             "mistral-large",
             "Write a long story about a queen bee.",
-            said("Once upon a time, in a lime tree by the"),
+            answer("Once upon a time, in a lime tree by the"),
             took=1.1,
             status="abandoned",
             tokens=(24, 11),
@@ -373,7 +373,7 @@ def others(shop: Shop) -> List[Json]:
             18,
             "gpt-4o-mini",
             "Що роблять бджоли взимку?",
-            said("Вони збираються в клубок та гріють одна одну."),
+            answer("Вони збираються в клубок та гріють одна одну."),
             took=1.0,
             tokens=(48, 37),
             cost=0.00003,
@@ -383,7 +383,7 @@ def others(shop: Shop) -> List[Json]:
             5,
             "gpt-4o-mini",
             "What does a smoker do to the bees?",
-            said("It masks the alarm pheromone, and they fill up with honey: both make them calm."),
+            answer("It masks the alarm pheromone, and they fill up with honey: both make them calm."),
             took=0.9,
             tokens=(31, 22),
             cost=0.00002,

@@ -49,14 +49,14 @@ def _hypothesis_is_imported() -> None:
     """Else its `uuids` imports a part of it in the midst of a test, and pytest parses what it imports.
 
     On Python 3.11 that fails if a garbage collection meanwhile has something parsed as well
-    (https://github.com/python/cpython/issues/106905), as to tell of a connection that an older LiteLLM leaves open.
+    (https://github.com/python/cpython/issues/106905), as to warn about a connection that an older LiteLLM leaves open.
     """
     strategies.randoms().validate()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_was_said_yet() -> None:
-    """The log says a thing once a minute; each test starts a new minute."""
+def _log_starts_a_new_minute() -> None:
+    """The log writes a message once a minute; each test starts a new minute."""
     _log.reset()
 
 
@@ -81,7 +81,7 @@ def _litellms_callbacks_are_those_of_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _the_loop_of_a_test_is_its_first() -> None:
-    """On Python 3.8 LiteLLM 1.80 tells of calls on the first loop of a process, and of those on a later one never."""
+    """On Python 3.8 LiteLLM 1.80 reports calls on the first loop of a process, and those on a later one never."""
     module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
     if sys.version_info < (3, 9) and module is not None:
         module.GLOBAL_LOGGING_WORKER._queue = module.GLOBAL_LOGGING_WORKER._worker_task = None

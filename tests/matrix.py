@@ -74,10 +74,10 @@ def interpreter(version: str) -> Optional[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates = [str(path) for path in pyenv.glob(f"versions/{version}.*/bin/python")]
     for name in (*sorted(candidates, reverse=True), shutil.which(f"python{version}")):
-        told = name and subprocess.run(  # noqa: PLW1510 - a shim without its Python fails, and is no candidate
+        asking = name and subprocess.run(  # noqa: PLW1510 - a shim without its Python fails, and is no candidate
             [name, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
         )
-        if told and told.stdout.strip() == version:
+        if asking and asking.stdout.strip() == version:
             return name
     return None
 

@@ -46,7 +46,7 @@ class ServedSocket:
         await self._socket.close(code=code, message=(reason or "").encode())
 
 
-async def converse(turns: Sequence[List[Json]], url: str, **asked: Any) -> List[Json]:
+async def converse(turns: Sequence[List[Json]], url: str, **arguments: Any) -> List[Json]:
     """Hold a session: send each turn's events once the turn before is answered. What the client got."""
     is_over = asyncio.Event()
 
@@ -54,7 +54,7 @@ async def converse(turns: Sequence[List[Json]], url: str, **asked: Any) -> List[
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(request)
         try:
-            await litellm._arealtime(websocket=ServedSocket(socket), api_base=url, api_key="sk-local", **asked)
+            await litellm._arealtime(websocket=ServedSocket(socket), api_base=url, api_key="sk-local", **arguments)
         finally:
             is_over.set()
         return socket

@@ -32,7 +32,7 @@ def test_the_do_nothing_logger_overrides_what_ours_overrides(overhead: Any) -> N
     assert ours == {name for name in importlib.import_module("_noop").HOOKS if name in base}
 
 
-def test_what_is_added_is_told_against_the_same_round(overhead: Any) -> None:
+def test_what_is_added_is_measured_against_the_same_round(overhead: Any) -> None:
     # A machine that is twice as slow in the second round slows both: the ratio stays.
     ours, noop = samples(150.0, 300.0, 160.0), samples(100.0, 200.0, 100.0)
     rounds = [{"asyncio": {"3 KB": {"noop": noop[i], "honeyhive": ours[i]}}} for i in range(3)]
@@ -53,9 +53,9 @@ def test_no_round_is_begun_that_would_not_end_in_time(overhead: Any, monkeypatch
 )
 def test_a_run_reports_every_number_as_markdown_and_as_json(loop: Any, tmp_path: Path) -> None:
     few = ("--quick", "--calls", "4", "--rounds", "1", "--sizes", "1")
-    printed, told = run("overhead.py", *few, *loop, result=tmp_path / "samples.json")
-    assert {"cpu", "cores", "python", "litellm", "sqlite"} <= set(told["environment"])
-    ((loads),) = told["rounds"][0].values()
+    printed, result = run("overhead.py", *few, *loop, result=tmp_path / "samples.json")
+    assert {"cpu", "cores", "python", "litellm", "sqlite"} <= set(result["environment"])
+    ((loads),) = result["rounds"][0].values()
     names = {"first", "1 KB, 1 in flight", "1 KB, 32 in flight"} if "--sync" in loop else {"first", "1 KB, 100 calls/s"}
     assert set(loads) == names
     for load in names - {"first"}:
@@ -70,30 +70,30 @@ def test_a_run_reports_every_number_as_markdown_and_as_json(loop: Any, tmp_path:
 
 @pytest.mark.timeout(300)
 def test_each_hook_is_timed_and_the_way_to_the_disk(tmp_path: Path) -> None:
-    printed, told = run("hooks.py", "--calls", "4", result=tmp_path / "hooks.json")
-    assert {name.split()[0] for name in told["hooks"]} >= {"log_pre_api_call", "async_log_success_event"}
-    assert all(hook["calls"] == 4 for hook in told["hooks"].values())
-    assert set(told["commits"]) == {"start", "event"}
+    printed, result = run("hooks.py", "--calls", "4", result=tmp_path / "hooks.json")
+    assert {name.split()[0] for name in result["hooks"]} >= {"log_pre_api_call", "async_log_success_event"}
+    assert all(hook["calls"] == 4 for hook in result["hooks"].values())
+    assert set(result["commits"]) == {"start", "event"}
     assert "| log_pre_api_call" in printed
 
 
 @pytest.mark.timeout(300)
 def test_import_and_exit_are_timed(tmp_path: Path) -> None:
-    printed, told = run("ends.py", "--rounds", "1", result=tmp_path / "ends.json")
-    assert told["import_ms"] > 0
-    assert set(told["exit_s"]) == {"noop", "honeyhive"}
+    printed, result = run("ends.py", "--rounds", "1", result=tmp_path / "ends.json")
+    assert result["import_ms"] > 0
+    assert set(result["exit_s"]) == {"noop", "honeyhive"}
     assert "`import honeyhive_litellm`" in printed
 
 
 @pytest.mark.timeout(300)  # four interpreters
-def test_cost_and_memory_are_told_step_by_step(tmp_path: Path) -> None:
+def test_cost_and_memory_are_reported_step_by_step(tmp_path: Path) -> None:
     steps = ("--backlog", "200", "--memory", "1,9", "--in-flight", "1,5", "--size", "1,100")
-    printed, told = run("growth.py", "--calls", "5", "--rounds", "1", *steps, result=tmp_path / "growth.json")
+    printed, result = run("growth.py", "--calls", "5", "--rounds", "1", *steps, result=tmp_path / "growth.json")
     for what, expected in (("backlog", {"200"}), ("in flight", {"1", "5"}), ("size", {"1", "100"})):
-        assert set(told[what]) == expected
-        for step in told[what].values():
+        assert set(result[what]) == expected
+        for step in result[what].values():
             assert [len(step[name]) for name in ("noop", "honeyhive")] == [1, 1]
             assert step["honeyhive"][0]["cpu_us"] > 0
-    assert told["memory"]["9"]["honeyhive"] > 2**20
+    assert result["memory"]["9"]["honeyhive"] > 2**20
     assert "| 200 |" in printed
     assert "| calls made |" in printed

@@ -13,7 +13,7 @@ from .scripts import FOLDER, run
 
 
 @pytest.mark.timeout(400)  # six interpreters, one after the other, and each imports LiteLLM
-def test_ours_keeps_all_when_killed_and_what_it_costs_is_told(tmp_path: Path) -> None:
+def test_ours_keeps_all_when_killed_and_its_cost_is_reported(tmp_path: Path) -> None:
     arguments = ("--peers", "noop,honeyhive,langsmith", "--calls", "5", "--rounds", "1", "--only", "kill")
     printed, result = run("peers.py", *arguments, result=tmp_path / "result.json", timeout=350)
     assert set(result["speed"]) == {"noop", "honeyhive", "langsmith"}
@@ -50,7 +50,7 @@ RESULT: Dict[str, Any] = {
 
 def test_the_pictures_tell_what_was_measured(plot: Any) -> None:
     added = plot.added_us(RESULT)
-    assert [(name, told["beyond"], told["range"]) for name, told in added.items()] == [
+    assert [(name, compared["beyond"], compared["range"]) for name, compared in added.items()] == [
         ("other", 400.0, [300.0, 500.0]),
         ("honeyhive", 150.0, [100.0, 200.0]),
     ]

@@ -189,7 +189,7 @@ def test_the_views_are_text_that_any_reader_of_sqlite_understands(tmp_path: Path
 
 
 @pytest.mark.parametrize("kept", ["in a file", "temporarily"])
-def test_a_query_that_takes_too_long_is_given_up_and_the_next_one_works(tmp_path: Path, kept: str) -> None:
+def test_a_query_that_takes_too_long_is_interrupted_and_the_next_one_works(tmp_path: Path, kept: str) -> None:
     database = Database(tmp_path / "local.db" if kept == "in a file" else None)
     with pytest.raises(QueryTimeoutError), database.read(timeout_s=0.05) as connection:
         connection.execute(LONG_QUERY).fetchall()

@@ -49,7 +49,9 @@ def post(client: httpx.Client, path: str = "/v1/events") -> int:
 # Answers
 
 
-def test_a_failure_is_answered_as_often_as_asked_and_stores_nothing(collector: Collector, client: httpx.Client) -> None:
+def test_a_failure_is_answered_as_often_as_scripted_and_stores_nothing(
+    collector: Collector, client: httpx.Client
+) -> None:
     collector.fail(429, times=2, headers={"Retry-After": "7"})
     answers = [client.post("/v1/events", json=MODEL) for _ in range(3)]
 
@@ -78,7 +80,7 @@ def test_a_failure_answers_any_body(
     assert answer.headers["Content-Type"].startswith(content_type)
 
 
-def test_a_given_content_type_beats_the_guessed_one(collector: Collector, client: httpx.Client) -> None:
+def test_an_explicit_content_type_beats_the_guessed_one(collector: Collector, client: httpx.Client) -> None:
     collector.fail(502, body="<html>", headers={"Content-Type": "application/problem+json"})
 
     assert client.post("/v1/events", json=MODEL).headers["Content-Type"] == "application/problem+json"

@@ -67,8 +67,8 @@ def test_a_session_may_be_empty(client: httpx.Client) -> None:
 
 
 def test_a_wrong_session_id_and_a_time_in_words_are_replaced_in_silence(client: httpx.Client) -> None:
-    given = {"session_id": "run-7", "start_time": "2026-01-01", "end_time": "later"}
-    session = client.post("/v1/sessions", json=given).json()
+    fields = {"session_id": "run-7", "start_time": "2026-01-01", "end_time": "later"}
+    session = client.post("/v1/sessions", json=fields).json()
 
     assert session["session_id"] != "run-7"
     assert session["start_time"] == session["end_time"] > 1_600_000_000_000
@@ -374,7 +374,7 @@ def test_a_search_answers_the_newest_first_in_pages(client: httpx.Client) -> Non
     }
 
 
-def test_readers_see_an_event_only_after_the_lag_that_was_asked_for() -> None:
+def test_readers_see_an_event_only_after_the_configured_lag() -> None:
     with Collector(visible_after_s=3600.0) as collector, connect(collector) as client:
         client.post("/v1/events", json={**MODEL, "event_id": EVENT_ID})
 

@@ -42,7 +42,7 @@ def test_a_fault_for_a_method_or_a_path_leaves_the_others_alone() -> None:
     assert [None if fault is None else fault.act for fault in taken] == [Act.HANG, Act.DROP]
 
 
-def test_a_fault_for_an_event_befalls_only_bodies_that_name_it() -> None:
+def test_a_fault_for_an_event_befalls_only_requests_that_name_it() -> None:
     script = Script()
     script.add(Fault(Act.REPLY, event_id="e-1", status=400))
     assert script.take("POST", BATCH) is None
@@ -52,7 +52,7 @@ def test_a_fault_for_an_event_befalls_only_bodies_that_name_it() -> None:
     assert found.status == 400
 
 
-def test_a_fault_for_large_bodies_leaves_the_small_ones_alone() -> None:
+def test_a_fault_for_large_requests_leaves_the_small_ones_alone() -> None:
     script = Script()
     script.add(Fault(Act.DROP, over_bytes=100))
     assert script.take("POST", BATCH, size=100) is None
@@ -80,13 +80,13 @@ def test_a_script_shows_what_it_has_in_store() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["/a", "/b", ""])), max_size=6))
-def test_every_fault_happens_exactly_as_often_as_asked(lines: List[Tuple[int, str]]) -> None:
+def test_every_fault_happens_exactly_as_often_as_scripted(lines: List[Tuple[int, str]]) -> None:
     script = Script()
     for times, path in lines:
         script.add(Fault(Act.REPLY, times=times, path=path))
-    asked = sum(times for times, _ in lines)
+    scripted = sum(times for times, _ in lines)
     happened = 0
     for path in ("/a", "/b"):
-        happened += sum(status is not None for status in statuses(script, asked + 1, path))
-    assert happened == asked
+        happened += sum(status is not None for status in statuses(script, scripted + 1, path))
+    assert happened == scripted
     assert repr(script) == "Script([])"

@@ -64,8 +64,8 @@ def column(page: str, first: str, number: int = 0) -> List[str]:
 def exists(name: str) -> bool:
     """Whether the code has this name: an option, a field, a command, a file, a switch of a call, a call of ours."""
     word = re.sub(r"\(.*\)$", "", name).partition("=")[0]
-    known = {*OPTION_NAMES, *VARIABLES, *FIELD_NAMES, *STATUSES, *STATS, *OURS, *COMMANDS, *FLAGS, *NAMES}
-    if name in known or word in known or (ROOT / name).exists():
+    expected = {*OPTION_NAMES, *VARIABLES, *FIELD_NAMES, *STATUSES, *STATS, *OURS, *COMMANDS, *FLAGS, *NAMES}
+    if name in expected or word in expected or (ROOT / name).exists():
         return True
     if word.startswith("collector."):
         return hasattr(Collector, word[len("collector.") :])
@@ -160,8 +160,15 @@ def test_the_table_of_numbers_has_every_number_and_every_reason() -> None:
 
 
 def test_the_table_of_the_proxy_has_all_that_is_recorded_of_it() -> None:
-    known = {"request_id", "tags", "guardrails", "rejected", "client_disconnected", *(name for name, _ in PROXY_FIELDS)}
-    assert {path.split(".")[-1] for path in event_fields.PROXY} == known
+    expected = {
+        "request_id",
+        "tags",
+        "guardrails",
+        "rejected",
+        "client_disconnected",
+        *(name for name, _ in PROXY_FIELDS),
+    }
+    assert {path.split(".")[-1] for path in event_fields.PROXY} == expected
 
 
 def test_every_status_of_an_event_has_its_row() -> None:

@@ -113,14 +113,14 @@ class Service:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._said = ""
+        self._output = ""
         self._url: Optional[str] = None
         self._started = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     def __enter__(self) -> Service:
-        assert self._started.wait(60) and self._url is not None, self._said[-4000:]
+        assert self._started.wait(60) and self._url is not None, self._output[-4000:]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,7 +132,7 @@ class Service:
         """Read the log to its end, so that its pipe never fills, and note the address in it."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self._said += line
+            self._output += line
             match = re.search(r"running on (http://[\d.:]+)", line)
             if match:
                 self._url = match.group(1)
@@ -157,7 +157,7 @@ class Service:
         self._process.wait(30)
         self._listener.join(10)
         assert self._process.stdout is not None
-        assert "Application shutdown complete" in self._said, self._said[-4000:]
+        assert "Application shutdown complete" in self._output, self._output[-4000:]
         return self._process.stdout.read()
 
 
@@ -198,6 +198,6 @@ def test_the_service_stopped_during_an_outage_delivers_after_its_next_start(
             assert reply.status == 200
         collector.wait_for(2, 30)
         assert "HoneyHive events left on disk: 0" in service.stop()
-    asked = {event["inputs"]["chat_history"][0]["content"] for event in collector.events}
-    assert asked == {"during the outage", "afterwards"}
+    questions = {event["inputs"]["chat_history"][0]["content"] for event in collector.events}
+    assert questions == {"during the outage", "afterwards"}
     assert set(collector.receipts.values()) == {1}

@@ -46,7 +46,7 @@ async def elsewhere(work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
-async def given_up(work: Awaitable[Any]) -> None:
+async def cancelled_under_way(work: Awaitable[Any]) -> None:
     """Cancel a task that is under way."""
     task = asyncio.ensure_future(work)
     await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_a_stream_whose_reader_is_cancelled_keeps_the_text_that_had_come(
     text = ""
     for _ in range(2):
         text += (await stream.__anext__()).choices[0].delta.content or ""
-    await given_up(stream.__anext__())
+    await cancelled_under_way(stream.__anext__())
     del stream
     event = await elsewhere(only, traced, "cancelled")
     assert text and event["outputs"]["content"] == text
@@ -95,12 +95,12 @@ async def test_a_stream_whose_reader_is_cancelled_keeps_the_text_that_had_come(
     assert event["metadata"]["completion_tokens"] > 0
 
 
-async def test_a_cancelled_stream_that_something_still_refers_to_is_told_of_soon(
+async def test_a_cancelled_stream_that_something_still_refers_to_is_recorded_soon(
     traced: Collector, route: Dict[str, Any]
 ) -> None:
     stream = await litellm.acompletion(model="openai/stall-1", stream=True, **route)
     await stream.__anext__()
-    await given_up(stream.__anext__())
+    await cancelled_under_way(stream.__anext__())
     event = await elsewhere(only, traced, "cancelled")
     assert event["outputs"]["content"]
     # The last sign of life was the chunk, seconds before it was plain that nobody reads on.

@@ -165,10 +165,10 @@ async def test_an_unreachable_server_gets_all_within_seconds_of_its_return(
     tmp_path: Path, down: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
-    known: List[bool] = []
+    resolvable: List[bool] = []
 
     def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
-        if not known:
+        if not resolvable:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return look_up("127.0.0.1", *rest, **more)
 
@@ -183,7 +183,7 @@ async def test_an_unreachable_server_gets_all_within_seconds_of_its_return(
         async with running(tmp_path, url, back_off=BackOff(first_s=64.0), lookup_delay=20) as rig:
             await rig.take(some_events(300))
             await rig.until(lambda: down in str(rig.stats.last_error))
-            known.append(True)
+            resolvable.append(True)
             collector.up()
             begun = time.monotonic()
             await rig.settled()
@@ -369,7 +369,7 @@ async def test_look_ups_that_never_work_do_not_keep_an_event_for_ever(tmp_path: 
             assert_all_arrived(rig, collector, 1 + made, duplicates=1)
 
 
-async def test_a_redirect_to_another_host_is_told_and_never_followed(
+async def test_a_redirect_to_another_host_is_logged_and_never_followed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Collector() as collector, Collector() as other:

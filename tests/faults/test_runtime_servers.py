@@ -158,7 +158,7 @@ def both_workers(server: Server, name: str) -> Set[int]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="these servers need fork, or signals that this system lacks")
 @pytest.mark.timeout(240)  # it imports LiteLLM in a master and five workers
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_server_loses_nothing_when_a_worker_is_killed_nor_when_it_is_told_to_end(tmp_path: Path, name: str) -> None:
+def test_a_server_loses_nothing_when_a_worker_is_killed_nor_when_it_is_terminated(tmp_path: Path, name: str) -> None:
     at_import = {"CALL_AT_IMPORT": "1"} if "preload" in name else {}
     with Collector() as collector, serving(SERVERS[name], tmp_path, url=collector.url, **at_import) as (server, master):
         until_it_serves(server, tmp_path / "log")

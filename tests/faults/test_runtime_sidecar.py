@@ -71,10 +71,10 @@ def status(url: str, spool: Path) -> Dict[str, Any]:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told: Dict[str, Any] = json.loads(done.stdout)
-    dropped = sum(told["dropped"].values())
-    assert told["accepted"] == told["delivered"] + told["pending"] + told["dead"] + dropped
-    return told
+    numbers: Dict[str, Any] = json.loads(done.stdout)
+    dropped = sum(numbers["dropped"].values())
+    assert numbers["accepted"] == numbers["delivered"] + numbers["pending"] + numbers["dead"] + dropped
+    return numbers
 
 
 def test_a_sidecar_delivers_what_a_living_application_only_writes(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ sys.stdin.readline()
             handed_over_at = time.monotonic()
             collector.wait_for(2, 30)
             assert time.monotonic() - handed_over_at < 15
-            told = status(collector.url, tmp_path)
-            assert sorted(p["flushes"] for p in told["processes"]) == [False, True]
+            numbers = status(collector.url, tmp_path)
+            assert sorted(p["flushes"] for p in numbers["processes"]) == [False, True]
             application.communicate("\n", timeout=30)
             beside.send_signal(signal.SIGTERM)
             out, err = beside.communicate(timeout=30)
@@ -103,11 +103,11 @@ sys.stdin.readline()
             assert out.splitlines() == ["delivered 2, dead letters 0, dropped 0, left 0", "False"]
         assert sorted(e["outputs"]["content"] for e in collector.events) == ["answer", "streamed"]
         assert set(collector.receipts.values()) == {1}
-        told = status(collector.url, tmp_path)
-        assert (told["accepted"], told["delivered"], told["processes"], told["leftovers"]) == (2, 2, [], [])
+        numbers = status(collector.url, tmp_path)
+        assert (numbers["accepted"], numbers["delivered"], numbers["processes"], numbers["leftovers"]) == (2, 2, [], [])
 
 
-def test_events_are_handed_over_while_calls_go_on_and_none_is_told_of_as_interrupted(tmp_path: Path) -> None:
+def test_events_are_handed_off_while_calls_go_on_and_none_is_reported_as_interrupted(tmp_path: Path) -> None:
     with Collector() as collector, sidecar(collector.url, tmp_path):
         with writes("long", 2000, collector.url, tmp_path, pause_s=0.001) as application:
             collector.wait_for(1, 30)  # long before the end
@@ -147,22 +147,22 @@ def test_kills_of_writers_and_sidecars_lose_nothing_and_double_nothing(tmp_path:
         arrived = {event["event_id"] for event in collector.events}
         assert acknowledged <= arrived
         assert set(collector.receipts.values()) == {1}
-        told = status(collector.url, tmp_path)
-        assert (told["accepted"], told["delivered"], told["pending"]) == (len(arrived), len(arrived), 0)
+        numbers = status(collector.url, tmp_path)
+        assert (numbers["accepted"], numbers["delivered"], numbers["pending"]) == (len(arrived), len(arrived), 0)
         # The lease of a process that was killed before its first commit is left alone for some seconds.
         assert list(tmp_path.glob("*.spool*")) == []
 
 
-def test_a_sidecar_that_is_told_to_end_while_the_server_hangs_ends_in_time_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_sidecar_that_is_terminated_while_the_server_hangs_ends_in_time_and_loses_nothing(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.hang()
         with sidecar(collector.url, tmp_path) as beside, writes("hang", 50, collector.url, tmp_path) as application:
             is_committed(application)
             collector.wait_for_requests(1, 30)
-            told_at = time.monotonic()
+            signalled_at = time.monotonic()
             beside.send_signal(signal.SIGTERM)
             _, err = beside.communicate(timeout=30)
-            assert time.monotonic() - told_at < 15  # shutdown_timeout is 5
+            assert time.monotonic() - signalled_at < 15  # shutdown_timeout is 5
             assert beside.returncode == 3
             assert "events stay in" in err
             os.kill(application.pid, signal.SIGKILL)

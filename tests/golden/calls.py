@@ -128,8 +128,8 @@ def chat_of_a_session(stage: Stage) -> None:
 
 @call(STREAM)
 async def chat_stream(stage: Stage) -> None:
-    asked = {"stream": True, "stream_options": {"include_usage": True}}
-    await read(await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **asked, **stage.route))
+    request = {"stream": True, "stream_options": {"include_usage": True}}
+    await read(await litellm.acompletion(model="openai/gpt-4o", messages=MESSAGES, **request, **stage.route))
 
 
 @call(STREAM)
@@ -144,16 +144,16 @@ async def chat_tools(stage: Stage) -> None:
 
 @call(STREAM)
 def chat_tools_stream(stage: Stage) -> None:
-    asked = {"stream": True, "stream_options": {"include_usage": True}}
-    read_now(litellm.completion(model="openai/gpt-4o", messages=MESSAGES, tools=TOOLS, **asked, **stage.route))
+    request = {"stream": True, "stream_options": {"include_usage": True}}
+    read_now(litellm.completion(model="openai/gpt-4o", messages=MESSAGES, tools=TOOLS, **request, **stage.route))
 
 
 @call(SYNC)
 def chat_tool_answer(stage: Stage) -> None:
-    asked = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bern"}'}}
+    request = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bern"}'}}
     messages = [
         {"role": "user", "content": "Snow in Bern?"},
-        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "assistant", "content": None, "tool_calls": [request]},
         {"role": "tool", "tool_call_id": "call_1", "content": "snow"},
     ]
     litellm.completion(model="openai/gpt-4o", messages=messages, tools=TOOLS, **stage.route)
@@ -213,12 +213,12 @@ def chat_cache_hit(stage: Stage) -> None:
 @call(STREAM, events=2)
 def chat_cache_hit_stream(stage: Stage) -> None:
     """Read once, and so cached; then dropped."""
-    asked: Dict[str, Any] = {"model": "openai/gpt-4o", "messages": MESSAGES, "stream": True, "caching": True}
+    request: Dict[str, Any] = {"model": "openai/gpt-4o", "messages": MESSAGES, "stream": True, "caching": True}
     litellm.cache = litellm.Cache()
     try:
-        read_now(litellm.completion(**asked, **stage.route))
+        read_now(litellm.completion(**request, **stage.route))
         honeyhive_litellm.flush(10)
-        next(litellm.completion(**asked, **stage.route))
+        next(litellm.completion(**request, **stage.route))
         gc.collect()
     finally:
         litellm.cache = None
@@ -468,8 +468,8 @@ def vector_store_search_sync(stage: Stage) -> None:
 
 @call(ASYNC)
 async def vector_store_search_async(stage: Stage) -> None:
-    asked = {"vector_store_id": "vs_1", "query": "honey", "custom_llm_provider": "openai"}
-    await litellm.vector_stores.asearch(**asked, **stage.plain)
+    request = {"vector_store_id": "vs_1", "query": "honey", "custom_llm_provider": "openai"}
+    await litellm.vector_stores.asearch(**request, **stage.plain)
 
 
 @call(SYNC)
@@ -544,19 +544,19 @@ PAIRS: Dict[str, Callable[[], Dict[str, Any]]] = {
 """What each of these is asked, in both ways."""
 
 
-def add_pair(name: str, asked: Callable[[], Dict[str, Any]]) -> None:
+def add_pair(name: str, request: Callable[[], Dict[str, Any]]) -> None:
     def now(stage: Stage) -> None:
-        getattr(litellm, name)(**asked(), **stage.plain)
+        getattr(litellm, name)(**request(), **stage.plain)
 
     async def later(stage: Stage) -> None:
-        await getattr(litellm, f"a{name}")(**asked(), **stage.plain)
+        await getattr(litellm, f"a{name}")(**request(), **stage.plain)
 
     CALLS[f"{name}_sync"] = Call(SYNC, now)
     CALLS[f"{name}_async"] = Call(ASYNC, later)
 
 
-for _name, _asked in PAIRS.items():
-    add_pair(_name, _asked)
+for _name, _request in PAIRS.items():
+    add_pair(_name, _request)
 
 
 # ---- the Router

@@ -1,7 +1,7 @@
 """Golden events: an event as it is sent, exactly, but for what differs from run to run.
 
 What differs is replaced by a placeholder once its form has been checked: a UUID that is no UUID, or a duration that
-is negative, is no placeholder's. Equal ids get equal placeholders, so who belongs to whom is compared, too.
+is negative, is no placeholder's. Equal ids get equal placeholders, so the references between events are compared, too.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def events_of(call: Call, spool: Path) -> List[Dict[str, Any]]:
 
 
 async def _make(call: Call, stage: Stage) -> None:
-    """The call, on a loop that lives until LiteLLM has told of it."""
+    """The call, on a loop that lives until LiteLLM has reported it."""
     await call.run(stage)
     gc.collect()
     loop = asyncio.get_running_loop()

@@ -198,7 +198,7 @@ def tracer() -> otel.Tracer:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_ids_of_the_span_around_a_call_are_kept(traced: Collector, tracer: otel.Tracer, is_async: bool) -> None:
+def test_the_ids_of_the_span_that_a_call_is_in_are_kept(traced: Collector, tracer: otel.Tracer, is_async: bool) -> None:
     with tracer.start_as_current_span("request") as span:
         if is_async:
             asyncio.run(ask_later(stream=True))
@@ -270,7 +270,7 @@ def test_a_call_inside_a_honeyhive_trace_is_in_its_session(traced: Collector, ho
     assert event["metadata"]["otel"]["span_id"]
 
 
-def test_without_opentelemetry_nothing_is_asked_of_it(
+def test_without_opentelemetry_no_span_is_recorded(
     traced: Collector, monkeypatch: pytest.MonkeyPatch, tracer: otel.Tracer
 ) -> None:
     monkeypatch.delitem(sys.modules, "opentelemetry.trace")

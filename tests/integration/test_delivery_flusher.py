@@ -192,7 +192,7 @@ async def test_a_killed_senders_batch_is_looked_up_by_its_heir(tmp_path: Path) -
         assert_once(collector, 10)
 
 
-async def test_a_batch_that_certainly_was_not_sent_is_not_asked_for_after_a_restart(tmp_path: Path) -> None:
+async def test_a_batch_that_certainly_was_not_sent_is_not_looked_up_after_a_restart(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.down()
         pause = BackOff(first_s=3600, longest_s=3600)  # or the end may come in the midst of the next attempt

@@ -134,7 +134,7 @@ async def test_a_request_carries_key_and_names_and_its_body_unchanged() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 400, 401, 404, 413, 422, 429, 500, 503])
-async def test_a_status_and_its_body_are_told_as_they_came(status: int) -> None:
+async def test_a_status_and_its_body_are_reported_as_they_came(status: int) -> None:
     async def handler(connection: Connection) -> None:
         await connection.read_request()
         await connection.answer(status, '{"message": "naïve"}'.encode())
@@ -155,7 +155,7 @@ async def test_an_answer_without_content_delivers() -> None:
     assert result_of(reply, 2).verdict is Verdict.DELIVERED
 
 
-async def test_an_html_page_is_told_and_pauses() -> None:
+async def test_an_html_page_is_reported_and_pauses() -> None:
     async def handler(connection: Connection) -> None:
         await connection.read_request()
         await connection.answer(200, b"<html>Sign in</html>", "Content-Type: text/html\r\n")
@@ -166,7 +166,7 @@ async def test_an_html_page_is_told_and_pauses() -> None:
     assert not result_of(reply, 2).ambiguous
 
 
-async def test_a_redirect_is_told_and_not_followed() -> None:
+async def test_a_redirect_is_reported_and_not_followed() -> None:
     requests = 0
 
     async def handler(connection: Connection) -> None:
@@ -181,7 +181,7 @@ async def test_a_redirect_is_told_and_not_followed() -> None:
     assert (requests, result_of(reply, 2).ambiguous) == (1, False)
 
 
-async def test_a_redirect_to_bytes_that_are_no_text_is_told_all_the_same() -> None:
+async def test_a_redirect_to_bytes_that_are_no_text_is_reported_all_the_same() -> None:
     async def handler(connection: Connection) -> None:
         await connection.read_request()
         await connection.write(b"HTTP/1.1 301 X\r\nContent-Length: 0\r\nLocation: /\xff\xfe\r\n\r\n")
@@ -208,17 +208,17 @@ async def test_a_connection_refused_is_certainly_not_sent() -> None:
 
 
 async def test_a_name_that_does_not_exist_is_certainly_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: List[Any] = []
+    resolved: List[Any] = []
 
     def getaddrinfo(host: str, *_: object, **__: object) -> None:
-        asked.append((host, threading.current_thread().daemon))
+        resolved.append((host, threading.current_thread().daemon))
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with connected("http://collector.invalid") as transport:
         reply = await transport.post("/v1/events/batch", b"{}")
     assert reply == Reply(None, error="dns", was_sent=False)
-    assert asked == [("collector.invalid", True)]
+    assert resolved == [("collector.invalid", True)]
 
 
 async def test_a_name_is_looked_up_and_connected_to() -> None:
@@ -427,7 +427,7 @@ async def test_a_body_of_megabytes_arrives_whole_and_without_a_warning() -> None
     assert sizes == [len(body)]
 
 
-async def test_a_refusal_before_the_whole_body_was_read_is_told() -> None:
+async def test_a_refusal_before_the_whole_body_was_read_is_reported() -> None:
     async def handler(connection: Connection) -> None:
         await connection._reader.readuntil(b"\r\n\r\n")
         await connection.answer(413, b"too large", "Connection: close\r\n")
@@ -513,9 +513,9 @@ async def test_many_requests_share_a_few_connections() -> None:
             await connection.answer(200, body)
 
     async with serving(handler) as url, connected(url) as transport:
-        bodies = [json.dumps(number) for number in range(50)]
-        replies = await asyncio.gather(*(transport.post("/v1/events", body.encode()) for body in bodies))
-    assert [reply.body for reply in replies] == bodies
+        payloads = [json.dumps(number) for number in range(50)]
+        replies = await asyncio.gather(*(transport.post("/v1/events", body.encode()) for body in payloads))
+    assert [reply.body for reply in replies] == payloads
     assert connections == 8
 
 

@@ -197,7 +197,7 @@ def test_thoughts_and_called_functions_are_put_together() -> None:
     assert answer["usage"]["completion_tokens_details"] == {"reasoning_tokens": 3}
 
 
-def test_of_the_responses_api_the_last_word_is_the_answer_and_before_it_what_was_said() -> None:
+def test_the_last_event_of_the_responses_api_is_the_answer_and_without_it_the_deltas_are() -> None:
     events: List[Dict[str, Any]] = [
         {"type": "response.created", "response": {"id": "r", "model": "m", "status": "in_progress", "output": []}},
         {"type": "response.reasoning_summary_text.delta", "delta": "hm"},

@@ -96,7 +96,9 @@ def test_its_failure_is_one_event_too_and_is_the_callers(
 
 
 @not_before_1_80
-def test_its_caller_is_obeyed_and_nobody_is_told_after_shutdown(traced: Collector, models: ModelServer) -> None:
+def test_the_switches_of_a_call_are_obeyed_and_nothing_is_recorded_after_shutdown(
+    traced: Collector, models: ModelServer
+) -> None:
     route = {"api_base": models.url, "api_key": "sk-local"}
     moderation(False, metadata={"honeyhive_skip": True}, **route)
     moderation(False, metadata={"session_id": "s 1", "honeyhive_capture_content": False}, **route)

@@ -1,4 +1,4 @@
-"""Megabytes of media and vectors go through LiteLLM; an event tells of them in a few words."""
+"""Megabytes of media and vectors go through LiteLLM; an event has a few words for them."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def test_an_event_is_small_however_much_was_sent_and_came(
     assert event["metadata"]["status"] == "success"
 
 
-def test_a_picture_is_told_by_its_digest_type_and_size(traced: Collector, route: Route) -> None:
+def test_a_picture_is_recorded_as_its_digest_type_and_size(traced: Collector, route: Route) -> None:
     picture_in_a_chat(route)
     assert honeyhive_litellm.flush(20) == 0
     (event,) = traced.events
-    told = event["inputs"]["chat_history"][0]["content"][1]["image_url"]["url"]
-    assert told == {"sha256": hashlib.sha256(BIG).hexdigest(), "mime_type": "image/png", "bytes": len(BIG)}
+    recorded = event["inputs"]["chat_history"][0]["content"][1]["image_url"]["url"]
+    assert recorded == {"sha256": hashlib.sha256(BIG).hexdigest(), "mime_type": "image/png", "bytes": len(BIG)}

@@ -40,7 +40,7 @@ def event_of(traced: Collector, models: ModelServer, *turns: List[Json]) -> Json
 
 
 @through_litellm
-def test_what_was_spoken_is_told_as_it_was_written_down(traced: Collector, models: ModelServer) -> None:
+def test_what_was_spoken_is_recorded_as_its_transcript(traced: Collector, models: ModelServer) -> None:
     event = event_of(traced, models, SPOKEN)
     heard = "100000 bytes of sound"
     assert event["event_name"] == "realtime"
@@ -59,8 +59,8 @@ def test_what_was_spoken_is_told_as_it_was_written_down(traced: Collector, model
 @through_litellm
 def test_several_turns_are_one_conversation_with_all_its_tokens(traced: Collector, models: ModelServer) -> None:
     event = event_of(traced, models, SPOKEN, typed("why?"), typed("and then?"))
-    told = [(message["role"], message["content"]) for message in event["inputs"]["chat_history"]]
-    assert told == [
+    turns = [(message["role"], message["content"]) for message in event["inputs"]["chat_history"]]
+    assert turns == [
         ("system", "be brief"),
         ("user", "100000 bytes of sound"),
         ("assistant", "answer to: 100000 bytes of sound"),
@@ -73,7 +73,7 @@ def test_several_turns_are_one_conversation_with_all_its_tokens(traced: Collecto
 
 
 @through_litellm
-def test_a_tool_that_the_model_wants_is_told_as_in_a_chat(traced: Collector, models: ModelServer) -> None:
+def test_a_tool_that_the_model_wants_is_recorded_as_in_a_chat(traced: Collector, models: ModelServer) -> None:
     tool = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
     session = {"type": "session.update", "session": {"type": "realtime", "tools": [tool]}}
     event = event_of(traced, models, [session, *typed("rain?")])

@@ -127,7 +127,7 @@ def test_a_call_that_is_to_be_skipped_leaves_nothing(
     ],
     ids=["setting", "metadata", "per request", "global"],
 )
-def test_what_was_said_is_nowhere_when_it_is_not_to_be_recorded(
+def test_content_is_nowhere_when_it_is_not_to_be_recorded(
     collector: Collector,
     models: ModelServer,
     tmp_path: Path,

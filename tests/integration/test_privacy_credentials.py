@@ -31,12 +31,12 @@ from ..waiting import until_committed
 
 Json = Dict[str, Any]
 
-_given: Dict[str, str] = {}
+_secrets: Dict[str, str] = {}
 
 
 def canary(place: str) -> str:
     """A secret that looks like nothing but a random word: letters, digits, no vendor's prefix."""
-    return _given.setdefault(place, f"Qw{len(_given):03}Zk8vL2mX9pR4tB7nH3")
+    return _secrets.setdefault(place, f"Qw{len(_secrets):03}Zk8vL2mX9pR4tB7nH3")
 
 
 class Tap:
@@ -197,7 +197,7 @@ def placed() -> Json:
     }
 
 
-def messages(said: str) -> List[Json]:
+def messages(text: str) -> List[Json]:
     c = canary
     arguments = json.dumps(
         {"password": c("tool arguments"), "inner": json.dumps({"api_key": c("tool arguments: json")})}
@@ -209,7 +209,7 @@ def messages(said: str) -> List[Json]:
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": image}}]},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"access_token": c("tool result")})},
-        {"role": "user", "content": said},
+        {"role": "user", "content": text},
     ]
 
 
@@ -272,7 +272,7 @@ CLOUDS: List[Json] = [
 
 async def call_all(route: Json, failing: Json) -> None:
     """Every call that the canaries are in."""
-    said = "\n".join(in_text())
+    text = "\n".join(in_text())
 
     async def tried(is_async: bool, **call: Any) -> None:
         try:
@@ -287,12 +287,12 @@ async def call_all(route: Json, failing: Json) -> None:
             assert error is not None
 
     for is_async in (True, False):
-        everything = {**placed(), "messages": messages(said)}
+        everything = {**placed(), "messages": messages(text)}
         await tried(is_async, **{**everything, "tools": None}, **route)
         await tried(is_async, **{**everything, "tools": None}, stream=True, **route)
         await tried(is_async, **everything, **route)
         await tried(is_async, **everything, **failing)
-        await tried(is_async, **everything, model="gpt-4o", mock_response=RuntimeError(said))
+        await tried(is_async, **everything, model="gpt-4o", mock_response=RuntimeError(text))
         await tried(is_async, **everything, model="gpt-4o", mock_response="litellm.RateLimitError")
         for cloud in CLOUDS:
             for answer in ("well", RuntimeError(f"cannot reach {cloud}")):
@@ -305,7 +305,7 @@ async def call_all(route: Json, failing: Json) -> None:
     await litellm.aembedding(**embedding)
     litellm.embedding(**embedding)
     route = {**route, "model": "text-completion-openai/gpt-3.5-turbo-instruct"}
-    await litellm.atext_completion(prompt=said, **carried, **route)
+    await litellm.atext_completion(prompt=text, **carried, **route)
 
 
 @pytest.fixture
@@ -360,10 +360,10 @@ def test_no_credential_gets_out(
     printed = "\n".join(line for line in capsys.readouterr().out.splitlines() if "HoneyHive" in line)
     assert "HoneyHive Trace Logged" in printed
     wire = tap.seen.replace(f"Authorization: Bearer {own_key}", "")
-    assert len(_given) >= 40
+    assert len(_secrets) >= 40
     places = {"spool": in_spool, "dead": in_dead, "log": logged, "printed": printed, "reprs": in_reprs, "wire": wire}
     leaks: Set[str] = {
-        f"{name} in {place}" for place, text in places.items() for name, secret in _given.items() if secret in text
+        f"{name} in {place}" for place, text in places.items() for name, secret in _secrets.items() if secret in text
     }
     assert leaks == set()
 

@@ -20,10 +20,10 @@ Json = Dict[str, Any]
 
 CARD = "4111 1111 1111 1111"
 PERSONAL = ("joe@example.com", CARD, "+49 30 1234567", "DE89370400440532013000", "078-05-1120", "192.168.1.17")
-SAID = "I am " + ", ".join(PERSONAL)
+QUESTION = "I am " + ", ".join(PERSONAL)
 MARKS = {f"[redacted: {name}]" for name in ("email", "card", "phone", "iban", "ssn", "ip")}
 MESSAGES = [
-    {"role": "user", "content": SAID},
+    {"role": "user", "content": QUESTION},
     {
         "role": "assistant",
         "content": None,
@@ -31,12 +31,12 @@ MESSAGES = [
             {
                 "id": "call_1",
                 "type": "function",
-                "function": {"name": "order", "arguments": json.dumps({"note": json.dumps({"said": SAID + "\n"})})},
+                "function": {"name": "order", "arguments": json.dumps({"note": json.dumps({"said": QUESTION + "\n"})})},
             }
         ],
     },
     {"role": "tool", "tool_call_id": "call_1", "content": json.dumps({"to": PERSONAL[0], "phone": 4155550132})},
-    {"role": "user", "content": [{"type": "text", "text": SAID}]},
+    {"role": "user", "content": [{"type": "text", "text": QUESTION}]},
 ]
 CALL: Json = {
     "messages": MESSAGES,
@@ -47,7 +47,7 @@ CALL: Json = {
         "event_name": f"order of {PERSONAL[0]}",
         "tags": [PERSONAL[0]],
         "user_properties": {"mail": PERSONAL[0]},
-        PERSONAL[0]: {"card": int(CARD.replace(" ", "")), "trace": [f"Traceback: {SAID}"]},
+        PERSONAL[0]: {"card": int(CARD.replace(" ", "")), "trace": [f"Traceback: {QUESTION}"]},
     },
 }
 
@@ -75,7 +75,7 @@ def begin(collector: Collector, tmp_path: Path) -> Iterator[Callable[..., None]]
 def every_path(models: ModelServer, **more: Any) -> None:
     """A success, a stream, a failure with the content in its message, and a broken stream; sync and async each."""
     served = {"api_base": models.url, "api_key": "sk-local", "max_retries": 0}
-    failure = {"model": "gpt-4o", "mock_response": RuntimeError(f"cannot read {SAID}\n  at {SAID}")}
+    failure = {"model": "gpt-4o", "mock_response": RuntimeError(f"cannot read {QUESTION}\n  at {QUESTION}")}
     variants: List[Json] = [
         {"model": "openai/gpt-4o", **served},
         {"model": "openai/gpt-4o", "stream": True, **served},
@@ -136,7 +136,7 @@ def test_named_patterns_reach_every_place_on_every_path_before_the_disk(
     every_path(models)
     until_committed(PATHS)
     stored = on_disk(tmp_path)
-    assert stored.count('"status":"in_flight"') >= PATHS - 2  # a mock raises before LiteLLM tells of a start, sometimes
+    assert stored.count('"status":"in_flight"') >= PATHS - 2  # a mock raises before LiteLLM reports a start, sometimes
     assert_clean(stored)
     events = delivered(collector)
     assert len(events) == PATHS
@@ -150,8 +150,8 @@ def test_named_patterns_reach_every_place_on_every_path_before_the_disk(
         tool = json.loads(event["inputs"]["chat_history"][2]["content"])
         assert tool == {"to": "[redacted: email]", "phone": "[redacted: phone]"}
         if event["config"]["model"] == "gpt-4o":
-            told = event["error"] if "error" in event else event["outputs"]["content"]
-            assert "[redacted: ssn]" in told
+            answer = event["error"] if "error" in event else event["outputs"]["content"]
+            assert "[redacted: ssn]" in answer
     assert {event["metadata"]["status"] for event in events} == {"success", "failure"}
     assert any("raw_request" in event["metadata"] for event in events)
     assert {session["event_name"] for session in collector.sessions} == {"[redacted: email]"}
@@ -185,11 +185,11 @@ def test_a_function_gets_the_content_of_both_halves_and_its_answer_is_the_event(
     assert len(collector.events) == PATHS
     names = {"inputs", "outputs", "error", "metadata", "config", "user_properties", "event_name"}
     assert all(set(content) == names for content in seen)
-    asked = [content for content in seen if content["inputs"]]
-    told = [content for content in seen if not content["inputs"]]
-    assert len(asked) == PATHS  # once for the record of the start and the event alike
-    assert all(content["outputs"] == {} and content["error"] == "" for content in asked)
-    assert all(content["config"] == {} and content["metadata"]["status"] for content in told)
+    requests = [content for content in seen if content["inputs"]]
+    outcomes = [content for content in seen if not content["inputs"]]
+    assert len(requests) == PATHS  # once for the record of the start and the event alike
+    assert all(content["outputs"] == {} and content["error"] == "" for content in requests)
+    assert all(content["config"] == {} and content["metadata"]["status"] for content in outcomes)
     for event in collector.events:
         assert event["event_name"] == "order of ***"
         assert event["metadata"]["status"] in ("success", "failure")

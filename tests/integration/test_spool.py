@@ -129,21 +129,21 @@ async def test_a_call_in_flight_at_death_becomes_an_interrupted_event(tmp_path: 
     await dies(dead)
     adopter = spool_in(tmp_path, Counters())
     assert await adopter.adopt() == 2
-    bodies = {}
+    events = {}
     batch = await adopter.next_batch()
     assert batch is not None
     for row in batch.rows:
-        bodies[row.id] = json.loads(row.body)
-    assert set(bodies) == {"done", "lost"}
-    metadata = bodies["lost"]["metadata"]
+        events[row.id] = json.loads(row.body)
+    assert set(events) == {"done", "lost"}
+    metadata = events["lost"]["metadata"]
     assert (metadata["status"], metadata["success"], metadata["error_class"]) == ("interrupted", False, "Interrupted")
     assert metadata["model"] == "gpt-4o"
     # Seen last when it wrote last.
     assert metadata["last_seen"].endswith("+00:00")
-    assert abs(bodies["lost"]["end_time"] / 1000 - time.time()) < 60
-    assert bodies["lost"]["duration"] == metadata["duration_ms"] == round(bodies["lost"]["end_time"] - 1.0, 3)
-    assert bodies["lost"]["inputs"] == {"q": "?"}
-    assert bodies["lost"]["error"].startswith("Interrupted: ")
+    assert abs(events["lost"]["end_time"] / 1000 - time.time()) < 60
+    assert events["lost"]["duration"] == metadata["duration_ms"] == round(events["lost"]["end_time"] - 1.0, 3)
+    assert events["lost"]["inputs"] == {"q": "?"}
+    assert events["lost"]["error"].startswith("Interrupted: ")
     await adopter.settle(batch)
     await adopter.close()
     assert names(tmp_path) == []
@@ -358,7 +358,7 @@ async def test_a_segment_that_is_closed_after_its_adoption_is_not_being_read_and
     assert names(tmp_path) == []
 
 
-async def test_a_batch_that_is_settled_while_its_segment_is_given_up_counts_as_delivered(tmp_path: Path) -> None:
+async def test_a_batch_that_is_settled_while_its_segment_is_dropped_counts_as_delivered(tmp_path: Path) -> None:
     counters = Counters()
     spool = spool_in(tmp_path, counters, full_segment_bytes=1000, max_bytes=60_000)
     await spool.append([event("a", 2000)])

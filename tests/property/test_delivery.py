@@ -12,11 +12,11 @@ from honeyhive_litellm._delivery.poison import PoisonEvidence, final_verdict
 from honeyhive_litellm._delivery.sink import WAITING, Verdict
 from honeyhive_litellm._delivery.sinks.http_status import Reply, parse_retry_after, result_of
 
-bodies = st.one_of(st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"]))
+texts = st.one_of(st.text(max_size=50), st.sampled_from(['{"success": false}', '{"success":true}', "<html>"]))
 replies = st.builds(
     Reply,
     status=st.one_of(st.none(), st.integers(100, 599)),
-    body=bodies,
+    body=texts,
     retry_after_s=st.one_of(st.none(), st.floats(0, 3600)),
     error=st.one_of(st.none(), st.just("dropped")),
     was_sent=st.booleans(),

@@ -86,20 +86,20 @@ def without_names(tree: Any) -> Any:
 @given(
     call_type=st.sampled_from(CALL_TYPES),
     messages=contents,
-    given_input=contents,
+    call_input=contents,
     optional=st.dictionaries(keys, contents, max_size=8),
     sent=contents,
     response=contents,
 )
 def test_without_content_no_word_of_it_is_left(
-    call_type: str, messages: Any, given_input: Any, optional: Any, sent: Any, response: Any
+    call_type: str, messages: Any, call_input: Any, optional: Any, sent: Any, response: Any
 ) -> None:
     settings_ = Chosen(capture_message_content=False, capture_headers=False)
     optional.pop("metadata", None)  # the caller's metadata is not content
     kwargs = {
         "call_type": call_type,
         "messages": without_names(messages),
-        "input": without_names(given_input),
+        "input": without_names(call_input),
         "optional_params": {name: without_names(value) for name, value in optional.items() if name != "user"},
         "additional_args": {"complete_input_dict": without_names(sent)},
     }

@@ -45,7 +45,7 @@ class Killed(BaseException):
 
 
 class Mortal(connection.AtomicConnection):
-    """Tells of each statement before it is run."""
+    """Calls `before` before each statement is run."""
 
     before: Callable[[], None] = staticmethod(lambda: None)
 

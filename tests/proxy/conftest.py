@@ -31,8 +31,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[Collector]:
-    """HoneyHive, for a whole module."""
+def honeyhive() -> Iterator[Collector]:
+    """The collector of a whole module."""
     with Collector() as running:
         yield running
 

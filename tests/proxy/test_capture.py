@@ -25,26 +25,26 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory, told: Collector, models: ModelServer) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory, honeyhive: Collector, models: ModelServer) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("capture")
     variables = {**HOOK, "KEY_OF_HONEYHIVE": "hh_key", "HONEYHIVE_PROJECT": "not this one"}
-    with serving(LITELLM, SITE / "config.yaml", folder, told, models, key="sk-good", **variables) as running:
+    with serving(LITELLM, SITE / "config.yaml", folder, honeyhive, models, key="sk-good", **variables) as running:
         yield running
 
 
-def test_a_chat_says_who_asked_by_which_key(proxy: Proxy) -> None:
+def test_a_chat_names_its_user_and_its_key(proxy: Proxy) -> None:
     metadata = {"session_id": "chat-42", "tags": ["beta"], "release": "2026.4"}
     event = proxy.event(proxy.ask(user="customer-9", metadata=metadata))
 
-    told = event["metadata"]
-    request_id = told["proxy"].pop("request_id")
-    (guardrail,) = told["proxy"].pop("guardrails")
+    metadata = event["metadata"]
+    request_id = metadata["proxy"].pop("request_id")
+    (guardrail,) = metadata["proxy"].pop("guardrails")
     assert guardrail.pop("duration_s") >= 0
     assert guardrail == {"name": "no-bombs", "mode": "pre_call", "status": "success", "response": "allow"}
     assert event["event_id"] == request_id
-    end_user = told["proxy"].pop("end_user_id", "customer-9")  # LiteLLM has it where it keeps end users
+    end_user = metadata["proxy"].pop("end_user_id", "customer-9")  # LiteLLM has it where it keeps end users
     assert end_user == "customer-9"
-    assert told["proxy"] == {
+    assert metadata["proxy"] == {
         "virtual_key_hash": hashlib.sha256(b"sk-good").hexdigest(),
         "key_alias": "batch jobs",
         "team_id": "team-1",
@@ -58,16 +58,16 @@ def test_a_chat_says_who_asked_by_which_key(proxy: Proxy) -> None:
         "team_spend": 3.25,
         "team_max_budget": 99.0,
     }
-    assert told["project"] == "proxy-tests"
-    assert told["session_id"] == "chat-42"
-    assert told["release"] == "2026.4"
-    assert told["region"] == "north"
-    assert told["status"] == "success"
-    assert told["router"]["model_group"] == "gpt-4o"
+    assert metadata["project"] == "proxy-tests"
+    assert metadata["session_id"] == "chat-42"
+    assert metadata["release"] == "2026.4"
+    assert metadata["region"] == "north"
+    assert metadata["status"] == "success"
+    assert metadata["router"]["model_group"] == "gpt-4o"
     assert event["user_properties"] == {"user_id": "customer-9"}
     assert event["inputs"] == {"chat_history": MESSAGES}
     assert event["outputs"]["content"] == "answer to: hello"
-    assert not [name for name in told if name.startswith("_")]
+    assert not [name for name in metadata if name.startswith("_")]
 
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
@@ -93,10 +93,9 @@ def test_every_endpoint_is_one_event(proxy: Proxy, path: str, name: str) -> None
     assert event["metadata"]["release"] == "7"
     assert event["metadata"]["session_id"] == f"s {path}"
     assert event["metadata"]["prompt_tokens"] > 0
-    said = event["outputs"].get("content") or event["outputs"].get("text")
-    assert said == (None if name == "embedding" else "answer to: hello")
-    asked = event["inputs"]
-    assert asked == {"prompt": "hello"} or asked == {"chunks": ["hello"]} or asked == {"chat_history": MESSAGES}
+    text = event["outputs"].get("content") or event["outputs"].get("text")
+    assert text == (None if name == "embedding" else "answer to: hello")
+    assert event["inputs"] in ({"prompt": "hello"}, {"chunks": ["hello"]}, {"chat_history": MESSAGES})
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/upstream/chat"])
@@ -180,8 +179,8 @@ def test_a_rejection_is_one_failed_event(proxy: Proxy, body: Dict[str, Any], sta
     assert proxy.ask(**body).status_code == status
 
     def found() -> Any:
-        known = [e for e in proxy.collector.events if e["config"].get("model") == sent["model"]]
-        return [e for e in known if e["metadata"].get("error_class") == error_class]
+        of_this_model = [e for e in proxy.collector.events if e["config"].get("model") == sent["model"]]
+        return [e for e in of_this_model if e["metadata"].get("error_class") == error_class]
 
     until(lambda: bool(found()), 20, f"the event of a {error_class}")
     (event,) = found()
@@ -243,18 +242,18 @@ def test_a_client_that_does_not_wait_for_its_answer_cancels_the_call(proxy: Prox
     assert event["inputs"] == {"chat_history": MESSAGES}
 
 
-def test_a_proxy_that_is_told_to_end_loses_nothing(proxy: Proxy) -> None:
+def test_a_proxy_that_is_terminated_loses_nothing(proxy: Proxy) -> None:
     """The last one: the proxy is gone afterwards."""
 
     def ask(number: int) -> str:
         return proxy.ask(metadata={"session_id": f"last {number}"}).headers["x-litellm-call-id"]
 
     with ThreadPoolExecutor(8) as clients:
-        asked = list(clients.map(ask, range(40)))
+        request_ids = list(clients.map(ask, range(40)))
     status = proxy.terminate()
 
     ids = [event["event_id"] for event in proxy.collector.events]
-    assert set(asked) <= set(ids)
+    assert set(request_ids) <= set(ids)
     assert len(ids) == len(set(ids))
     assert status in (0, -15), proxy.log.read_text()
     assert all(count == 1 for count in proxy.collector.receipts.values())

@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.timeout(240), needs_litellm("1.110", "its gateway for 
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory, told: Collector, models: ModelServer) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory, honeyhive: Collector, models: ModelServer) -> Iterator[Proxy]:
     from .tool_server import tools_served  # an older Python has no `mcp`
 
     folder = tmp_path_factory.mktemp("gateway")
     with tools_served() as tools, serving(
-        LITELLM, SITE / "gateway.yaml", folder, told, models, TOOL_SERVER=tools, **HOOK
+        LITELLM, SITE / "gateway.yaml", folder, honeyhive, models, TOOL_SERVER=tools, **HOOK
     ) as running:
         yield running
 
@@ -133,7 +133,7 @@ def test_an_answer_that_a_guardrail_keeps_back_is_one_failed_event(proxy: Proxy)
     hold_golden("proxy_kept_back", event)
 
 
-def test_an_answer_that_it_lets_through_is_not_told_twice(proxy: Proxy) -> None:
+def test_an_answer_that_it_lets_through_is_not_recorded_twice(proxy: Proxy) -> None:
     event = proxy.event(proxy.ask(messages=[{"role": "user", "content": "peace"}]))
     (guardrail,) = event["metadata"]["proxy"]["guardrails"]
     assert guardrail["status"] == "success"
@@ -141,7 +141,7 @@ def test_an_answer_that_it_lets_through_is_not_told_twice(proxy: Proxy) -> None:
     assert "answer to: peace" not in str(event["metadata"])
 
 
-def test_nothing_was_told_twice(proxy: Proxy) -> None:
+def test_nothing_was_recorded_twice(proxy: Proxy) -> None:
     """The last one: the proxy is gone afterwards."""
     proxy.terminate()
     events = proxy.collector.events

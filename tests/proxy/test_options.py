@@ -73,16 +73,16 @@ def test_registering_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(litellm_logging, function, getattr(litellm_logging, function))
 
     register()
-    known = litellm_logging._init_custom_logger_compatible_class
+    original = litellm_logging._init_custom_logger_compatible_class
     register()
 
     assert names.count("honeyhive") == 1
-    assert litellm_logging._init_custom_logger_compatible_class is known
-    assert known("honeyhive", internal_usage_cache=None, llm_router=None) is the_logger()
-    assert known("no such callback", internal_usage_cache=None, llm_router=None) is None
+    assert litellm_logging._init_custom_logger_compatible_class is original
+    assert original("honeyhive", internal_usage_cache=None, llm_router=None) is the_logger()
+    assert original("no such callback", internal_usage_cache=None, llm_router=None) is None
 
 
-def test_options_that_cannot_work_are_told_once_and_calls_are_served(
+def test_options_that_cannot_work_are_logged_once_and_calls_are_served(
     collector: Collector, models: ModelServer, tmp_path: Path
 ) -> None:
     config = written(tmp_path, "honeyhive_smaple_rate: 2")
@@ -93,11 +93,11 @@ def test_options_that_cannot_work_are_told_once_and_calls_are_served(
             assert json.loads(response.text)["choices"][0]["message"]["content"] == "answer to: hello"
         until(lambda: "NONE is recorded" in proxy.log.read_text(), 20, "the error in the log")
         proxy.terminate()
-        told = proxy.log.read_text()
+        log = proxy.log.read_text()
 
-    assert told.count("NONE is recorded") == 1
-    assert "project is missing; pass project=... or set HONEYHIVE_PROJECT" in told
-    assert "did you mean sample_rate?" in told
-    assert "litellm_settings" in told
-    assert "hh_key" not in told
+    assert log.count("NONE is recorded") == 1
+    assert "project is missing; pass project=... or set HONEYHIVE_PROJECT" in log
+    assert "did you mean sample_rate?" in log
+    assert "litellm_settings" in log
+    assert "hh_key" not in log
     assert collector.requests == []

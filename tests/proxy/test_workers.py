@@ -39,13 +39,13 @@ def ask_many(proxy: Proxy, count: int) -> List[str]:
         return list(clients.map(lambda number: ask_with_openai(proxy, number), range(count)))
 
 
-def check(proxy: Proxy, asked: List[str]) -> None:
+def check(proxy: Proxy, numbers: List[str]) -> None:
     """Each call has one event, delivered once."""
-    told = proxy.collector.events
-    sessions = [event["metadata"].get("session_id") for event in told]
-    assert sorted(sessions) == sorted(f"s{number}" for number in asked), proxy.log.read_text()
+    events = proxy.collector.events
+    sessions = [event["metadata"].get("session_id") for event in events]
+    assert sorted(sessions) == sorted(f"s{number}" for number in numbers), proxy.log.read_text()
     assert set(proxy.collector.receipts.values()) == {1}
-    for event in told:
+    for event in events:
         assert event["metadata"]["project"] == "proxy-demo"
         assert event["source"] == "production"
         assert event["metadata"]["status"] == "success"
@@ -79,10 +79,10 @@ def test_every_worker_records_and_ends_without_a_loss(
         config.write_text(DOCUMENTED.read_text().replace('"honeyhive"', f'"{name}"'))
     variables = {"HONEYHIVE_API_KEY": "hh_key", "HONEYHIVE_ENVIRONMENT": "not this one"}
     with serving(command, config, tmp_path, collector, models, *options, **variables) as proxy:
-        asked = ask_many(proxy, 30)
+        numbers = ask_many(proxy, 30)
         status = proxy.terminate()
 
-        check(proxy, asked)
+        check(proxy, numbers)
         assert status in (0, -signal.SIGTERM)
 
 

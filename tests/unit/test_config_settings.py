@@ -55,7 +55,7 @@ def test_argument_beats_our_variable_beats_honeyhives_own_beats_the_default() ->
     assert resolve({"HH_API_KEY": "hh_other"}, project="shop").api_key == "hh_other"
 
 
-def test_blank_variables_and_none_arguments_count_as_not_given() -> None:
+def test_blank_variables_and_none_arguments_count_as_absent() -> None:
     blank = {**REQUIRED, "HONEYHIVE_API_URL": "  ", "HONEYHIVE_DEBUG": "", "HH_API_URL": "https://hh.example"}
     settings = resolve(blank, api_key=None, debug=None)
     assert (settings.api_key, settings.api_url, settings.debug) == (KEY, "https://hh.example", False)
@@ -176,7 +176,7 @@ def test_no_repr_shows_what_functions_and_attributes_hold() -> None:
 
 def test_attributes_keep_their_values_and_do_not_follow_later_changes() -> None:
     value = object()
-    given = {"team": value}
-    settings = Settings(KEY, "shop", custom_attributes=given)
-    given["later"] = value
+    attributes = {"team": value}
+    settings = Settings(KEY, "shop", custom_attributes=attributes)
+    attributes["later"] = value
     assert settings.custom_attributes == {"team": value}

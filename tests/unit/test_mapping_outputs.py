@@ -275,17 +275,17 @@ def test_without_content_pages_files_and_batches_are_only_counted() -> None:
 
 def test_an_mcp_tools_result_is_recorded_once_and_without_content_only_counted() -> None:
     picture = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
-    said = {"type": "text", "text": "snow", "annotations": None}
-    result = {"content": [said, picture], "structuredContent": {"city": "Bern"}, "isError": False}
+    text_part = {"type": "text", "text": "snow", "annotations": None}
+    result = {"content": [text_part, picture], "structuredContent": {"city": "Bern"}, "isError": False}
     assert outputs_of("call_mcp_tool", result, True) == {
         "content": "snow",
         "items": [picture],
         "structured_content": {"city": "Bern"},
     }
-    assert outputs_of("call_mcp_tool", {"content": [said], "structured_content": {"result": "snow"}}, True) == {
+    assert outputs_of("call_mcp_tool", {"content": [text_part], "structured_content": {"result": "snow"}}, True) == {
         "content": "snow"
     }
-    assert outputs_of("call_mcp_tool", {"content": [said], "is_error": True}, False) == {
+    assert outputs_of("call_mcp_tool", {"content": [text_part], "is_error": True}, False) == {
         "is_error": True,
         "num_items": 1,
     }

@@ -64,9 +64,9 @@ PLACES = ["{}", "call {} now", '"{}"', "({})", "first\n{}\nlast", "{}, {}", "<{}
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FOUND.items() for text in texts])
 def test_each_form_is_found_wherever_it_stands(name: str, text: str, place: str) -> None:
     for names in ((name,), NAMES):
-        said = without(place.replace("{}", text), names)
-        assert said.count(f"[redacted: {name}]") == place.count("{}")
-        assert re.search(r"[0-9]{4}|@|%40|([0-9].?){7}", said) is None
+        redacted = without(place.replace("{}", text), names)
+        assert redacted.count(f"[redacted: {name}]") == place.count("{}")
+        assert re.search(r"[0-9]{4}|@|%40|([0-9].?){7}", redacted) is None
 
 
 @pytest.mark.parametrize("text", LEFT_ALONE)
@@ -75,7 +75,7 @@ def test_what_only_looks_alike_is_left_alone(text: str) -> None:
     assert without(f"see {text} there", NAMES) == f"see {text} there"
 
 
-def test_what_stands_around_stays() -> None:
+def test_the_text_before_and_after_stays() -> None:
     text = "12 4111 1111 1111 1111 123, DE89 3704 0044 0532 0130 00 BIC at joe@x.io; "
     assert without(text * 2, NAMES) == ("12 [redacted: card] 123, [redacted: iban] BIC at [redacted: email]; " * 2)
     assert without("http://10.0.0.5:8000/v1", ["ip"]) == "http://[redacted: ip]:8000/v1"
@@ -99,8 +99,8 @@ def test_a_number_is_judged_by_its_name_and_by_its_digits() -> None:
 def test_json_in_a_string_stays_json(ascii_only: bool) -> None:
     inner = {"phone": 4155550132, "text": 'a\n"joe@x.io"\té+49 30 123456', "cards": [4111111111111111], "é@x.io": 1}
     text = json.dumps({"arguments": json.dumps(inner, ensure_ascii=ascii_only)}, ensure_ascii=ascii_only)
-    said = json.loads(json.loads(without(text, NAMES))["arguments"])
-    assert said == {
+    redacted = json.loads(json.loads(without(text, NAMES))["arguments"])
+    assert redacted == {
         "phone": "[redacted: phone]",
         "text": 'a\n"[redacted: email]"\té[redacted: phone]',
         "cards": ["[redacted: card]"],
@@ -120,7 +120,7 @@ def test_what_holds_nothing_comes_back_as_it_is() -> None:
     assert without(dirty, ["ip", "jwt"]) is dirty
 
 
-def test_names_are_known_in_any_spelling() -> None:
+def test_names_may_be_spelled_in_several_ways() -> None:
     assert named("E-Mail") == named("email address") == named("EMAIL") == ("email",)
     assert named("credit_card") == named("Cards") == ("card",)
     assert named("US SSN") == ("ssn",)

@@ -108,7 +108,7 @@ def test_n_choices_are_all_different(client: httpx.Client) -> None:
     assert [choice["index"] for choice in choices] == [0, 1, 2]
 
 
-def test_a_stream_says_the_same_as_the_plain_answer_and_ends_with_usage_if_asked(
+def test_a_stream_has_the_text_of_the_plain_answer_and_ends_with_usage_if_requested(
     client: httpx.Client,
 ) -> None:
     question = {"model": "gpt-4o", "messages": user("say it in words"), "n": 2}
@@ -190,7 +190,7 @@ def test_cached_tokens_and_a_missing_usage_follow_the_model_name(client: httpx.C
     assert all("usage" not in event for event in events)
 
 
-def test_a_long_answer_has_the_length_asked_for_and_not_many_chunks(client: httpx.Client) -> None:
+def test_a_long_answer_has_the_requested_length_and_not_many_chunks(client: httpx.Client) -> None:
     text = ask(client, "hi", model="long-100").json()["choices"][0]["message"]["content"]
     *events, _ = events_of(client, "chat/completions", model="long-100", messages=user("hi"))
 
@@ -276,7 +276,7 @@ def test_a_slow_model_takes_its_time(client: httpx.Client) -> None:
     assert time.monotonic() - started >= 0.12
 
 
-def test_behaviour_can_be_given_to_any_model_and_taken_back(server: ModelServer, client: httpx.Client) -> None:
+def test_any_model_can_be_made_to_behave_otherwise_and_back(server: ModelServer, client: httpx.Client) -> None:
     server.behave("gpt-4o", "fail-503")
     during = ask(client, "x").status_code
     server.behave("gpt-4o", "")
@@ -296,11 +296,11 @@ def test_a_broken_model_without_a_stream_drops_the_connection(client: httpx.Clie
 
 
 def test_a_stalled_stream_gives_so_many_chunks_and_waits_for_the_end(server: ModelServer, client: httpx.Client) -> None:
-    def close_when_asked() -> None:
+    def close_after_a_request() -> None:
         server.wait_for(1)
         server.close()
 
-    closer = threading.Thread(target=close_when_asked)
+    closer = threading.Thread(target=close_after_a_request)
     closer.start()
 
     assert stream_until_dropped(client, "stall-2") == ["answer ", "to: "]

@@ -102,7 +102,7 @@ def test_a_filter_that_makes_no_sense_is_refused_in_words(source: List[str]) -> 
     assert done.returncode == 1 and "last must be a span of time" in done.stderr
 
 
-def test_nobody_there_is_told_with_what_to_do() -> None:
+def test_an_absent_server_is_reported_with_what_to_do() -> None:
     done = command("events", "list", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "honeyhive-litellm serve" in done.stderr and "Traceback" not in done.stderr
