@@ -31,6 +31,12 @@ async def until_on_loop(
         await asyncio.sleep(pause_s)
 
 
+async def let_others_run(turns: int = 50) -> None:
+    """So many turns of the loop: by then a task has ended unless it waits for time, IO or an event."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 def until_committed(events: int) -> None:
     """Return when so many events, and all that were accepted, are on disk."""
 

@@ -15,7 +15,7 @@ _CONTENT = frozenset(
      "contents", "instructions", "system", "metadata", "litellm_metadata", "extra_body")
 )  # fmt: skip
 
-# How LiteLLM reaches a provider, and as whom. Never in an event, no more than what has the name of a credential.
+# How LiteLLM reaches a provider, and its credentials there. Never in an event, like what has the name of a credential.
 _CONNECTION = frozenset(
     ("extra_headers", "headers", "default_headers", "client", "http_client", "litellm_logging_obj", "token",
      "proxies", "service_account",

@@ -155,15 +155,15 @@ class Api:
             raise Refusal(405, "this method is not allowed here")
         raise Refusal(404, "no such route")
 
-    def _start_session(self, given: Any, spec: Spec) -> Event:
-        _refuse(find_problem(given, spec, "the session"))
+    def _start_session(self, fields: Any, spec: Spec) -> Event:
+        _refuse(find_problem(fields, spec, "the session"))
         now_ms = _now_ms()
-        session = _semantics.complete_session(given, now_ms)
+        session = _semantics.complete_session(fields, now_ms)
         existing = self.store.get(session["session_id"])
         if existing is not None:
             if existing["event_type"] != "session":
                 raise Refusal(400, "the session_id is that of an event")
-            session = _semantics.merged(existing, given)
+            session = _semantics.merged(existing, fields)
         self._keep(self.store.put, [session], now_ms)
         return {**session, **_semantics.SCOPE}
 
@@ -232,11 +232,11 @@ class Api:
     def _add_to_session_legacy(self, call: Call) -> Dict[str, Any]:
         self._refuse_unknown_session(call.target)
         _refuse(find_problem(call.body, schema.LEGACY_SESSION_BATCH))
-        given = [name for name in ("logs", "events") if name in call.body]
-        if len(given) != 1:
+        present = [name for name in ("logs", "events") if name in call.body]
+        if len(present) != 1:
             raise Refusal(400, "the body must have exactly one of logs and events")
-        events = call.body[given[0]]
-        _refuse_any(find_problems(events, schema.LEGACY_EVENT, given[0]))
+        events = call.body[present[0]]
+        _refuse_any(find_problems(events, schema.LEGACY_EVENT, present[0]))
         kept = [_semantics.complete_event(_semantics.without_extras(event), call.target) for event in events]
         self._add(call, kept)
         return {"success": True}

@@ -49,16 +49,16 @@ def without_extras(event: Mapping[str, Any]) -> Event:
     return {name: value for name, value in event.items() if name in EVENT.fields}
 
 
-def complete_session(given: Mapping[str, Any], now_ms: float) -> Event:
+def complete_session(fields: Mapping[str, Any], now_ms: float) -> Event:
     """Turn a session start into the session's event: `event_id` equals `session_id`, and it has no parent.
 
     A `session_id` that is missing or no UUID becomes a random one, and a time that is a string becomes
     *now_ms* (Unix milliseconds): both in silence, as documented. A legacy start's extra fields are dropped.
     """
-    session_id = given.get("session_id")
+    session_id = fields.get("session_id")
     if not is_uuid(session_id):
         session_id = new_id()
-    name = given.get("event_name", given.get("session_name", UNKNOWN))
+    name = fields.get("event_name", fields.get("session_name", UNKNOWN))
     session: Event = {
         "config": {},
         "inputs": {},
@@ -68,7 +68,7 @@ def complete_session(given: Mapping[str, Any], now_ms: float) -> Event:
         "children_ids": [],
         "source": UNKNOWN,
         "start_time": now_ms,
-        **{field: value for field, value in given.items() if field in SESSION.fields},
+        **{field: value for field, value in fields.items() if field in SESSION.fields},
         "event_id": session_id,
         "session_id": session_id,
         "parent_id": None,

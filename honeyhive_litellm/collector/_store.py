@@ -76,7 +76,7 @@ class Store:
 
     def get(self, event_id: str, received_until_ms: float = float("inf")) -> Optional[Event]:
         """The latest version of an event or session, if it was first received by then."""
-        found = self._bodies(_GET, (event_id, received_until_ms))
+        found = self._events_of(_GET, (event_id, received_until_ms))
         return found[0] if found else None
 
     def has_session(self, session_id: str) -> bool:
@@ -85,19 +85,19 @@ class Store:
 
     def events(self) -> List[Event]:
         """Every event that is no session, in the order of its first receipt."""
-        return self._bodies(_EVENTS)
+        return self._events_of(_EVENTS)
 
     def sessions(self) -> List[Event]:
         """Every session, in the order of its start."""
-        return self._bodies(_SESSIONS)
+        return self._events_of(_SESSIONS)
 
     def orphans(self) -> List[Event]:
         """The events whose session was never started."""
-        return self._bodies(_ORPHANS)
+        return self._events_of(_ORPHANS)
 
     def newest_first(self, received_until_ms: float) -> List[Event]:
         """Events and sessions by descending start time; those without one come last."""
-        return self._bodies(_NEWEST_FIRST, (received_until_ms,))
+        return self._events_of(_NEWEST_FIRST, (received_until_ms,))
 
     def receipts(self) -> Counter[str]:
         """How many times each event was received."""
@@ -124,7 +124,7 @@ class Store:
             connection.executemany(statement, rows)
             connection.executemany(_RECEIPT, receipts)
 
-    def _bodies(self, statement: str, values: Sequence[Any] = ()) -> List[Event]:
+    def _events_of(self, statement: str, values: Sequence[Any] = ()) -> List[Event]:
         return [orjson.loads(body) for (body,) in self._rows(statement, values)]
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> List[Any]:

@@ -228,9 +228,9 @@ class Collector:
             collector.fail(504, times=1, after=True)      # stored, though it says otherwise
         """
         content_type, content = _encode(status, body)
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        given.setdefault("content-type", content_type)
-        self._add(Fault(Act.REPLY, times, method, path, after=after, status=status, headers=given, body=content))
+        own_headers = {name.lower(): value for name, value in (headers or {}).items()}
+        own_headers.setdefault("content-type", content_type)
+        self._add(Fault(Act.REPLY, times, method, path, after=after, status=status, headers=own_headers, body=content))
 
     def redirect(
         self,

@@ -16,7 +16,7 @@ from honeyhive_litellm._delivery.sink import Result, Verdict
 from honeyhive_litellm._delivery.sinks.honeyhive import HoneyHiveSink
 from honeyhive_litellm._stats import Counters
 
-from ..waiting import until_on_loop
+from ..waiting import let_others_run, until_on_loop
 
 URL = "https://hive.example"
 OK = Result(Verdict.DELIVERED)
@@ -131,7 +131,7 @@ async def test_a_pause_is_waited_for_unless_a_caller_waits_for_delivery() -> Non
     bench = Bench(pause_s=3600.0)
     await bench.record(DOWN)
     probe = asyncio.ensure_future(bench.record(OK))
-    await asyncio.sleep(0.05)
+    await let_others_run()
     assert not probe.done()
     bench.breaker.probe_now()
     await asyncio.wait_for(probe, 10)
@@ -164,7 +164,7 @@ async def test_a_success_wakes_those_that_wait_for_the_pause() -> None:
     async with bench.breaker.slot() as early:
         await bench.record(DOWN)
         waiting = asyncio.ensure_future(bench.record(OK))
-        await asyncio.sleep(0.02)
+        await let_others_run()
         bench.breaker.record_result(OK, early, is_delivery=True, is_suspect=False)
     await asyncio.wait_for(waiting, 10)
     assert bench.breaker.deliveries == 2

@@ -46,13 +46,13 @@ class HoneyHiveSink:
         return await _for_each(self._first_of_new_sessions(rows), self._create_session)
 
     async def send(self, rows: Sequence[Row]) -> Result:
-        bodies = [row.body for row in rows]
+        events = [row.body for row in rows]
         reply = await self._post(
             "/v1/events/batch",
-            batch_body(bodies),
+            batch_body(events),
             "/events/batch",
             # Every body begins with its event_id, so the project goes in front without decoding it.
-            lambda: batch_body([b'{"project":' + self._project + b"," + body[1:] for body in bodies]),
+            lambda: batch_body([b'{"project":' + self._project + b"," + body[1:] for body in events]),
         )
         return result_of(reply, len(rows))
 

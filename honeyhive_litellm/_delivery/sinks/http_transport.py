@@ -159,8 +159,8 @@ class HttpTransport:
 
 def _now_of(response: aiohttp.ClientResponse) -> float:
     """The Unix time of an answer by the server's own clock: it is that clock by which a Retry-After date is meant."""
-    told = parse_http_date(response.headers.get("Date", ""))
-    return time.time() if told is None else told
+    date = parse_http_date(response.headers.get("Date", ""))
+    return time.time() if date is None else date
 
 
 def _body_headers(body: bytes) -> Dict[str, str]:

@@ -50,19 +50,19 @@ def question(body: Mapping[str, Any]) -> str:
     """Return what *body* asks: the last user message, the prompt or the input; several are joined."""
     if isinstance(body.get("messages"), list):
         return _last_user_text(body["messages"])
-    asked = body.get("prompt", body.get("input"))
-    if isinstance(asked, list) and any(isinstance(item, dict) for item in asked):
-        return _last_user_text(asked)
-    return " ".join(texts_of(asked))
+    prompt = body.get("prompt", body.get("input"))
+    if isinstance(prompt, list) and any(isinstance(item, dict) for item in prompt):
+        return _last_user_text(prompt)
+    return " ".join(texts_of(prompt))
 
 
 def chat(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `/chat/completions`: text or a tool call, `n` choices."""
     choices = [_chat_choice(body, number, index, shape) for index in range(int(body.get("n") or 1))]
     head = _head("chatcmpl", "chat.completion", body, number)
-    said = "".join(_spoken(choice["message"]) for choice in choices)
+    completion = "".join(_spoken(choice["message"]) for choice in choices)
     thought = "".join(str(choice["message"].get("reasoning_content", "")) for choice in choices)
-    usage = usage_of(json.dumps([body.get("messages"), body.get("tools")]), said, shape, thought)
+    usage = usage_of(json.dumps([body.get("messages"), body.get("tools")]), completion, shape, thought)
     plain = {**head, "choices": choices}
     if shape.usage:
         plain["usage"] = usage
@@ -158,18 +158,18 @@ def _head(prefix: str, kind: str, body: Json, number: int) -> Json:
 
 def _chat_choice(body: Json, number: int, index: int, shape: Shape) -> Json:
     messages: List[Json] = body.get("messages") or []
-    asked = _last_user_text(messages)
+    prompt = _last_user_text(messages)
     message: Json = {"role": "assistant", "content": None, "refusal": None}
     if shape.reasoning:
-        message["reasoning_content"] = f"thinking about: {asked}"
+        message["reasoning_content"] = f"thinking about: {prompt}"
     function = _wanted_function(body, messages)
     if function is not None:
-        call = {"name": function["name"], "arguments": json.dumps(_arguments(function, asked))}
+        call = {"name": function["name"], "arguments": json.dumps(_arguments(function, prompt))}
         message["tool_calls"] = [{"id": f"call_{number:06d}_{index}", "type": "function", "function": call}]
         return {"index": index, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
     if messages and messages[-1].get("role") == "tool":
-        asked = f"{asked} (the tool said: {_content_text(messages[-1])})"
-    message["content"] = answer_text(asked, index, shape)
+        prompt = f"{prompt} (the tool said: {_content_text(messages[-1])})"
+    message["content"] = answer_text(prompt, index, shape)
     return {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
 
 
@@ -183,11 +183,11 @@ def _wanted_function(body: Json, messages: Sequence[Json]) -> Optional[Json]:
     return next((function for function in functions if function["name"] == chosen), functions[0])
 
 
-def _arguments(function: Json, asked: str) -> Json:
+def _arguments(function: Json, prompt: str) -> Json:
     samples: Json = {
-        "string": asked,
-        "integer": len(asked),
-        "number": len(asked),
+        "string": prompt,
+        "integer": len(prompt),
+        "number": len(prompt),
         "boolean": True,
         "array": [],
     }
@@ -257,9 +257,9 @@ def cut_into_pieces(text: str) -> Iterator[str]:
         yield "".join(words[start : start + run])
 
 
-def answer_text(asked: str, index: int, shape: Shape) -> str:
+def answer_text(prompt: str, index: int, shape: Shape) -> str:
     """Return the answer to *asked* in the choice of that index."""
-    text = f"answer to: {asked}" if index == 0 else f"answer {index + 1} to: {asked}"
+    text = f"answer to: {prompt}" if index == 0 else f"answer {index + 1} to: {prompt}"
     missing = shape.length - len(text)
     return text + " and so on" * -(-missing // len(" and so on")) if missing > 0 else text
 
@@ -269,15 +269,15 @@ def _spoken(message: Json) -> str:
     return (message["content"] or "") + calls
 
 
-def usage_of(asked: str, said: str, shape: Shape, thought: str = "") -> Json:
+def usage_of(prompt: str, completion: str, shape: Shape, thought: str = "") -> Json:
     """Return the token counts, in OpenAI's form; a token is four characters."""
-    prompt, reasoning = _tokens(asked), _tokens(thought) if thought else 0
-    completion = _tokens(said) + reasoning
+    sent, reasoning = _tokens(prompt), _tokens(thought) if thought else 0
+    received = _tokens(completion) + reasoning
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": prompt // 2 if shape.cached else 0},
+        "prompt_tokens": sent,
+        "completion_tokens": received,
+        "total_tokens": sent + received,
+        "prompt_tokens_details": {"cached_tokens": sent // 2 if shape.cached else 0},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
 

@@ -15,8 +15,8 @@ _BATCH_LINE = {"custom_id": "request-1", "response": {"status_code": 200, "body"
 
 def create_file(body: Json, number: int, shape: Shape) -> Answer:
     """Answer `POST /files`."""
-    given = body.get("file") or {}
-    return Answer(_file(f"file-{number:06d}", given.get("filename"), given.get("bytes", 0), body.get("purpose")))
+    upload = body.get("file") or {}
+    return Answer(_file(f"file-{number:06d}", upload.get("filename"), upload.get("bytes", 0), body.get("purpose")))
 
 
 def retrieve_file(body: Json, number: int, shape: Shape) -> Answer:
@@ -76,8 +76,8 @@ def search(body: Json, number: int, shape: Shape) -> Answer:
 
 
 def _file(id_: str, name: object, size: int, purpose: object) -> Json:
-    told = {"id": id_, "object": "file", "bytes": size, "created_at": CREATED_AT, "status": "processed"}
-    return {**told, "filename": name, "purpose": purpose}
+    described = {"id": id_, "object": "file", "bytes": size, "created_at": CREATED_AT, "status": "processed"}
+    return {**described, "filename": name, "purpose": purpose}
 
 
 def _batch(id_: str, status: str, file: object) -> Json:

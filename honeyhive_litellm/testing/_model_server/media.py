@@ -43,12 +43,12 @@ def image(body: Json, number: int, shape: Shape) -> Answer:
         data = [{"b64_json": base64.b64encode(png(64 + shape.length // 1024)).decode()} for _ in range(count)]
     answer: Json = {"created": int(time.time()), "data": data}
     if shape.usage and "gpt-image" in str(body.get("model")):
-        told = usage_of(str(body.get("prompt")), " " * 400 * count, shape)
+        usage = usage_of(str(body.get("prompt")), " " * 400 * count, shape)
         answer["usage"] = {
-            "input_tokens": told["prompt_tokens"],
-            "output_tokens": told["completion_tokens"],
-            "total_tokens": told["total_tokens"],
-            "input_tokens_details": {"text_tokens": told["prompt_tokens"], "image_tokens": 0},
+            "input_tokens": usage["prompt_tokens"],
+            "output_tokens": usage["completion_tokens"],
+            "total_tokens": usage["total_tokens"],
+            "input_tokens_details": {"text_tokens": usage["prompt_tokens"], "image_tokens": 0},
         }
     return Answer(answer)
 

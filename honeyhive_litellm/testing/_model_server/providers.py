@@ -15,24 +15,26 @@ Json = Dict[str, Any]
 
 def messages(body: Json, number: int, shape: Shape) -> Answer:
     """Answer Anthropic's `/messages`; with tools by the use of the first one, unless a tool has just answered."""
-    asked = question(body)
+    prompt = question(body)
     blocks: List[Json] = []
     if shape.reasoning:
-        blocks.append({"type": "thinking", "thinking": f"thinking about: {asked}", "signature": "c2lnbmVk"})
+        blocks.append({"type": "thinking", "thinking": f"thinking about: {prompt}", "signature": "c2lnbmVk"})
     tools = body.get("tools") or []
     reason = "end_turn"
     if tools and not _has_result(body):
-        given = {"city": asked}
-        blocks.append({"type": "tool_use", "id": f"toolu_{number:06d}", "name": tools[0].get("name"), "input": given})
+        arguments = {"city": prompt}
+        blocks.append(
+            {"type": "tool_use", "id": f"toolu_{number:06d}", "name": tools[0].get("name"), "input": arguments}
+        )
         reason = "tool_use"
     else:
-        blocks.append({"type": "text", "text": answer_text(asked, 0, shape)})
-    told = usage_of(asked, json.dumps(blocks), shape)
-    read = told["prompt_tokens"] // 2 if shape.cached else 0
+        blocks.append({"type": "text", "text": answer_text(prompt, 0, shape)})
+    counts = usage_of(prompt, json.dumps(blocks), shape)
+    read = counts["prompt_tokens"] // 2 if shape.cached else 0
     created = 7 if shape.cached else 0
     usage = {
-        "input_tokens": told["prompt_tokens"] - read,
-        "output_tokens": told["completion_tokens"],
+        "input_tokens": counts["prompt_tokens"] - read,
+        "output_tokens": counts["completion_tokens"],
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": created,
     }
@@ -88,23 +90,23 @@ def _named(kind: str, **rest: Any) -> bytes:
 
 def contents(body: Json, number: int, shape: Shape) -> Answer:
     """Answer Gemini's `generateContent` and `streamGenerateContent` with one candidate of text."""
-    asked = _asked_of_gemini(body)
+    prompt = _gemini_prompt(body)
     parts: List[Json] = []
     if shape.reasoning:
-        parts.append({"text": f"thinking about: {asked}", "thought": True})
+        parts.append({"text": f"thinking about: {prompt}", "thought": True})
     declared = [one for tool in body.get("tools") or [] for one in tool.get("functionDeclarations") or []]
     if declared:
-        parts.append({"functionCall": {"name": declared[0]["name"], "args": {"city": asked}}})
+        parts.append({"functionCall": {"name": declared[0]["name"], "args": {"city": prompt}}})
     else:
-        parts.append({"text": answer_text(asked, 0, shape)})
-    told = usage_of(asked, json.dumps(parts), shape)
+        parts.append({"text": answer_text(prompt, 0, shape)})
+    counts = usage_of(prompt, json.dumps(parts), shape)
     usage = {
-        "promptTokenCount": told["prompt_tokens"],
-        "candidatesTokenCount": told["completion_tokens"],
-        "totalTokenCount": told["total_tokens"],
+        "promptTokenCount": counts["prompt_tokens"],
+        "candidatesTokenCount": counts["completion_tokens"],
+        "totalTokenCount": counts["total_tokens"],
     }
     if shape.cached:
-        usage["cachedContentTokenCount"] = told["prompt_tokens"] // 2
+        usage["cachedContentTokenCount"] = counts["prompt_tokens"] // 2
     if shape.reasoning:
         usage["thoughtsTokenCount"] = 3
         usage["totalTokenCount"] += 3
@@ -129,12 +131,12 @@ def _content_chunks(head: Json, parts: List[Json], answer: Json) -> Iterator[byt
     yield _data(ending)
 
 
-def _asked_of_gemini(body: Json) -> str:
-    asked = ""
+def _gemini_prompt(body: Json) -> str:
+    prompt = ""
     for content in body.get("contents") or []:
         if content.get("role", "user") == "user":
-            asked = " ".join(str(part["text"]) for part in content.get("parts") or [] if "text" in part)
-    return asked
+            prompt = " ".join(str(part["text"]) for part in content.get("parts") or [] if "text" in part)
+    return prompt
 
 
 def _data(value: Json) -> bytes:

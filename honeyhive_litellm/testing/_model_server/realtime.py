@@ -24,7 +24,7 @@ class Conversation:
 
     def __init__(self, model: str) -> None:
         self._session: Json = {"type": "realtime", "id": "sess_000001", "object": "realtime.session", "model": model}
-        self._said = ""
+        self._question = ""
         self._heard = 0
         self._items = 0
         self._responses = 0
@@ -49,27 +49,27 @@ class Conversation:
         return self._respond() if kind == "response.create" else []
 
     def _hear(self) -> List[Json]:
-        self._said, self._heard = f"{self._heard} bytes of sound", 0
+        self._question, self._heard = f"{self._heard} bytes of sound", 0
         item = self._message("user", {"type": "input_audio", "transcript": None})
-        heard = {"item_id": item["id"], "content_index": 0, "transcript": self._said}
+        heard = {"item_id": item["id"], "content_index": 0, "transcript": self._question}
         kind = "conversation.item.input_audio_transcription.completed"
         return [*_added(item), {"type": kind, **heard}]
 
     def _take(self, item: Json) -> List[Json]:
-        self._said = " ".join(str(part["text"]) for part in item.get("content") or [] if "text" in part)
+        self._question = " ".join(str(part["text"]) for part in item.get("content") or [] if "text" in part)
         return _added({**self._message("user"), **item})
 
     def _respond(self) -> List[Json]:
         self._responses += 1
-        text = f"answer to: {self._said}"
+        text = f"answer to: {self._question}"
         is_spoken = "audio" in (self._session.get("output_modalities") or ["audio"])
-        told = {"type": "output_audio", "transcript": text} if is_spoken else {"type": "output_text", "text": text}
+        part = {"type": "output_audio", "transcript": text} if is_spoken else {"type": "output_text", "text": text}
         tools = self._session.get("tools") or []
         if tools:
             item = {"type": "function_call", "call_id": "call_1", "name": tools[0].get("name"), "arguments": "{}"}
             item.update(id=f"item_{self._items + 1:06d}", object="realtime.item", status="completed")
         else:
-            item = self._message("assistant", told)
+            item = self._message("assistant", part)
         response: Json = {
             "id": f"resp_{self._responses:06d}",
             "object": "realtime.response",
@@ -94,8 +94,8 @@ class Conversation:
 
     def _message(self, role: str, *content: Json) -> Json:
         self._items += 1
-        known = {"id": f"item_{self._items:06d}", "object": "realtime.item", "type": "message", "status": "completed"}
-        return {**known, "role": role, "content": list(content)}
+        fields = {"id": f"item_{self._items:06d}", "object": "realtime.item", "type": "message", "status": "completed"}
+        return {**fields, "role": role, "content": list(content)}
 
 
 def _added(item: Json) -> List[Json]:
