@@ -16,27 +16,27 @@ from honeyhive_litellm._privacy.secret_names import is_secret_header, is_secret_
 
 
 def test_a_credential_is_redacted_each_time_it_recurs() -> None:
-    said = {"content": "my key is sk-proj-abcdefgh12345678, and this is a text that was not said before"}
-    first, *others = [clean(said, 1000) for _ in range(3)]
+    message = {"content": "my key is sk-proj-abcdefgh12345678, and this is a text that was not said before"}
+    first, *others = [clean(message, 1000) for _ in range(3)]
     assert "sk-proj" not in str(first) and "[redacted: api key]" in str(first)
     assert others == [first, first]
 
 
 def test_texts_that_recur_are_remembered_and_others_are_forgotten() -> None:
-    known = CleanTexts(max_chars=20_000)
-    known.add(["a system prompt"])
+    clean_texts = CleanTexts(max_chars=20_000)
+    clean_texts.add(["a system prompt"])
     for number in range(1000):
-        assert known.unsearched(["a system prompt"]) == []
-        known.add([f"question {number}"])
-    assert known.unsearched(["question 0", "question 999"]) == ["question 0"]
+        assert clean_texts.unsearched(["a system prompt"]) == []
+        clean_texts.add([f"question {number}"])
+    assert clean_texts.unsearched(["question 0", "question 999"]) == ["question 0"]
 
 
 def test_the_memory_is_bounded() -> None:
-    known = CleanTexts(max_chars=20_000)
+    clean_texts = CleanTexts(max_chars=20_000)
     texts = [f"{number} " + "x" * 1000 for number in range(100)]
     for text in texts:
-        known.add([text])
-    left = len(texts) - len(known.unsearched(texts))
+        clean_texts.add([text])
+    left = len(texts) - len(clean_texts.unsearched(texts))
     assert 5 <= left <= 20
 
 

@@ -15,11 +15,11 @@ LIMIT = 10_000
 def test_media_become_their_digest_type_and_size() -> None:
     data = b"\x89PNG" + bytes(range(256)) * 8
     encoded = base64.b64encode(data).decode()
-    told = clean({"url": f"data:image/png;base64,{encoded}", "b64_json": encoded, "raw": data}, LIMIT)
-    assert isinstance(told, dict)
-    assert {v["bytes"] for v in told.values()} == {len(data)}
-    assert len({v["sha256"] for v in told.values()}) == 1
-    assert told["url"]["mime_type"] == told["b64_json"]["mime_type"] == "image/png"
+    described = clean({"url": f"data:image/png;base64,{encoded}", "b64_json": encoded, "raw": data}, LIMIT)
+    assert isinstance(described, dict)
+    assert {v["bytes"] for v in described.values()} == {len(data)}
+    assert len({v["sha256"] for v in described.values()}) == 1
+    assert described["url"]["mime_type"] == described["b64_json"]["mime_type"] == "image/png"
     inside = clean_text(f"see data:image/png;base64,{encoded} above", LIMIT)
     assert encoded[:64] not in inside and "image/png" in inside
 
