@@ -116,5 +116,6 @@ class Launcher:
 
 
 def with_placeholders(text: str) -> str:
-    """The text with each UUID replaced: they differ from run to run."""
+    """The text with each UUID and token replaced: they differ from run to run."""
+    text = re.sub(r"token=[\w-]+", "token=<token>", text)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>", text)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -72,7 +73,11 @@ class Reader:
         command = [sys.executable, "-m", "honeyhive_litellm", "serve", "--port", self._port]
         self._server = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE)
         assert self._server.stdout is not None
-        self._printed = self._server.stdout.readline().decode()  # it listens by then
+        self._printed = "".join(self._server.stdout.readline().decode() for _ in range(2))  # it listens by then
+        link = self._printed.split()[-1]
+        browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
+        with browser.open(link, timeout=30) as page:
+            assert page.status == 200
 
     def stop_server(self) -> None:
         if self._server is not None:
