@@ -1,8 +1,9 @@
 """Settings: what a user may configure, read from arguments and environment variables in one place.
 
-To add an option: a field of `Settings` with its default, a row of `OPTIONS` in the same place, and a row of the table
-in README.md; a test compares all three. The row's reader checks the value. Refusals are collected, so that one
-`ConfigError` names every bad option; no bad value is replaced by a default.
+To add an option: a field of `Settings` with its default, a row of `OPTIONS` in the same place, and a row of the tables
+in docs/reference/options.md; a test compares all three. The row's reader checks the value. Refusals are collected, so
+that one `ConfigError` names every bad option; no bad value is replaced by a default. `_runtime/pipeline.py` hands the
+values on to `_spool` and `_delivery`, which do not see `Settings`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A kind of data has a gate, a few patterns and, where there is one, a check digit. The gate is a quick look at all the
 text of an event at once, which is almost always negative. The patterns find the form; the check tells a card's number
 from any other of sixteen digits. To add a kind: a row of `_DEFINITIONS`, the function that it names, its examples in
-tests/unit/test_privacy_pii.py, and a row of the table in README.md.
+tests/unit/test_privacy_pii.py, and a row of the table in docs/how-to/redaction.md.
 
 No text can make the search slow. Every repetition is bounded, or followed by a character that it cannot match itself,
 and no run of characters has more than a few places where a match may begin.
@@ -233,6 +233,10 @@ class _Definition(NamedTuple):
     form: Optional[Callable[[], _Form]]
 
 
+def _squashed(word: str) -> str:
+    return re.sub(r"[\W_]+", "", word.lower())
+
+
 _DEFINITIONS = (
     _Definition("email", ("mail", "emailaddress"), _email_form),
     _Definition("iban", (), _iban_form),
@@ -242,7 +246,7 @@ _DEFINITIONS = (
     _Definition("phone", ("phonenumber", "telephone"), _phone_form),
     _Definition("jwt", (), None),
     _Definition("pem", ("privatekey", "pemkey"), None),
-    _Definition("api_key", ("apikey", "apikeys"), None),
+    _Definition("api_key", ("apikeys",), None),
 )
 """Every kind, in the order in which they are searched."""
 
@@ -251,12 +255,12 @@ CREDENTIALS = frozenset(definition.name for definition in _DEFINITIONS if defini
 
 _GROUPS = {"all": NAMES, "pii": tuple(name for name in NAMES if name not in CREDENTIALS)}
 _FORMS = {definition.name: definition.form for definition in _DEFINITIONS if definition.form is not None}
-_SPELLINGS = {spelling: name for name, aliases, _ in _DEFINITIONS for spelling in (name, *aliases)}
+_SPELLINGS = {_squashed(spelling): name for name, aliases, _ in _DEFINITIONS for spelling in (name, *aliases)}
 
 
 def named(word: str) -> Tuple[str, ...]:
     """The kinds that a word stands for, none if it is unknown. Case, `-`, `_` and blanks make no difference."""
-    squashed = re.sub(r"[\W_]+", "", word.lower())
+    squashed = _squashed(word)
     if squashed in _GROUPS:
         return _GROUPS[squashed]
     return (_SPELLINGS[squashed],) if squashed in _SPELLINGS else ()

@@ -120,6 +120,11 @@ def test_what_holds_nothing_comes_back_as_it_is() -> None:
     assert without(dirty, ["ip", "jwt"]) is dirty
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_a_spelling_of_itself(name: str) -> None:
+    assert named(name) == (name,)
+
+
 def test_names_may_be_spelled_in_several_ways() -> None:
     assert named("E-Mail") == named("email address") == named("EMAIL") == ("email",)
     assert named("credit_card") == named("Cards") == ("card",)

@@ -112,7 +112,7 @@ def _patch() -> None:
             warn(
                 f"patch {name}",
                 "honeyhive: this LiteLLM is not known to us, and %s are recorded in less detail: "
-                "please report its version, and use one that the README names meanwhile",
+                "please report its version; docs/explanation/compatibility.md lists those that were tested",
                 name,
             )
         for point in points or ():
