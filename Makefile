@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test matrix lint format docs dist check bench faults kills soak clean
+.PHONY: help demo view screenshots test matrix lint format docs dist check bench faults kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -36,6 +36,12 @@ $(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
 
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
+
+view: $(VENV)/.demo ## the demo's events in a browser: plays the demo and keeps serving its pages
+	$(BIN)/python examples/demo.py --view
+
+screenshots: $(VENV)/.test ## the pictures in docs/images of the collector's pages (needs chromium)
+	$(BIN)/python examples/screenshots.py
 
 test: $(VENV)/.test ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -347,19 +347,33 @@ def verdict(console: Console, calls: List[Json], collector: Collector, requests:
 
 def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
+    keeps_serving = "--view" in sys.argv[1:]
     started = time.monotonic()
     scratch = tempfile.TemporaryDirectory(prefix="honeyhive-demo-")
-    with scratch as folder, Collector() as collector, ModelServer() as models:
+    with scratch as folder, Collector(pages=True) as collector, ModelServer() as models:
         prepare(models)
         calls = run_story(console, collector, models, Path(folder))
         console.print(kinds_table(list(collector.events)))
         is_even = verdict(console, calls, collector, len(models.requests))
-    took = time.monotonic() - started
-    if is_even:
-        console.print(f"[bold green]Every call arrived as exactly one event[/bold green], in {took:.0f} s.")
-        return 0
-    console.print("[bold red]The balance is not even: see above.[/bold red]")
-    return 1
+        took = time.monotonic() - started
+        if is_even:
+            console.print(f"[bold green]Every call arrived as exactly one event[/bold green], in {took:.0f} s.")
+        else:
+            console.print("[bold red]The balance is not even: see above.[/bold red]")
+        console.print(f"The events in a browser: {collector.page_link}", soft_wrap=True, highlight=False)
+        if keeps_serving:
+            keep_serving(console)
+        else:
+            console.print("That link ends with this demo. `make view` plays it again and keeps serving.")
+    return 0 if is_even else 1
+
+
+def keep_serving(console: Console) -> None:
+    console.print("Ctrl-C ends it.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def bearer(header: Optional[str]) -> str:
     return header[len(_SCHEME) :].strip()
 
 
-def is_known(key: str, keys: Optional[Collection[str]]) -> bool:
+def is_accepted(key: str, keys: Optional[Collection[str]]) -> bool:
     """Whether *key* is one of *keys*; with None, whether it is there at all."""
     return bool(key) and (keys is None or key in keys)
 

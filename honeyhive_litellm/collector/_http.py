@@ -181,7 +181,7 @@ class App:
     def _check_key(self, request: web.Request, need: Need) -> None:
         rules = self.api.rules
         key = _auth.bearer(request.headers.get("Authorization"))
-        if not _auth.is_known(key, rules.keys):
+        if not _auth.is_accepted(key, rules.keys):
             raise Refusal(rules.bad_key_status, "invalid or missing API key")
         if not _auth.may(key, need):
             status = 403 if rules.bad_key_status == 401 else 404

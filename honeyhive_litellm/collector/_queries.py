@@ -155,10 +155,10 @@ def event(connection: sqlite3.Connection, event_id: str) -> Optional[Tuple[Row, 
     )
     if not rows:
         return None
-    return rows[0], bodies(connection, rows)[0]
+    return rows[0], events_of(connection, rows)[0]
 
 
-def bodies(connection: sqlite3.Connection, rows: Sequence[Row]) -> List[Event]:
+def events_of(connection: sqlite3.Connection, rows: Sequence[Row]) -> List[Event]:
     """The events of these rows, in their order."""
     found: List[Event] = []
     for row in rows:

@@ -66,12 +66,12 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """A page of a browser, with all that it complained about and every address that it asked."""
+    """A page of a browser, with all that it complained about and every address that it requested."""
 
     page: Page
     url: str
     complaints: List[str] = field(default_factory=list)
-    asked: List[str] = field(default_factory=list)
+    requested: List[str] = field(default_factory=list)
 
     def open(self, path: str = "/") -> Page:
         """Go there and wait until it is at rest."""
@@ -80,9 +80,9 @@ class Tab:
         return self.page
 
     def check(self) -> None:
-        """Fail if anything was complained about, or asked of anybody else."""
+        """Fail if anything was complained about, or requested of anybody else."""
         assert self.complaints == []
-        elsewhere = [url for url in self.asked if not url.startswith((self.url + "/", "data:"))]
+        elsewhere = [url for url in self.requested if not url.startswith((self.url + "/", "data:"))]
         assert elsewhere == []
 
 
@@ -90,7 +90,7 @@ OpenTab = Callable[..., Tab]
 
 
 def watch(tab: Tab) -> None:
-    """Note what the page complains about, and whom it asks."""
+    """Note what the page complains about, and which addresses it requests."""
 
     def note_console(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -104,7 +104,7 @@ def watch(tab: Tab) -> None:
         tab.complaints.append(str(error))
 
     def note_request(request: Request) -> None:
-        tab.asked.append(request.url)
+        tab.requested.append(request.url)
 
     tab.page.on("console", note_console)
     tab.page.on("dialog", note_dialog)

@@ -73,8 +73,8 @@ def test_a_refused_host_is_logged_once_and_without_control_characters(
     with caplog.at_level(logging.WARNING), fresh(collector) as connected:
         for _ in range(3):
             connected.get("/", headers={"Host": "evil.example"})
-    told = [record.getMessage() for record in caplog.records if "evil.example" in record.getMessage()]
-    assert len(told) == 1 and told[0].isprintable()
+    logged = [record.getMessage() for record in caplog.records if "evil.example" in record.getMessage()]
+    assert len(logged) == 1 and logged[0].isprintable()
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_another_sites_form_clears_nothing(collector: Collector, headers: Dict[s
 
 def test_a_web_page_of_another_origin_gets_no_leave(collector: Collector) -> None:
     with fresh(collector) as connected:
-        asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+        preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
         answer = connected.options(
-            "/v1/events/search", headers={**asked, "Access-Control-Request-Headers": "authorization"}
+            "/v1/events/search", headers={**preflight, "Access-Control-Request-Headers": "authorization"}
         )
         assert not any(name.lower().startswith("access-control") for name in answer.headers)
         assert answer.status_code >= 400

@@ -92,10 +92,12 @@ def test_what_came_while_the_connection_was_lost_is_caught_up(collector: Collect
     page.wait_for_selector("text=third")
     assert questions(page) == ["third", "second", "first"]
     lost = [
-        said for said in tab.complaints if "ERR_CONNECTION" in said or "ERR_INCOMPLETE" in said or "ERR_EMPTY" in said
+        complaint
+        for complaint in tab.complaints
+        if "ERR_CONNECTION" in complaint or "ERR_INCOMPLETE" in complaint or "ERR_EMPTY" in complaint
     ]
     assert lost
-    tab.complaints = [said for said in tab.complaints if said not in lost]
+    tab.complaints = [complaint for complaint in tab.complaints if complaint not in lost]
 
 
 def test_only_so_many_browsers_are_served_live(collector: Collector) -> None:

@@ -124,7 +124,7 @@ class Viewer:
 
     def _has_key(self, request: web.Request) -> bool:
         key = _auth.bearer(request.headers.get("Authorization"))
-        return _auth.is_known(key, self._rules.keys) and _auth.may(key, Need.READ)
+        return _auth.is_accepted(key, self._rules.keys) and _auth.may(key, Need.READ)
 
     def _admitted(self, handler: Handler, by_key: bool = False) -> Handler:
         async def admitted(request: web.Request) -> web.StreamResponse:

@@ -63,8 +63,8 @@ def lines(
     label: str, data: Sequence[Line], places: Sequence[Column], labels: Sequence[str], show: Callable[[float], str]
 ) -> Markup:
     """One line for each of *data*; *places* are what a click selects."""
-    known = [value for line in data for value in line.values if value is not None]
-    top = _ceiling(max(known, default=0.0))
+    measured = [value for line in data for value in line.values if value is not None]
+    top = _ceiling(max(measured, default=0.0))
     parts = [_GRID]
     step = WIDTH / max(1, len(places))
     parts.extend(_link(place, at * step, step, []) for at, place in enumerate(places))

@@ -150,8 +150,8 @@ def _message(value: Any, role: str) -> Message:
         message.parts = [_as_json_part(part) for part in message.parts]
     if isinstance(value.get("refusal"), str) and value["refusal"]:
         message.parts.append(Part("text", value["refusal"], label="refusal"))
-    known = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "finish_reason", "refusal")
-    rest = {key: item for key, item in value.items() if key not in (*known, "choices")} if role != "assistant" else {}
+    shown = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "finish_reason", "refusal")
+    rest = {key: item for key, item in value.items() if key not in (*shown, "choices")} if role != "assistant" else {}
     if rest and not message.parts and not message.calls:
         message.parts.append(Part("json", as_json(rest)))
     return message

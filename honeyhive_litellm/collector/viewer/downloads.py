@@ -83,12 +83,12 @@ class Downloads:
                 return None
             if form == "md":
                 return trace_markdown(f"Trace {id_}", trace(rows)).encode("utf-8", "replace")
-            events = queries.bodies(connection, rows)
+            events = queries.events_of(connection, rows)
         return orjson.dumps({"id": id_, "events": events}, option=orjson.OPT_INDENT_2)
 
 
 def _json_lines(connection: sqlite3.Connection, rows: List[Row]) -> Iterator[bytes]:
-    for event in queries.bodies(connection, rows):
+    for event in queries.events_of(connection, rows):
         yield orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
 
 

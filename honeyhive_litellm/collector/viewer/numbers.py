@@ -83,9 +83,9 @@ def _charts(meant: Filter, buckets: List[Bucket], step_ms: float) -> List[Tuple[
     long = step_ms * len(buckets) > _DAY_MS
     labels = [_label(bucket.start_ms, long) for bucket in buckets]
 
-    def column(bucket: Bucket, values: List[float], told: str) -> Column:
+    def column(bucket: Bucket, values: List[float], text: str) -> Column:
         href = "/?" + meant.query(from_=bucket.start_ms, to=bucket.start_ms + step_ms - 1, last=None, q="")
-        return Column(href, f"{formats.full_time(bucket.start_ms)[:16]}: {told}", values)
+        return Column(href, f"{formats.full_time(bucket.start_ms)[:16]}: {text}", values)
 
     def stacked(
         heading: str, names: List[str], read: Callable[[Bucket], List[float]], show: Callable[[float], str]
@@ -93,8 +93,8 @@ def _charts(meant: Filter, buckets: List[Bucket], step_ms: float) -> List[Tuple[
         data = []
         for bucket in buckets:
             values = read(bucket)
-            told = ", ".join(f"{show(value)} {name}" for name, value in zip(names, values))
-            data.append(column(bucket, values, told))
+            text = ", ".join(f"{show(value)} {name}" for name, value in zip(names, values))
+            data.append(column(bucket, values, text))
         classes = [name.replace(" ", "-") for name in names]
         return charts.columns(heading, classes, data, labels, show, is_counted=show is formats.short_count)
 

@@ -169,7 +169,7 @@ class Pages:
             name = queries.session_name(connection, ask.id)
             turns = [row for row in rows if row.summary.event_type != "chain"]
             shown = turns[max(0, first - 1) : first + TURNS]
-            events = queries.bodies(connection, shown)
+            events = queries.events_of(connection, shown)
         if not rows and name is None:
             return not_found(ask, f"There is no session {ask.id} here.")
         talks = _only_what_is_new([conversation(event) for event in events])
@@ -276,13 +276,13 @@ def _shown(value: Any) -> Tuple[str, bool]:
 
 def _only_what_is_new(talks: List[Conversation]) -> List[Conversation]:
     """Leave out of each turn the messages with which the one before it began, and the answer that it repeats."""
-    known: List[Tuple[str, str]] = []
+    previous: List[Tuple[str, str]] = []
     for talk in talks:
         own = [_key(message) for message in talk.messages]
         same = 0
-        while same < min(len(known), len(own)) and known[same] == own[same]:
+        while same < min(len(previous), len(own)) and previous[same] == own[same]:
             same += 1
-        known = own + [_key(message) for message in talk.answers]
+        previous = own + [_key(message) for message in talk.answers]
         talk.omitted += same
         talk.messages = talk.messages[same:]
     return talks

@@ -28,12 +28,12 @@ def _made() -> Environment:
     )
     for name in ("count", "short_count", "dollars", "duration", "clock", "full_time", "iso", "field_time", "size"):
         environment.filters[name] = getattr(formats, name)
-    environment.filters.update(short_id=formats.short_id, markdown=markdown, code=code, known_status=known_status)
+    environment.filters.update(short_id=formats.short_id, markdown=markdown, code=code, status_class=status_class)
     environment.globals.update(is_safe_link=is_safe_link, NOTHING=formats.NOTHING)
     return environment
 
 
-def known_status(status: str) -> str:
+def status_class(status: str) -> str:
     """The class of a status: its own word, or "other"."""
     return status if status in STATUSES else "other"
 

@@ -63,8 +63,8 @@ class Doorkeeper:
         return _is_same(value, self.form_value(action))
 
 
-def _is_same(given: str, right: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+def _is_same(offered: str, right: str) -> bool:
+    return hmac.compare_digest(offered.encode("utf-8", "replace"), right.encode())
 
 
 def cookie_name(port: int) -> str:
