@@ -24,7 +24,7 @@ HOOK = "honeyhive_litellm.proxy:register"
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="")
 def proxy(arguments: Tuple[str, ...]) -> None:
-    """Run the LiteLLM Proxy, with the callback `honeyhive` known to all of its workers.
+    """Run the LiteLLM Proxy, with the callback `honeyhive` registered in all of its workers.
 
     Takes the options of the command `litellm` (see `litellm --help`), becomes it, and ends as it does:
 
@@ -55,11 +55,11 @@ def _litellm() -> str:
     folder = None if package is None else next(iter(package.submodule_search_locations or ()), None)
     found: Optional[str] = shutil.which("litellm", path=str(Path(sys.executable).parent)) or shutil.which("litellm")
     if folder is None or found is None:
-        raise click.ClickException("the command litellm is not there: pip install 'litellm[proxy]'")
+        raise click.ClickException("the command litellm is not installed: pip install 'litellm[proxy]'")
     try:
         has_hooks = HOOKS in (Path(folder) / "proxy" / "proxy_server.py").read_text(encoding="utf-8")
     except OSError:
-        has_hooks = True  # packed otherwise; LiteLLM will tell
+        has_hooks = True  # packaged in another way; LiteLLM itself fails if it is too old
     if not has_hooks:
         raise click.ClickException(
             "this LiteLLM is too old for callbacks by name: update it, or run litellm itself with "

@@ -112,7 +112,7 @@ def _cell(value: object, width: int) -> str:
 
 
 def _link_shower(opens: bool) -> Callable[[str], None]:
-    """Print each link, and open the first one if asked to."""
+    """A function that prints each link, and opens the first one if `opens`."""
     shown: List[str] = []
 
     def show(link: str) -> None:

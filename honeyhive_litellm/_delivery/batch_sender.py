@@ -169,7 +169,7 @@ class BatchSender:
             self._on_found(looked_up.found)
         failure = looked_up.failure
         if failure is None or failure.verdict is not Verdict.RETRY:
-            # All are looked up, or this key may not read: what is left is sent again. Marked anew before that, since
+            # All are looked up, or this key may not read: what is left is sent again, marked again before that, since
             # an adopter waits `lookup_delay` from the mark before it looks the events up.
             self._is_marked = False
             return None

@@ -109,7 +109,7 @@ class CircuitBreaker:
     def _note_success(self, is_delivery: bool) -> None:
         self.deliveries += is_delivery
         if self._retry_after_until > time.monotonic():
-            return  # this request started before the server asked for a pause
+            return  # this request started before the server requested a pause
         self.is_open = False
         self._round += 1
         self._failed_rounds = 0

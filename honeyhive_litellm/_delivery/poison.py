@@ -22,7 +22,7 @@ _MIN_CONTRADICTIONS = 2
 
 @dataclass
 class PoisonEvidence:
-    """What one batch's failures say about its events, given what became of other batches meanwhile.
+    """What one batch's failures say about its events, compared with what became of other batches meanwhile.
 
     `deliveries` and `failures` in the arguments are the circuit breaker's running totals over all batches.
     """

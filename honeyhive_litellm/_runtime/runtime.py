@@ -139,7 +139,7 @@ class Runtime:
             try:
                 loop.call_soon_threadsafe(done.set_result, None)
             except RuntimeError:
-                pass  # the caller's loop is closed: nobody waits any more
+                pass  # the caller's loop is closed, so it no longer waits
 
         self._queue.when_committed(wake_caller)
         try:

@@ -275,20 +275,20 @@ def test_whatever_ends_a_process_its_calls_are_not_lost(tmp_path: Path) -> None:
 def test_a_call_that_is_answered_after_our_exit_handler_is_not_taken_for_interrupted(tmp_path: Path) -> None:
     code = """
 from litellm.integrations.custom_logger import CustomLogger
-asked, ends, told = threading.Event(), threading.Event(), threading.Event()
+begun, ends, heard = threading.Event(), threading.Event(), threading.Event()
 class Slow(CustomLogger):
-    async def async_post_call_success_deployment_hook(self, *given, **named):
-        asked.set()
+    async def async_post_call_success_deployment_hook(self, *args, **kwargs):
+        begun.set()
         ends.wait(30)
 class Last(CustomLogger):
-    async def async_post_call_success_deployment_hook(self, *given, **named):
-        told.set()
+    async def async_post_call_success_deployment_hook(self, *args, **kwargs):
+        heard.set()
         await asyncio.Event().wait()  # so LiteLLM never gets to tell that it was a success
 litellm.callbacks.insert(0, Slow())
 litellm.callbacks.append(Last())
 threading.Thread(target=lambda: asyncio.run(call("late")), daemon=True).start()
-asked.wait(30)
-AFTER_OURS.append(lambda: (ends.set(), print(told.wait(30))))
+begun.wait(30)
+AFTER_OURS.append(lambda: (ends.set(), print(heard.wait(30))))
 """
     with Collector() as collector:
         assert run(code, collector.url, tmp_path, head=FIRST_EXIT_HANDLER + HEAD).split() == ["True"]

@@ -235,12 +235,12 @@ sys.stdin.readline()
             dead.communicate()
         for path in tmp_path.iterdir():  # as on a volume that another host had mounted
             path.rename(tmp_path / f"elsewhere.example-{path.name.partition('-')[2]}")
-        heirs = [start(living, collector.url, tmp_path, SPOOL_HEAD) for _ in range(4)]
-        for heir in heirs:
-            assert signal_ready(heir) == "here"
+        adopters = [start(living, collector.url, tmp_path, SPOOL_HEAD) for _ in range(4)]
+        for adopter in adopters:
+            assert signal_ready(adopter) == "here"
         collector.up()
         collector.wait_for(254, 40)
-        adopted = [int(heir.communicate("\n", timeout=30)[0]) for heir in heirs]
+        adopted = [int(adopter.communicate("\n", timeout=30)[0]) for adopter in adopters]
         assert sorted(adopted) == [0, 0, 0, 250]
         assert names(collector) == sorted(["living"] * 4 + [f"killed {n}" for n in range(250)])
         assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]

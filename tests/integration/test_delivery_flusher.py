@@ -38,7 +38,7 @@ async def test_events_go_out_in_batches_and_the_spool_is_empty_afterwards(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
-async def test_a_session_is_ensured_once_and_before_its_events(tmp_path: Path) -> None:
+async def test_a_session_is_created_once_and_before_its_events(tmp_path: Path) -> None:
     session = f"{uuid.uuid4()} chat 42"
     with Collector() as collector:
         async with running(tmp_path, collector.url) as rig:
@@ -179,16 +179,16 @@ async def test_a_server_with_the_deprecated_routes_alone_is_served_through_them(
         ]
 
 
-async def test_a_killed_senders_batch_is_looked_up_by_its_heir(tmp_path: Path) -> None:
+async def test_a_killed_senders_batch_is_looked_up_by_its_adopter(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.hang(after=True, path="/v1/events/batch")
         async with running(tmp_path, collector.url, request_timeout=30) as rig:
             await rig.take([event(i) for i in range(10)])
             await rig.until(lambda: len(collector.events) == 10)
         collector.clear()
-        async with running(tmp_path, collector.url) as heir:
-            await heir.settled()
-            assert heir.counters.snapshot().delivered == 10
+        async with running(tmp_path, collector.url) as adopter:
+            await adopter.settled()
+            assert adopter.counters.snapshot().delivered == 10
         assert_once(collector, 10)
 
 
@@ -200,13 +200,13 @@ async def test_a_batch_that_certainly_was_not_sent_is_not_looked_up_after_a_rest
             await rig.take([event(i) for i in range(10)])
             await rig.until(lambda: rig.counters.last_error is not None)
         collector.up()
-        async with running(tmp_path, collector.url, lookup_delay=3600) as heir:
-            await heir.settled()
+        async with running(tmp_path, collector.url, lookup_delay=3600) as adopter:
+            await adopter.settled()
         assert_once(collector, 10)
         assert [r.method for r in collector.requests] == ["POST"]
 
 
-async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_not_look_too_early(
+async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_adopter_does_not_look_too_early(
     tmp_path: Path,
 ) -> None:
     with Collector() as collector:
@@ -216,13 +216,13 @@ async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_heir_does_n
         async with running(tmp_path, collector.url, request_timeout=30, lookup_delay=0.5) as rig:
             await rig.take([event(1)])
             await rig.until(lambda: len(collector.events) == 1)
-        heir = Spool(tmp_path, Counters(), durability="process", limits=Limits())
-        await heir.adopt()
-        batch = await heir.next_batch()
+        adopter = Spool(tmp_path, Counters(), durability="process", limits=Limits())
+        await adopter.adopt()
+        batch = await adopter.next_batch()
         assert batch is not None
         assert batch.ambiguous_since is not None
         assert batch.ambiguous_since >= began + 0.5  # when it was sent the second time
-        await heir.close()
+        await adopter.close()
 
 
 # What each bounded memory costs when it is full

@@ -25,7 +25,7 @@ REFUSED = Result(Verdict.PAUSE, log_text="HTTP 401")
 
 
 class Bench:
-    """A breaker, its numbers, and how often it asked for a pause."""
+    """A breaker, its numbers, and how many pauses it computed."""
 
     def __init__(self, pause_s: float = 0.0) -> None:
         _log.reset()

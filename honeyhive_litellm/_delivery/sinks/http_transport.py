@@ -1,16 +1,16 @@
 """One request, one `Reply`: HoneyHive over a single keep-alive aiohttp session, without policy.
 
-No retry, no wait, no log. Trouble of the network is an answer like any other: a `Reply` without a status, but
-with a word for what happened and whether the request may have arrived. Only cancellation passes through.
+It does not retry, wait or log. A network error is returned like an answer: a `Reply` without a status that says what
+happened and whether the request may have arrived. Only cancellation is raised.
 
-Chosen here, and why:
+What is chosen here, and why:
 - Redirects are not followed: the key is for the host that the user named.
 - `trust_env` stays off: with it, some aiohttp versions let ~/.netrc replace our Authorization header. The
   variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY are read here instead.
 - An idle connection is kept for 4 s, a little less than the 5 s after which Node's and uvicorn's servers
-  close theirs: a POST into a connection that is just being closed ends as an unknown outcome.
-- Requests are not compressed: HoneyHive documents no gzip. Answers are asked for uncompressed and are not
-  inflated, so that none can grow in memory.
+  close theirs: the outcome of a POST into a connection that is just being closed is unknown.
+- Requests are not compressed: HoneyHive documents no gzip. Answers are requested uncompressed and never
+  decompressed, so that none can grow in memory.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FAILURES = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class _Sent:
-    """Whether a request's first bytes were written. Tracing sets it; aiohttp's exceptions do not tell."""
+    """Whether a request's first bytes were written. Set by tracing, because aiohttp's exceptions do not say it."""
 
     yes = False
 
