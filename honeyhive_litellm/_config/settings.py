@@ -33,7 +33,7 @@ from .readers import (
     text,
 )
 
-# HoneyHive refuses requests over 5 MB, and some bytes are needed around the event.
+# HoneyHive refuses requests over 5 MB, and the request needs some bytes besides the event.
 _MAX_REQUEST_BYTES = 4_990_000
 _PER_PROJECT = Path()  # the default of `spool_path`; compared by identity, because a user may choose "." as well
 

@@ -37,7 +37,7 @@ calls = st.dictionaries(keys, trees, max_size=12)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class MappingOptions:
     project: str = "demo"
     environment: str = "test"
     custom_attributes: Optional[Mapping[str, Any]] = None
@@ -47,15 +47,15 @@ class Chosen:
 
 
 @settings(max_examples=300, deadline=None)
-@given(kwargs=calls, response=trees)
-def test_nothing_raises_and_nothing_is_changed(kwargs: Dict[str, Any], response: Any) -> None:
-    before = copy.deepcopy((kwargs, response))
+@given(call_details=calls, response=trees)
+def test_nothing_raises_and_nothing_is_changed(call_details: Dict[str, Any], response: Any) -> None:
+    before = copy.deepcopy((call_details, response))
 
-    request = map_request(kwargs, Chosen())
-    success = map_success(kwargs, response, Chosen(), request.capture_content)
-    failure = map_failure(kwargs, response, Chosen(), request.capture_content)
+    request = map_request(call_details, MappingOptions())
+    success = map_success(call_details, response, MappingOptions(), request.capture_content)
+    failure = map_failure(call_details, response, MappingOptions(), request.capture_content)
 
-    assert repr((kwargs, response)) == repr(before)
+    assert repr((call_details, response)) == repr(before)
     assert not OUTCOME_METADATA & set(request.metadata)
     assert set(success.metadata) | set(failure.metadata) <= OUTCOME_METADATA | {"proxy"}
     assert success.status in ("success", "cancelled")
@@ -72,7 +72,7 @@ def parts(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 contents = parts(st.just(SECRET) | st.none() | st.integers(0, 9))
-# These hold no content: names and identifiers by which a call is told from others.
+# These hold no content: names and identifiers that distinguish calls.
 NAMES = {"role", "type", "name", "id", "call_id", "finish_reason", "status", "model", "language", "stop_reason"}
 
 
@@ -94,9 +94,9 @@ def without_names(tree: Any) -> Any:
 def test_without_content_no_word_of_it_is_left(
     call_type: str, messages: Any, call_input: Any, optional: Any, sent: Any, response: Any
 ) -> None:
-    settings_ = Chosen(capture_message_content=False, capture_headers=False)
+    settings_ = MappingOptions(capture_message_content=False, capture_headers=False)
     optional.pop("metadata", None)  # the caller's metadata is not content
-    kwargs = {
+    call_details = {
         "call_type": call_type,
         "messages": without_names(messages),
         "input": without_names(call_input),
@@ -104,9 +104,9 @@ def test_without_content_no_word_of_it_is_left(
         "additional_args": {"complete_input_dict": without_names(sent)},
     }
 
-    request = map_request(kwargs, settings_)
-    success = map_success(kwargs, without_names(response), settings_, request.capture_content)
-    failure = map_failure(kwargs, ValueError(SECRET), settings_, request.capture_content)
+    request = map_request(call_details, settings_)
+    success = map_success(call_details, without_names(response), settings_, request.capture_content)
+    failure = map_failure(call_details, ValueError(SECRET), settings_, request.capture_content)
 
     assert SECRET not in repr(request)
     assert SECRET not in repr(success.outputs)

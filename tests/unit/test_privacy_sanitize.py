@@ -151,3 +151,7 @@ def test_a_long_text_in_a_list_and_a_long_key_are_cleaned_like_any_other() -> No
 
     assert found[0] == ["y" * 3000]
     assert found[1] == {key.replace("sk-proj-abcdefgh12345678", "[redacted: api key]"): 1}
+
+
+def test_plain_values_in_a_list_are_kept() -> None:
+    assert clean([None, True, 1, 1.5, "a"], LIMIT) == [None, True, 1, 1.5, "a"]
