@@ -99,12 +99,15 @@ CREATE TABLE facets (field TEXT NOT NULL, value TEXT NOT NULL, events INTEGER NO
 """,
     "CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
     "INSERT INTO progress VALUES ('summarized', 0), ('searchable', 0)",
-    # What was indexed and has changed since, with the body that was indexed.
+    # What was indexed and has changed since, with the body that was indexed. An upsert that fires the trigger would
+    # override an OR IGNORE in it, hence the NOT EXISTS.
     "CREATE TABLE stale (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     """
 CREATE TRIGGER records_changed AFTER UPDATE OF body ON records
 WHEN old.seq <= (SELECT value FROM progress WHERE name = 'summarized')
-BEGIN INSERT OR IGNORE INTO stale VALUES (old.seq, old.body); END
+BEGIN
+    INSERT INTO stale SELECT old.seq, old.body WHERE NOT EXISTS (SELECT 1 FROM stale WHERE seq = old.seq);
+END
 """,
 )
 _FULL_TEXT = "CREATE VIRTUAL TABLE search USING fts5 (text, content = '', columnsize = 0)"

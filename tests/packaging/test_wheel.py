@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Optional
 
@@ -45,6 +46,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT))
     (built,) = folder.glob("*.whl")
     return built
+
+
+def test_the_wheel_has_what_the_pages_are_made_of(wheel: Path) -> None:
+    folder = ROOT / "honeyhive_litellm" / "collector" / "viewer"
+    sources = [path for name in ("templates", "static") for path in (folder / name).iterdir()]
+    with zipfile.ZipFile(wheel) as built:
+        names = set(built.namelist())
+    assert len(sources) > 15
+    assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
 
 
 @pytest.mark.timeout(600)

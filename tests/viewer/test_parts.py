@@ -1,0 +1,177 @@
+"""What the pages are made of: filters, conversations, trees, differences, formats. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyhive_litellm.collector._filter import Filter, full_text_query, read_filter, words_of
+from honeyhive_litellm.collector._queries import Cursor, Row
+from honeyhive_litellm.collector._summary import Summary, search_text, summarize
+from honeyhive_litellm.collector.viewer import formats
+from honeyhive_litellm.collector.viewer.conversation import conversation
+from honeyhive_litellm.collector.viewer.differences import differences
+from honeyhive_litellm.collector.viewer.trace import totals, trace
+
+TEXT = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+FIELDS = ("inputs", "outputs", "config", "metadata", "user_properties", "error", "start_time", "end_time", "duration")
+
+
+@given(
+    st.builds(
+        Filter,
+        status=st.lists(TEXT, unique=True, max_size=3).map(tuple),
+        tag=st.lists(TEXT, unique=True, max_size=2).map(tuple),
+        session=st.none() | TEXT,
+        cost_min=st.none() | st.floats(0, 1e6),
+        from_=st.none() | st.integers(0, 2**42).map(float),
+        last=st.none() | st.sampled_from(["15m", "24h", "7d"]),
+        q=st.just("") | TEXT,
+    )
+)
+def test_a_filter_is_its_url(meant: Filter) -> None:
+    read, problems = read_filter(parse_qsl(meant.query(), keep_blank_values=True))
+    assert problems == []
+    assert read.query() == meant.query()
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("cost_min=abc", "cost_min must be a number"),
+        ("duration_max=nan", "duration_max must be a number"),
+        ("last=soon", "last must be a span of time such as 15m, 24h or 7d"),
+        ("from=yesterday", "from must be a date and time such as 2026-01-31T12:00"),
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_left_out_and_named(query: str, problem: str) -> None:
+    assert read_filter(parse_qsl(query)) == (Filter(), [problem])
+
+
+@pytest.mark.parametrize(
+    ("q", "query"),
+    [
+        ("honey", '("honey"*)'),
+        ('"make honey" bee -cat', '("make honey"* AND "bee"*) NOT "cat"'),
+        ("東京", '("東 京")'),
+        ("-cat", None),
+        ("***", None),
+    ],
+)
+def test_a_search_is_words_and_never_the_language_of_the_index(q: str, query: Optional[str]) -> None:
+    assert full_text_query(words_of(q)) == query
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+def test_any_event_can_be_summarized_and_shown(fields: Dict[str, Any]) -> None:
+    event = {"event_id": "e", "session_id": "s", "event_type": "model", **fields}
+    summary = summarize(event, 1.0, 2)
+    assert isinstance(summary, Summary) and isinstance(search_text(event), str)
+    talk = conversation(event)
+    assert all(isinstance(message.plain(), str) for message in (*talk.messages, *talk.answers))
+
+
+def row(id_: str, parent: Optional[str], start: float, took: Optional[float], **fields: Any) -> Row:
+    event = {
+        "event_id": id_,
+        "session_id": "s",
+        "event_type": "model",
+        "start_time": start,
+        "parent_id": parent,
+        **fields,
+    }
+    return Row(0, summarize({**event, **({} if took is None else {"duration": took})}, 1.0, 2))
+
+
+def test_a_tree_has_its_events_below_their_parents_and_marks_what_overlaps() -> None:
+    rows = [row("root", None, 0, 100), row("a", "root", 0, 60), row("b", "root", 50, 50), row("leaf", "a", 10, 10)]
+    found = trace(rows)
+    assert [(span.event.event_id, span.depth, span.overlaps) for span in found.spans] == [
+        ("root", 0, False),
+        ("a", 1, False),
+        ("leaf", 2, False),
+        ("b", 1, True),
+    ]
+    assert [(span.left, span.width) for span in found.spans] == [(0, 100), (0, 60), (10, 10), (50, 50)]
+
+
+def test_a_circle_of_parents_and_a_parent_that_is_missing_lose_no_event() -> None:
+    rows = [row("a", "b", 0, 1), row("b", "a", 1, 1), row("self", "self", 2, 1), row("orphan", "gone", 3, None)]
+    assert sorted(span.event.event_id for span in trace(rows).spans) == ["a", "b", "orphan", "self"]
+
+
+@given(st.lists(st.tuples(st.floats(-1e15, 1e15), st.none() | st.floats(-1e9, 1e9)), min_size=1, max_size=8))
+def test_every_bar_lies_on_the_axis(times: List[Any]) -> None:
+    rows = [row(str(at), None, start, took) for at, (start, took) in enumerate(times)]
+    for span in trace(rows).spans:
+        assert 0 <= span.left <= 100 and span.width > 0 and span.left + span.width <= 100.001
+
+
+def test_a_chain_is_not_counted_beside_its_attempts() -> None:
+    chain = row("c", None, 0, 1, event_type="chain", metadata={"cost": 5})
+    summaries = [chain.summary, row("m", "c", 0, 1, metadata={"cost": 2, "status": "failure"}).summary]
+    assert totals(summaries)[:2] == (1, 1) and totals(summaries).cost == 2
+
+
+def test_differences_pair_lines_and_leave_out_what_is_equal() -> None:
+    same = [f"line {number}" for number in range(20)]
+    lines = differences("\n".join([*same, "old"]), "\n".join([*same, "new", "more"]))
+    assert [(line.kind, line.left, line.right) for line in lines[-2:]] == [
+        ("changed", "old", "new"),
+        ("added", "", "more"),
+    ]
+    assert lines[0].kind == "gap" and lines[0].skipped == 17
+    assert [line.kind for line in differences("a", "a")] == ["same"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\u2013"),
+        (0, "$0"),
+        (0.00002, "$0.00002"),
+        (0.0031, "$0.0031"),
+        (0.25, "$0.25"),
+        (12.5, "$12.50"),
+        (4321.0, "$4,321"),
+    ],
+)
+def test_a_cost_shows_what_counts(value: Optional[float], text: str) -> None:
+    assert formats.dollars(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "0 ms"),
+        (3.4, "3.4 ms"),
+        (340, "340 ms"),
+        (2100, "2.1 s"),
+        (185_000, "3 m 05 s"),
+        (7_800_000, "2 h 10 m"),
+        (-5, "-5.0 ms"),
+    ],
+)
+def test_a_duration_is_read_at_a_glance(ms: float, text: str) -> None:
+    assert formats.duration(ms) == text
+
+
+@given(st.none() | st.floats())
+def test_no_number_breaks_a_format(value: Optional[float]) -> None:
+    for show in (formats.dollars, formats.duration, formats.clock, formats.full_time, formats.iso, formats.field_time):
+        assert isinstance(show(value), str)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**62))
+def test_a_cursor_is_read_as_it_was_written(start: float, seq: int) -> None:
+    assert Cursor.read(str(Cursor(start, seq))) == Cursor(start, seq)
+    assert Cursor.read("x") is None and Cursor.read("1_") is None
