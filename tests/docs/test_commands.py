@@ -48,6 +48,8 @@ def test_a_shell_line_says_what_exists(block: Block, line: str) -> None:
     elif command == "pip":
         action, *packages = arguments
         assert set(packages) <= {"install": PACKAGES, "uninstall": REMOVED}[action]
+    elif command == "python" and arguments[0] == "-m" and "." in arguments[1]:
+        assert (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").is_file()
     elif command in ("python", "uvicorn"):
         assert {name.replace(":app", ".py") for name in arguments if name not in ("-m", "pytest")} <= files_of(
             block.page

@@ -99,7 +99,7 @@ NOT_OURS = {
 
 def hand_written() -> Iterator[Tuple[Table, str]]:
     for one in tables():
-        if one.page in GENERATED or "migrate-from" in one.page:
+        if one.page in GENERATED or "migrate-from" in one.page or one.page == "ARCHITECTURE.md":  # has its own test
             continue
         for row in one.rows:
             for cell in row:

@@ -66,5 +66,6 @@ def _rows(command: click.Command) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """The text with options and variables set as code."""
+    """The text with options and variables set as code. Brackets would be a link in Markdown."""
+    text = re.sub(r" +\[([^\]]+)\]", r" (\1)", text)
     return re.sub(r"(?<![`\w-])(--[a-z][a-z-]+|HONEYHIVE_[A-Z_]+)(?![`\w])", r"`\1`", text)
