@@ -15,6 +15,8 @@ from honeyhive_litellm.collector._filter import Filter
 from honeyhive_litellm.collector._index import Index, Indexer, Lag
 from honeyhive_litellm.collector._store import Store
 
+from ..waiting import until
+
 
 def event(text: str, event_id: Optional[str] = None, **metadata: Any) -> Dict[str, Any]:
     id_ = event_id or str(uuid.uuid4())
@@ -136,15 +138,10 @@ def test_the_thread_indexes_what_was_stored_and_survives_a_trouble(tmp_path: Pat
     indexer = Indexer(index, lambda: helpings.append(1))
     store.add([event(f"early {number}") for number in range(250)], 1.0)
     indexer.start()
-    deadline = time.monotonic() + 20
-    while index.lag() != Lag(0, 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: index.lag() == Lag(0, 0), what=index.lag)
     store.add([event("late")], 2.0)
     indexer.notify()
-    while not found(store, index, q="late"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: found(store, index, q="late"), what="the late event in the index")
     assert len(helpings) >= 4
     indexer.close()
     store.close()
