@@ -23,6 +23,13 @@ WORKERS = 4
 
 _REMIND_S = 3600.0
 
+PREFIX = "honeyhive: "
+TAKES_NOTHING = "honeyhive: %s takes no events now (%s); they stay in the spool and are sent again until it does"
+REFUSES = (
+    "honeyhive: %s answers %s, so the key or the address is wrong: %s. "
+    "All events stay in the spool and go out once it works"
+)
+
 
 class CircuitBreaker:
     """Guards one sink. Belongs to one event loop.
@@ -103,8 +110,7 @@ class CircuitBreaker:
             pause_s = self._back_off.seconds(self._failed_rounds, result.retry_after_s, result.longest_pause_s)
             self._probe_due = max(self._retry_after_until, now + pause_s)
         if self._has_failed_twice:  # a single failure may be an accident, or the fault of one event
-            kind = "refused" if result.verdict is Verdict.PAUSE else "server"
-            warn(kind, "honeyhive: %s", self._sentence(result), repeat_s=_REMIND_S)
+            self._warn(result)
 
     def _note_success(self, is_delivery: bool) -> None:
         self.deliveries += is_delivery
@@ -120,13 +126,16 @@ class CircuitBreaker:
             recovered(kind, "honeyhive: %s takes events again", self._sink.name)
 
     def _sentence(self, result: Result) -> str:
-        """What happened, where, and what to do: for the log and for `stats().last_error`."""
+        """What happened, where, and what to do: for `stats().last_error`, in the words of the log."""
         if result.verdict is Verdict.PAUSE:
-            return (
-                f"{self._sink.name} answers {result.log_text}, so the key or the address is wrong: "
-                f"{self._sink.remedy}. All events stay in the spool and go out once it works"
-            )
-        return (
-            f"{self._sink.name} takes no events now ({result.log_text}); "
-            "they stay in the spool and are sent again until it does"
-        )
+            sentence = REFUSES % (self._sink.name, result.log_text, self._sink.remedy)
+        else:
+            sentence = TAKES_NOTHING % (self._sink.name, result.log_text)
+        return sentence[len(PREFIX) :]
+
+    def _warn(self, result: Result) -> None:
+        name, text = self._sink.name, result.log_text
+        if result.verdict is Verdict.PAUSE:
+            warn("refused", REFUSES, name, text, self._sink.remedy, repeat_s=_REMIND_S)
+        else:
+            warn("server", TAKES_NOTHING, name, text, repeat_s=_REMIND_S)

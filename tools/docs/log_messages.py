@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Set
+from types import MappingProxyType
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set
 
 import honeyhive_litellm
 
@@ -41,22 +42,36 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _messages_in(tree: ast.AST) -> Iterator[Message]:
+def _messages_in(tree: ast.Module) -> Iterator[Message]:
+    named = _named_texts(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         function = node.func
         if isinstance(function, ast.Name) and function.id in _OURS and len(node.args) >= 2:
-            text = _constant(node.args[1])
+            text = _constant(node.args[1], named)
             if text is not None:
                 yield Message(_OURS[function.id], _constant(node.args[0]), text)
         elif isinstance(function, ast.Attribute) and function.attr in _LOGGER and _is_logger(function.value):
-            text = _constant(node.args[0]) if node.args else None
+            text = _constant(node.args[0], named) if node.args else None
             if text is not None:
                 yield Message(function.attr, None, text)
 
 
-def _constant(node: ast.expr) -> Optional[str]:
+def _named_texts(tree: ast.Module) -> Dict[str, str]:
+    """The texts that the module gives a name to."""
+    named: Dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            text = _constant(node.value)
+            if text is not None:
+                named[node.targets[0].id] = text
+    return named
+
+
+def _constant(node: ast.expr, named: Mapping[str, str] = MappingProxyType({})) -> Optional[str]:
+    if isinstance(node, ast.Name):
+        return named.get(node.id)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
