@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 import orjson
 
 from ._database import Database
-from ._migrations import has_full_text
+from ._migrations import MINUTE_MS, has_full_text
 from ._summary import EXTRACTION, FACETS, Summary, search_text, summarize, tags_of
 
 _log = logging.getLogger("honeyhive_litellm.collector")
@@ -26,7 +26,7 @@ _log = logging.getLogger("honeyhive_litellm.collector")
 _HELPING = 100
 """Records in one transaction: some milliseconds in which nothing can be stored."""
 
-_QUIET_S = 0.02
+_QUIET_S = 0.1
 _PATIENCE_S = 0.2
 """How long a record waits for a quiet moment before it is indexed all the same."""
 
@@ -40,12 +40,17 @@ _INSERT_TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
 _COUNT_FACET = """
 INSERT INTO facets VALUES (?, ?, ?) ON CONFLICT (field, value) DO UPDATE SET events = events + excluded.events
 """
+_COUNT_MINUTE = """
+INSERT INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (minute, model) DO UPDATE SET
+    calls = calls + excluded.calls, errors = errors + excluded.errors,
+    prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = completion_tokens + excluded.completion_tokens, cost = cost + excluded.cost
+"""
 _NEXT = "SELECT seq, received_at, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
 _STALE = """
 SELECT s.seq, r.received_at, s.body, r.body FROM stale AS s JOIN records AS r ON r.seq = s.seq ORDER BY s.seq LIMIT ?
 """
 _LAST = "SELECT coalesce(max(seq), 0) FROM records"
-_CLEARED = ("records", "receipts", "summaries", "tags", "facets", "stale")
 
 
 class Lag(NamedTuple):
@@ -126,7 +131,11 @@ class Index:
         searchable = _progress(connection, "searchable") if self.has_full_text else 0
         for seq, received, old_body, _ in stale:
             old = orjson.loads(old_body)
-            _count_facets(connection, summarize(old, received, 0), tags_of(old), -1)
+            old_summary = summarize(old, received, 0)
+            _count_facets(connection, old_summary, tags_of(old), -1)
+            connection.executemany(
+                _COUNT_MINUTE, [(*key, *sums) for key, sums in _minutes_of([old_summary], -1).items()]
+            )
             if seq <= searchable:
                 values = (seq, search_text(old))
                 connection.execute("INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)", values)
@@ -138,20 +147,36 @@ class Index:
                 connection.execute("INSERT INTO search (rowid, text) VALUES (?, ?)", (seq, search_text(event)))
         connection.executemany("DELETE FROM stale WHERE seq = ?", numbers)
         connection.execute("DELETE FROM facets WHERE events <= 0")
+        connection.execute("DELETE FROM minutes WHERE calls <= 0")
 
 
 def _insert(connection: sqlite3.Connection, rows: List[Tuple[int, float, Dict[str, Any], int]]) -> None:
     facets: Counter[Tuple[str, str]] = Counter()
-    summaries: List[Tuple[Any, ...]] = []
+    fresh: List[Tuple[int, Summary]] = []
     tags: List[Tuple[str, int]] = []
     for seq, received, event, size in rows:
         summary, own_tags = summarize(event, received, size), tags_of(event)
-        summaries.append((seq, *summary))
+        fresh.append((seq, summary))
         tags.extend((tag, seq) for tag in own_tags)
         facets.update(_facets_of(summary, own_tags))
-    connection.executemany(_INSERT, summaries)
+    connection.executemany(_INSERT, [(seq, *summary) for seq, summary in fresh])
     connection.executemany(_INSERT_TAG, tags)
     connection.executemany(_COUNT_FACET, [(*key, events) for key, events in facets.items()])
+    minutes = _minutes_of([summary for _, summary in fresh], 1)
+    connection.executemany(_COUNT_MINUTE, [(*key, *sums) for key, sums in minutes.items()])
+
+
+def _minutes_of(summaries: List[Summary], sign: int) -> Dict[Tuple[int, str], List[float]]:
+    """What these calls add to the sums of each minute and model, or take from it."""
+    minutes: Dict[Tuple[int, str], List[float]] = {}
+    for one in summaries:
+        if one.event_type in ("session", "chain"):
+            continue
+        sums = minutes.setdefault((int(one.start_ms // MINUTE_MS), one.model or ""), [0, 0, 0, 0, 0.0])
+        added = (1, one.status != "success", one.prompt_tokens or 0, one.completion_tokens or 0, one.cost or 0.0)
+        for at, value in enumerate(added):
+            sums[at] += sign * value
+    return minutes
 
 
 def _facets_of(summary: Summary, tags: List[str]) -> List[Tuple[str, str]]:
@@ -167,7 +192,7 @@ def _count_facets(connection: sqlite3.Connection, summary: Summary, tags: List[s
 
 def _forget(connection: sqlite3.Connection, has_search: bool) -> None:
     """Empty the index."""
-    for table in ("summaries", "tags", "facets", "stale"):
+    for table in ("summaries", "tags", "facets", "minutes", "stale"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of these names
     if has_search:
         connection.execute("INSERT INTO search (search) VALUES ('delete-all')")

@@ -6,12 +6,14 @@ Sums are exact. Percentiles are those of a sample once there are many events: to
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from ._filter import Filter, Where, where
+from ._filter import Filter, Where, time_range, where
+from ._migrations import MINUTE_MS
 
 BUCKETS = 40
-_SAMPLE = 6_000
+_SAMPLE = 3_000
 _MODELS_SHOWN = 12
 _REPEATED_SHOWN = 100
 _STEPS_MS = (
@@ -83,26 +85,44 @@ class Overview(NamedTuple):
 
 
 def overview(connection: sqlite3.Connection, meant: Filter, now_ms: float) -> Overview:
-    """The overview of the calls of a filter; its words are not heeded. A chain's attempts count, the chain does not."""
-    found = where(meant, now_ms).and_("s.event_type <> 'chain'")
+    """The overview of the calls of a filter, from the minute on in which it begins; its words are not heeded.
+
+    A chain's attempts count, the chain does not.
+    """
+    since_ms, until_ms = time_range(meant, now_ms)
+    whole = replace(meant, last=None, from_=None if since_ms is None else since_ms // MINUTE_MS * MINUTE_MS)
+    found = where(whole, now_ms).and_("s.event_type <> 'chain'")
     start_ms, end_ms = _range(connection, found)
     step_ms = next((step for step in _STEPS_MS if (end_ms - start_ms) / step < BUCKETS), (end_ms - start_ms) / BUCKETS)
     first_ms = start_ms // step_ms * step_ms
     starts = [first_ms + at * step_ms for at in range(int((end_ms - first_ms) / step_ms) + 1)][: BUCKETS + 2]
-    series = [_sums(connection, found.and_("s.start_ms >= ? AND s.start_ms < ?", at, at + step_ms)) for at in starts]
-    sums = Sums()
-    for bucket in series:
-        sums = sums.plus(bucket)
+    if until_ms is None and step_ms % MINUTE_MS == 0 and replace(whole, from_=None, q="").is_empty():
+        used = _by_minutes(connection, start_ms, starts, step_ms)
+    else:
+        used = [
+            _by_model(connection, found.and_("s.start_ms >= ? AND s.start_ms < ?", at, at + step_ms)) for at in starts
+        ]
+    series = [_total(models.values()) for models in used]
+    sums = _total(series)
+    models: Dict[Optional[str], Sums] = {}
+    for part in used:
+        for model, addend in part.items():
+            models[model] = models.get(model, Sums()).plus(addend)
+    busiest = sorted(models.items(), key=lambda row: -row[1].calls)[:_MODELS_SHOWN]
     sample, every = _sample(connection, found, sums.calls)
-    by_bucket = _percentiles((int((start - first_ms) // step_ms), *rest) for start, _, *rest in sample)
-    by_model = _percentiles((model, *rest) for _, model, *rest in sample)
-    everything = _percentiles((None, *rest) for _, _, *rest in sample).get(None, (Percentiles(), Percentiles()))
+    by_bucket, by_model, everything = _grouped(sample, first_ms, step_ms)
     nothing = (Percentiles(), Percentiles())
     return Overview(
         sums,
-        *everything,
-        [ModelRow(model, used, *by_model.get(model, nothing)) for model, used in _by_model(connection, found)],
-        [Bucket(at, used, *by_bucket.get(number, nothing)) for number, (at, used) in enumerate(zip(starts, series))],
+        *everything.percentiles(),
+        [
+            ModelRow(model, total, *(by_model[model].percentiles() if model in by_model else nothing))
+            for model, total in busiest
+        ],
+        [
+            Bucket(at, total, *(by_bucket[number].percentiles() if number in by_bucket else nothing))
+            for number, (at, total) in enumerate(zip(starts, series))
+        ],
         step_ms,
         every,
     )
@@ -115,37 +135,89 @@ def _range(connection: sqlite3.Connection, found: Where) -> Tuple[float, float]:
     return (0.0, 0.0) if first is None else (first[0], last[0])
 
 
-def _sums(connection: sqlite3.Connection, found: Where) -> Sums:
-    statement = f"SELECT {_SUMS} FROM summaries AS s INDEXED BY summaries_by_start WHERE {found}"  # noqa: S608
-    return Sums(*connection.execute(statement, found.values).fetchone())
+def _by_model(connection: sqlite3.Connection, found: Where) -> Dict[Optional[str], Sums]:
+    statement = (
+        f"SELECT s.model, {_SUMS} FROM summaries AS s INDEXED BY summaries_by_start "  # noqa: S608
+        f"WHERE {found} GROUP BY s.model"
+    )
+    return {row[0]: Sums(*row[1:]) for row in connection.execute(statement, found.values)}
 
 
-def _by_model(connection: sqlite3.Connection, found: Where) -> List[Tuple[Optional[str], Sums]]:
-    """The most used models first."""
-    statement = f"SELECT s.model, {_SUMS} FROM summaries AS s WHERE {found} GROUP BY s.model"  # noqa: S608
-    rows = [(row[0], Sums(*row[1:])) for row in connection.execute(statement, found.values)]
-    return sorted(rows, key=lambda row: -row[1].calls)[:_MODELS_SHOWN]
+def _by_minutes(
+    connection: sqlite3.Connection, since_ms: float, starts: List[float], step_ms: float
+) -> List[Dict[Optional[str], Sums]]:
+    """The same of every event since a minute, from the sums of the minutes."""
+    step, first = int(step_ms // MINUTE_MS), int(starts[0] // MINUTE_MS)
+    rows = connection.execute(
+        "SELECT (minute - ?) / ?, model, sum(calls), sum(errors), sum(prompt_tokens), sum(completion_tokens), "
+        "sum(cost) "
+        "FROM minutes WHERE minute >= ? AND minute < ? GROUP BY 1, 2",
+        (first, step, int(since_ms // MINUTE_MS), first + step * len(starts)),
+    )
+    used: List[Dict[Optional[str], Sums]] = [{} for _ in starts]
+    for bucket, model, *sums in rows:
+        used[bucket][model or None] = Sums(*sums)
+    return used
+
+
+def _total(parts: Iterable[Sums]) -> Sums:
+    total = Sums()
+    for part in parts:
+        total = total.plus(part)
+    return total
 
 
 _Sampled = Tuple[float, Optional[str], Optional[float], Optional[float]]
 
 
 def _sample(connection: sqlite3.Connection, found: Where, calls: int) -> Tuple[List[_Sampled], int]:
-    """Start, model, duration and time to the first token of one call in so many. The record's number picks them."""
+    """Start, model, duration and time to the first token of one call in so many, which their number picks."""
     every = max(1, -(-calls // _SAMPLE))
-    if every > 1:
-        found = found.and_("s.seq % ? = 0", every)
-    statement = f"SELECT s.start_ms, s.model, s.duration_ms, s.first_token_ms FROM summaries AS s WHERE {found}"  # noqa: S608
+    tables = "summaries AS s INDEXED BY summaries_by_start"
+    if every > 1:  # read one by one: that takes less than to look at all
+        last = connection.execute("SELECT coalesce(max(seq), 0) FROM summaries").fetchone()[0]
+        picked = "WITH RECURSIVE picked(seq) AS (SELECT ? UNION ALL SELECT seq + ? FROM picked WHERE seq + ? <= ?) "
+        statement = (
+            f"{picked}SELECT s.start_ms, s.model, s.duration_ms, s.first_token_ms "  # noqa: S608
+            f"FROM picked CROSS JOIN summaries AS s ON s.seq = picked.seq WHERE {found}"
+        )
+        return connection.execute(statement, (every, every, every, last, *found.values)).fetchall(), every
+    statement = f"SELECT s.start_ms, s.model, s.duration_ms, s.first_token_ms FROM {tables} WHERE {found}"  # noqa: S608
     return connection.execute(statement, found.values).fetchall(), every
 
 
-def _percentiles(rows: Iterable[Tuple[object, ...]]) -> Dict[object, Tuple[Percentiles, Percentiles]]:
-    groups: Dict[object, Tuple[List[float], List[float]]] = {}
-    for key, *measured in rows:
-        for values, value in zip(groups.setdefault(key, ([], [])), measured):
-            if isinstance(value, float):
-                values.append(value)
-    return {key: (percentiles(durations), percentiles(firsts)) for key, (durations, firsts) in groups.items()}
+class _Measured:
+    """The durations and the times to the first token of some calls."""
+
+    __slots__ = ("durations", "firsts")
+
+    def __init__(self) -> None:
+        self.durations: List[float] = []
+        self.firsts: List[float] = []
+
+    def percentiles(self) -> Tuple[Percentiles, Percentiles]:
+        return percentiles(self.durations), percentiles(self.firsts)
+
+
+def _grouped(
+    sample: List[_Sampled], first_ms: float, step_ms: float
+) -> Tuple[Dict[int, _Measured], Dict[Optional[str], _Measured], _Measured]:
+    """The sample by interval, by model, and as a whole."""
+    by_bucket: Dict[int, _Measured] = {}
+    by_model: Dict[Optional[str], _Measured] = {}
+    everything = _Measured()
+    for start_ms, model, duration_ms, first_token_ms in sample:
+        bucket = int((start_ms - first_ms) // step_ms)
+        if bucket not in by_bucket:
+            by_bucket[bucket] = _Measured()
+        if model not in by_model:
+            by_model[model] = _Measured()
+        for group in (by_bucket[bucket], by_model[model], everything):
+            if duration_ms is not None:
+                group.durations.append(duration_ms)
+            if first_token_ms is not None:
+                group.firsts.append(first_token_ms)
+    return by_bucket, by_model, everything
 
 
 def percentiles(values: List[float]) -> Percentiles:

@@ -1,8 +1,8 @@
 """The database's tables, and how one of an earlier format gets them. Text, and one transaction.
 
 Format 1 had `events` (now `records`) and `receipts`. Format 2 adds what the pages read, all of it made from the
-records by `_index`: `summaries`, `tags`, `facets`, and a full-text index `search` where SQLite has FTS5. `events` and
-`sessions` are views since then, for `sqlite3` and Datasette.
+records by `_index`: `summaries`, `tags`, `facets`, `minutes`, and a full-text index `search` where SQLite has FTS5.
+`events` and `sessions` are views since then, for `sqlite3` and Datasette.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Tuple
 
 APPLICATION_ID = 0x68686C63  # "hhlc": whose file this is
 FORMAT = 2
+MINUTE_MS = 60_000.0
 
 _RECORDS = (
     """
@@ -85,16 +86,18 @@ CREATE TABLE summaries (
 CREATE INDEX summaries_by_start ON summaries (start_ms, seq, event_type, status, model, provider, kind, project, source,
     user, duration_ms, first_token_ms, prompt_tokens, completion_tokens, cost)
 """,
-    """
-CREATE INDEX summaries_by_model ON summaries (model, start_ms, event_type, status, duration_ms, first_token_ms,
-    prompt_tokens, completion_tokens, cost)
-""",
     "CREATE INDEX summaries_by_session ON summaries (session_id, start_ms)",
     "CREATE INDEX summaries_by_trace ON summaries (trace_id, start_ms) WHERE trace_id IS NOT NULL",
     "CREATE TABLE tags (tag TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tag, seq)) WITHOUT ROWID",
     "CREATE INDEX tags_by_seq ON tags (seq)",
     """
 CREATE TABLE facets (field TEXT NOT NULL, value TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (field, value))
+    WITHOUT ROWID
+""",
+    # The sums of each minute and model, for the overview.
+    """
+CREATE TABLE minutes (minute INTEGER NOT NULL, model TEXT NOT NULL, calls INTEGER NOT NULL, errors INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, PRIMARY KEY (minute, model))
     WITHOUT ROWID
 """,
     "CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",

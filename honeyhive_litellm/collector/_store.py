@@ -61,6 +61,8 @@ class Store:
 
     def __init__(self, path: Optional[Union[str, Path]] = None) -> None:
         self.database = Database(path)
+        self.written = 0
+        """How many events this process has stored or changed."""
 
     def close(self) -> None:
         """Close the database; a second call does nothing."""
@@ -123,6 +125,7 @@ class Store:
         with self.database.write() as connection:
             connection.executemany(statement, rows)
             connection.executemany(_RECEIPT, receipts)
+        self.written += len(rows)
 
     def _events_of(self, statement: str, values: Sequence[Any] = ()) -> List[Event]:
         return [orjson.loads(body) for (body,) in self._rows(statement, values)]

@@ -13,6 +13,7 @@ from honeyhive_litellm.collector import _index
 from honeyhive_litellm.collector import _queries as queries
 from honeyhive_litellm.collector._filter import Filter
 from honeyhive_litellm.collector._index import Index, Indexer, Lag
+from honeyhive_litellm.collector._measures import overview
 from honeyhive_litellm.collector._store import Store
 
 from ..waiting import until
@@ -75,6 +76,39 @@ def test_a_changed_event_is_found_by_what_it_says_now(again: str) -> None:
     assert found(store, index, q="old") == [] and found(store, index, q="new words") == ["newest words"]
     assert found(store, index, tag=("x",)) == []
     assert facets(store)["project"] == {"three": 1} and facets(store)["status"] == {"success": 2}
+    store.close()
+
+
+def test_the_overview_is_the_same_from_the_sums_of_minutes_and_from_the_events() -> None:
+    store = Store()
+    index = Index(store.database)
+    now_ms = 1_700_000_000_000.0
+    events = [
+        {
+            **event(
+                str(at),
+                status="failure" if at % 7 == 0 else "success",
+                cost=at / 8,
+                prompt_tokens=at,
+                completion_tokens=1,
+            ),
+            "start_time": now_ms - at * 41_000.0,
+            "config": {"model": "a" if at % 3 else "b"} if at % 5 else {},
+            "event_type": "chain" if at % 11 == 0 else "model",
+        }
+        for at in range(300)
+    ]
+    store.add(events, now_ms)
+    index.catch_up()
+    store.put([{**events[4], "config": {"model": "c"}}], now_ms)
+    index.catch_up()
+    ids = tuple(str(one["metadata"]["status"]) for one in events)
+    with store.database.read() as connection:
+        for last in (None, "1h", "2h"):
+            fast = overview(connection, Filter(last=last), now_ms)
+            slow = overview(connection, Filter(last=last, status=tuple(set(ids))), now_ms)
+            assert fast == slow and fast.sums.calls > 50
+            assert {row.model for row in fast.models} == {"a", "b", "c", None}
     store.close()
 
 

@@ -62,6 +62,7 @@ class Viewer:
         self._index = Index(store.database)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="collector-page")
         self._port = 0
+        self._written = 0
         self._live: Live
         self._indexer: Indexer
         self._pages: Pages
@@ -84,7 +85,8 @@ class Viewer:
 
     def notify(self) -> None:
         """Announce that something was stored."""
-        self._indexer.notify()
+        written, self._written = self._written, self._store.written
+        self._indexer.notify(self._written - written)
 
     def hang_up(self) -> None:
         """End the live connections."""

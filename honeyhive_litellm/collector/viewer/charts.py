@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640.0, 120.0
 """The units of a chart's own; it is stretched to the room that it has, the texts around it are not."""
@@ -51,9 +51,8 @@ def columns(
             if height > 0:
                 y -= height
                 bars.append(
-                    Markup('<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
-                        name, x + step * 0.1, y, step * 0.8, max(height, 0.75)
-                    )
+                    f'<rect class="{escape(name)}" x="{x + step * 0.1:.2f}" y="{y:.2f}" '
+                    f'width="{step * 0.8:.2f}" height="{max(height, 0.75):.2f}"/>'
                 )
         parts.append(_link(column, x, step, bars))
     return _plot(label, parts, [show(top), show(top / 2), show(0.0)], labels)
@@ -67,7 +66,7 @@ def lines(
     top = _ceiling(max(measured, default=0.0))
     parts = [_GRID]
     step = WIDTH / max(1, len(places))
-    parts.extend(_link(place, at * step, step, []) for at, place in enumerate(places))
+    parts.extend(_link(place, at * step, step) for at, place in enumerate(places))
     for line in data:
         points = [
             None if value is None else ((at + 0.5) * step, _y(value, top)) for at, value in enumerate(line.values)
@@ -107,11 +106,12 @@ def _spans(texts: Sequence[str]) -> Markup:
     return Markup("").join(Markup("<span>{}</span>").format(text) for text in texts)
 
 
-def _link(column: Column, x: float, step: float, bars: List[Markup]) -> Markup:
-    return Markup(
-        '<a href="{}" aria-label="{}"><title>{}</title>'
-        '<rect class="hit" x="{:.2f}" y="0" width="{:.2f}" height="{:.0f}"/>{}</a>'
-    ).format(column.href, column.title, column.title, x, step, HEIGHT, Markup("").join(bars))
+def _link(column: Column, x: float, step: float, bars: Sequence[str] = ()) -> Markup:
+    href, title = escape(column.href), escape(column.title)
+    return Markup(  # noqa: S704 - the two texts are escaped, all else is numbers and bars of this module
+        f'<a href="{href}" aria-label="{title}"><title>{title}</title>'
+        f'<rect class="hit" x="{x:.2f}" y="0" width="{step:.2f}" height="{HEIGHT:.0f}"/>{"".join(bars)}</a>'
+    )
 
 
 def _y(value: float, top: float) -> float:

@@ -83,31 +83,37 @@ def _charts(meant: Filter, buckets: List[Bucket], step_ms: float) -> List[Tuple[
     long = step_ms * len(buckets) > _DAY_MS
     labels = [_label(bucket.start_ms, long) for bucket in buckets]
 
-    def column(bucket: Bucket, values: List[float], text: str) -> Column:
-        href = "/?" + meant.query(from_=bucket.start_ms, to=bucket.start_ms + step_ms - 1, last=None, q="")
-        return Column(href, f"{formats.full_time(bucket.start_ms)[:16]}: {text}", values)
+    places = [
+        (
+            "/?" + meant.query(from_=bucket.start_ms, to=bucket.start_ms + step_ms - 1, last=None, q=""),
+            formats.full_time(bucket.start_ms)[:16],
+        )
+        for bucket in buckets
+    ]
+
+    def column(at: int, values: List[float], text: str) -> Column:
+        href, time_text = places[at]
+        return Column(href, f"{time_text}: {text}", values)
 
     def stacked(
         heading: str, names: List[str], read: Callable[[Bucket], List[float]], show: Callable[[float], str]
     ) -> Any:
         data = []
-        for bucket in buckets:
+        for at, bucket in enumerate(buckets):
             values = read(bucket)
             text = ", ".join(f"{show(value)} {name}" for name, value in zip(names, values))
-            data.append(column(bucket, values, text))
+            data.append(column(at, values, text))
         classes = [name.replace(" ", "-") for name in names]
         return charts.columns(heading, classes, data, labels, show, is_counted=show is formats.short_count)
 
     def speed(heading: str, which: str) -> Any:
         found = [getattr(bucket, which) for bucket in buckets]
         lines = [Line(name, [getattr(values, name) for values in found]) for name in ("p50", "p95", "p99")]
-        places = [
-            column(
-                bucket, [], ", ".join(f"{name} {formats.duration(value)}" for name, value in values._asdict().items())
-            )
-            for bucket, values in zip(buckets, found)
-        ]
-        return charts.lines(heading, lines, places, labels, formats.duration)
+        columns = []
+        for at, values in enumerate(found):
+            text = ", ".join(f"{name} {formats.duration(value)}" for name, value in values._asdict().items())
+            columns.append(column(at, [], text))
+        return charts.lines(heading, lines, columns, labels, formats.duration)
 
     calls = stacked(
         "Calls", ["successful", "not successful"],
