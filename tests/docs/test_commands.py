@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import click
@@ -11,6 +14,7 @@ import pytest
 
 from honeyhive_litellm._cli.main import main as command_line
 from honeyhive_litellm._config.settings import OPTIONS
+from honeyhive_litellm.collector._store import Store
 
 from .pages import PAGES, ROOT, Block, blocks
 
@@ -33,7 +37,11 @@ def files_of(page: str) -> Set[str]:
 
 
 @pytest.mark.parametrize(("block", "line"), list(lines()), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_shell_line_says_what_exists(block: Block, line: str) -> None:
+def test_a_shell_line_says_what_exists(
+    block: Block, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Store("events.db").close()  # what `serve --db events.db` leaves
     words = shlex.split(line, comments=True)
     if words[0] == "export":
         assert {word.split("=")[0] for word in words[1:]} <= VARIABLES
@@ -54,6 +62,10 @@ def test_a_shell_line_says_what_exists(block: Block, line: str) -> None:
         assert {name.replace(":app", ".py") for name in arguments if name not in ("-m", "pytest")} <= files_of(
             block.page
         )
+    elif command == "sqlite3":
+        path, query = arguments
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(query)
     else:
         assert command == "docker"
         named = {word.split("=")[0] for word in arguments if word.startswith("HONEYHIVE")}
