@@ -104,7 +104,7 @@ from honeyhive_litellm._runtime.lifecycle import shutdown_all
 recorder = logger._installed._runtime.recorder
 def deregister():
     note("deregister")
-    print("callbacks that are still awaited:", recorder.is_awaiting_notice)
+    print("callbacks that are still awaited:", recorder.is_awaiting_callback)
     logger.uninstall()
 left = shutdown_all(deregister=deregister)
 note("shutdown")
