@@ -85,9 +85,9 @@ def observe(on_submit: Callable[[int, str], None], on_commit: Callable[[int, str
     """Call these with the kind and the id of each later record: before it is queued, and once it is committed."""
     submit, committed = Runtime.submit, Writer._committed
 
-    def observed_submit(runtime: Any, entry: Any) -> None:
+    def observed_submit(runtime: Any, entry: Any) -> int:
         on_submit(entry.kind, entry.id)
-        submit(runtime, entry)
+        return submit(runtime, entry)
 
     def observed_commit(writer: Any, group: Sequence[Any]) -> None:
         for each in group:

@@ -85,6 +85,7 @@ class Attempt:
         "reporter",
         "request",
         "router_request",
+        "start_position",
         "started_ms",
         "stream",
         "token",
@@ -113,6 +114,8 @@ class Attempt:
 
         # The thread that opened the attempt writes the first, and the thread that claimed it the others.
         self.has_start = False
+        self.start_position = 0
+        """Of its start record in the queue; 0 if it has none."""
         self.parent_id = request.parent_id
         self.is_emitted = False
         """The event is in the queue. Drafts read it on the writer's thread."""

@@ -16,12 +16,12 @@ from .outcomes import OutcomeResolver
 
 
 class Emitter:
-    """`submit` takes an entry for the queue, on any thread, and does not raise."""
+    """`submit` puts an entry into the queue and returns its position there, on any thread, and does not raise."""
 
     def __init__(
         self,
         settings: Settings,
-        submit: Callable[[Entry], None],
+        submit: Callable[[Entry], int],
         outcomes: OutcomeResolver,
         open_attempts: OpenAttempts,
     ) -> None:
@@ -37,7 +37,7 @@ class Emitter:
         """Emit the start record, if the settings want one."""
         if self._captures_in_flight:
             attempt.has_start = True
-            self._submit(StartDraft(self._encoder, attempt))
+            attempt.start_position = self._submit(StartDraft(self._encoder, attempt))
 
     def checkpoint(self, attempt: Attempt, outcome: Outcome) -> None:
         """Emit a start record that holds the outcome, of an attempt that is still open."""

@@ -41,7 +41,7 @@ class Recorder:
     def __init__(
         self,
         settings: Settings,
-        submit: Callable[[Entry], None],
+        submit: Callable[[Entry], int],
         litellm: LiteLLMFunctions,
         key: str,
     ) -> None:
@@ -251,6 +251,11 @@ class Recorder:
                 self._finish(attempt, self._outcomes.held, attempt)
 
     # ---- all of them
+
+    def start_position(self, call_details: Mapping[str, Any]) -> int:
+        """The position of the open attempt's start record in the queue; 0 if it has none."""
+        attempt = self._attempt_of(call_details)
+        return 0 if attempt is None else attempt.start_position
 
     def _attempt_of(self, call_details: Mapping[str, Any]) -> Optional[Attempt]:
         return self._open.get(call_details.get(self._key, ""))

@@ -23,6 +23,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
+from honeyhive_litellm._aio import on_event_loop
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._runtime.lifecycle import runtime_for
@@ -31,7 +32,7 @@ from honeyhive_litellm._runtime.runtime import Runtime
 from .callback_lists import add_to_outcome_lists, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
-from .patches.notify import Subscriber, checkpoint_in, guarded
+from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in
 
 _lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
@@ -42,7 +43,8 @@ class HoneyHiveLogger(CustomLogger):
 
     `litellm.callbacks = [HoneyHiveLogger(api_key=…, project=…)]` does what `honeyhive_litellm.init(…)` does, with
     the same options and environment variables. Loggers with the same settings share one spool and record each call
-    once. Raises ConfigError if the settings cannot work. None of the methods raises or waits for disk or network.
+    once. Raises ConfigError if the settings cannot work. None of the methods raises or
+    waits for the network. A call that has its response waits for the disk if its start is not there yet.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -83,15 +85,21 @@ class HoneyHiveLogger(CustomLogger):
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        position = self._runtime.recorder.start_position(kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
+        if not on_event_loop():
+            self._runtime.commits.wait_for_start(position)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        position = self._runtime.recorder.start_position(kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
         if self.settings.strict:
-            await self._runtime.committed()
+            await self._runtime.commits.all_committed()
+        else:
+            await self._runtime.commits.start_committed(position)
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         logging_object = request_data.get("litellm_logging_obj")
@@ -100,6 +108,8 @@ class HoneyHiveLogger(CustomLogger):
             guarded(self._runtime.recorder.on_response, call_details, response, asyncio.get_running_loop())
             if self.settings.strict:
                 await checkpoint_in(self._runtime, call_details)
+            else:
+                await start_committed_in(self._runtime, call_details)
 
     def _stay_registered(self) -> None:
         """A logger that hears of a call's start must hear of its end as well."""

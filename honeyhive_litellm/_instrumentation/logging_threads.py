@@ -5,8 +5,8 @@ and whatever lock it holds at that moment, Python's import locks among them, sta
 
 * a fork waits, for a short time, until these threads are idle;
 * a forked child gets new threads, for which its exit does not wait: one of them may wait for such a lock for ever;
-* a sync call's response is noted when LiteLLM submits it, on the caller's thread. Its outcome is right without the
-  callback.
+* a sync call's response is noted when LiteLLM submits it, on the caller's thread: its outcome is right without the
+  callback. There the call waits until its start is on disk, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._fork import ForkGate, Part, on_fork
 
-from .patches.notify import guarded, notify, notify_active
+from .patches.notify import guarded, notify, notify_active, wait_for_start
 
 _FORK_WAIT_S = 2.0
 """How long a fork waits for these threads at most: another logger may wait for a server that hangs."""
@@ -137,3 +137,4 @@ def _report_response(call: Tuple[Any, ...], kwargs: Any) -> None:
                 notify_active(Recorder.on_cache_hit, call_details, response, None)
             else:
                 notify(Recorder.on_response, call_details, response, None)
+                wait_for_start(call_details)

@@ -42,7 +42,7 @@ class Maintenance:
         settings: Settings,
         *,
         stats: Callable[[], Stats],
-        submit: Callable[[Entry], None],
+        submit: Callable[[Entry], object],
         on_first_scan: Callable[[], None],
     ) -> None:
         self._pipeline = pipeline

@@ -27,11 +27,9 @@ from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row
 from honeyhive_litellm._stats import Counters, Stats
 
+from .commit_waiter import CommitWaiter
 from .maintenance import Maintenance
 from .pipeline import CLOSING_S, Pipeline
-
-STRICT_PATIENCE_S = 10.0
-"""How long a strict call waits for a disk that hangs, before it returns without being on disk."""
 
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM's callbacks for calls that have just ended."""
@@ -80,6 +78,7 @@ class Runtime:
         self._state = State.CREATED
         self._counters = Counters()
         self._queue = RecordQueue(self._counters)
+        self.commits = CommitWaiter(self._queue)
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
         self._first_scan = threading.Event()
@@ -97,14 +96,17 @@ class Runtime:
 
     # ---- taking records in, on any thread
 
-    def submit(self, entry: Entry) -> None:
-        """Queue a record. Never raises, and never waits, except for the disk once the runtime is closed."""
+    def submit(self, entry: Entry) -> int:
+        """Queue a record; its position in the queue, 0 if it is not there. See `commits` for when it is on disk.
+
+        Never raises, and never waits, except for the disk once the runtime is closed.
+        """
         if self._state is State.CREATED:
             self.start()
         if entry.kind == EVENT:
             self._counters.accept(1)
         if self._queue.put(entry):
-            return
+            return self._queue.position  # or that of another thread's later one, whose commit comes no earlier
         if self._queue.is_closed:
             record = self._queue.encode(entry)
             if record is not None:
@@ -112,6 +114,7 @@ class Runtime:
         elif entry.kind == EVENT:
             warn("memory", "honeyhive: the disk is slower than the calls and the queue is full: events are dropped")
             self._counters.lose("memory", 1)
+        return 0
 
     def _write_late(self, record: Record) -> None:
         try:
@@ -129,30 +132,6 @@ class Runtime:
         else:
             if record.kind == EVENT:
                 self._counters.commit(1)
-
-    async def committed(self) -> None:
-        """Wait, on any loop, until all that was submitted so far is committed, STRICT_PATIENCE_S at most."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def wake_caller() -> None:
-            try:
-                loop.call_soon_threadsafe(done.set_result, None)
-            except RuntimeError:
-                pass  # the caller's loop is closed, so it no longer waits
-
-        self._queue.when_committed(wake_caller)
-        try:
-            await asyncio.wait([done], timeout=STRICT_PATIENCE_S)
-        finally:
-            if not done.done():  # timed out or cancelled
-                self._queue.stop_waiting(wake_caller)
-        if not done.done():
-            warn(
-                "strict",
-                "honeyhive: the disk has not answered for %g s; a strict call returns before its event is on disk",
-                STRICT_PATIENCE_S,
-            )
 
     # ---- flush and shutdown, on the caller's thread
 

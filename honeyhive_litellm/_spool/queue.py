@@ -42,7 +42,7 @@ class RecordQueue:
         self._lock = threading.Lock()
         self._wake: Optional[Callable[[], None]] = None
         self._put = self._taken = self._committed = 0
-        self._waiting: Deque[Tuple[int, Callable[[], None]]] = deque()
+        self._waiting: List[Tuple[int, Callable[[], None]]] = []
         self.is_closed = False
 
     def put(self, entry: Entry) -> bool:
@@ -111,26 +111,46 @@ class RecordQueue:
 
     def committed(self) -> None:
         """Note that all that was taken so far is committed, or dropped and counted; run the callbacks that wait."""
-        ready = []
+        ready: List[Callable[[], None]] = []
         with self._lock:
             self._committed = self._taken
-            while self._waiting and self._waiting[0][0] <= self._committed:
-                ready.append(self._waiting.popleft()[1])
+            if self._waiting:
+                ready = [callback for position, callback in self._waiting if position <= self._committed]
+                self._waiting = [waiting for waiting in self._waiting if waiting[0] > self._committed]
         for callback in ready:
             callback()
 
-    def when_committed(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once all that was put so far is committed: now, or later on the writer's thread."""
+    @property
+    def position(self) -> int:
+        """The position of the latest entry: how many were put so far."""
+        return self._put
+
+    @property
+    def committed_position(self) -> int:
+        """All entries up to this position are committed, or dropped and counted."""
+        return self._committed
+
+    def is_committed(self, position: int) -> bool:
+        """Whether all entries up to this position are committed, or dropped and counted."""
+        return self._committed >= position
+
+    def when_committed(self, callback: Callable[[], None], position: Optional[int] = None) -> None:
+        """Call `callback` once all up to `position`, by default all that was put so far, is committed.
+
+        That is now, or later on the writer's thread.
+        """
         with self._lock:
-            if self._committed < self._put:
-                self._waiting.append((self._put, callback))
+            if position is None:
+                position = self._put
+            if self._committed < position:
+                self._waiting.append((position, callback))
                 return
         callback()
 
     def stop_waiting(self, callback: Callable[[], None]) -> None:
         """Forget a callback of `when_committed`, unless it has been called: its caller waits no longer."""
         with self._lock:
-            self._waiting = deque(waiting for waiting in self._waiting if waiting[1] is not callback)
+            self._waiting = [waiting for waiting in self._waiting if waiting[1] != callback]
 
 
 def _size(entry: Entry) -> int:

@@ -51,11 +51,12 @@ class Recorded:
         self._messages = messages
         self.number = 0
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry) -> int:
         """Encode at once what the writer's thread encodes otherwise."""
         record = entry.encode()
         assert record is not None
         self.records.append(record)
+        return 0
 
     def hooks(self) -> Tuple[Callable[[], None], Callable[[], None]]:
         """The start and the success of the next call, none of whose texts came before."""

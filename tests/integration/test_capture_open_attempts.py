@@ -42,10 +42,11 @@ class Hooks:
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
         self.recorder = Recorder(settings, self._take, NoLiteLLM(), "honeyhive_event_id")
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry) -> int:
         record = entry.encode()
         if record is not None and record.kind == EVENT:
             self.event_ids.append(record.id)
+        return 0
 
     def start(self, call_details: Dict[str, Any]) -> Dict[str, Any]:
         self.recorder.on_start(call_details, self)

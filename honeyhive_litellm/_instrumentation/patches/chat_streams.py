@@ -10,9 +10,10 @@ import asyncio
 import functools
 from typing import Any, Awaitable, Callable
 
+from honeyhive_litellm._aio import on_event_loop
 from honeyhive_litellm._capture.recorder import Recorder
 
-from .notify import call_details_of, checkpoint, notify
+from .notify import call_details_of, checkpoint, notify, start_committed, wait_for_start
 
 
 def on_init(init: Callable[..., None]) -> Callable[..., None]:
@@ -20,6 +21,8 @@ def on_init(init: Callable[..., None]) -> Callable[..., None]:
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         notify(Recorder.on_stream_start, call_details_of(self), self.chunks, self)
+        if not on_event_loop():
+            wait_for_start(call_details_of(self))
 
     return wrapped
 
@@ -27,6 +30,7 @@ def on_init(init: Callable[..., None]) -> Callable[..., None]:
 def on_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
     @functools.wraps(read)
     async def wrapped(self: Any) -> Any:
+        is_first = not self.chunks
         try:
             chunk = await read(self)
         except asyncio.CancelledError:
@@ -37,6 +41,8 @@ def on_anext(read: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable
         except Exception as error:
             await checkpoint(call_details_of(self), error)
             raise
+        if is_first:
+            await start_committed(call_details_of(self))
         choices = getattr(chunk, "choices", None)
         is_last_text = any(getattr(choice, "finish_reason", None) for choice in choices or ())
         if is_last_text or not choices:

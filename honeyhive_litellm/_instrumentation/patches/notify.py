@@ -71,7 +71,24 @@ async def checkpoint_in(
 ) -> None:
     """`checkpoint` for one runtime, which is strict."""
     guarded(runtime.recorder.checkpoint, call_details, error)
-    await runtime.committed()
+    await runtime.commits.all_committed()
+
+
+async def start_committed(call_details: Mapping[str, Any]) -> None:
+    """Return when the start of this call is on disk: no call returns before, and no stream hands out a chunk."""
+    for subscriber in subscribers:
+        await start_committed_in(subscriber.runtime, call_details)
+
+
+async def start_committed_in(runtime: Runtime, call_details: Mapping[str, Any]) -> None:
+    """`start_committed` for one runtime."""
+    await runtime.commits.start_committed(runtime.recorder.start_position(call_details))
+
+
+def wait_for_start(call_details: Mapping[str, Any]) -> None:
+    """`start_committed` for sync calls: blocks the calling thread."""
+    for subscriber in subscribers:
+        subscriber.runtime.commits.wait_for_start(subscriber.runtime.recorder.start_position(call_details))
 
 
 def call_details_of(stream: Any) -> Any:
