@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import shutil
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List
@@ -50,10 +49,13 @@ def post(collector: Collector, *events: Dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for the tests of one file.
+
+    Playwright keeps an event loop running on this thread until it is closed: no async test may run meanwhile.
+    """
     if CHROMIUM is None:
-        warnings.warn(NO_BROWSER, UserWarning, stacklevel=1)
         pytest.skip(NO_BROWSER)
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with playwright.sync_playwright() as driver:
