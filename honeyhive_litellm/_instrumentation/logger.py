@@ -32,7 +32,7 @@ from honeyhive_litellm._runtime.runtime import Runtime
 from .callback_lists import add_to_outcome_lists, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
-from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in
+from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_position_in
 
 _lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
@@ -85,7 +85,7 @@ class HoneyHiveLogger(CustomLogger):
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        position = self._runtime.recorder.start_position(kwargs)
+        position = start_position_in(self._runtime, kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
         if not on_event_loop():
             self._runtime.commits.wait_for_start(position)
@@ -94,7 +94,7 @@ class HoneyHiveLogger(CustomLogger):
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        position = self._runtime.recorder.start_position(kwargs)
+        position = start_position_in(self._runtime, kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
         if self.settings.strict:
             await self._runtime.commits.all_committed()

@@ -74,6 +74,14 @@ async def checkpoint_in(
     await runtime.commits.all_committed()
 
 
+def start_position_in(runtime: Runtime, call_details: Mapping[str, Any]) -> int:
+    """Where the start of this call is in the runtime's queue; 0, for which nobody waits, if it has none there."""
+    try:
+        return runtime.recorder.start_position(call_details)
+    except Exception:
+        return 0  # details that cannot be read: the hook that records the outcome logs that
+
+
 async def start_committed(call_details: Mapping[str, Any]) -> None:
     """Return when the start of this call is on disk: no call returns before, and no stream hands out a chunk."""
     for subscriber in subscribers:
@@ -82,13 +90,13 @@ async def start_committed(call_details: Mapping[str, Any]) -> None:
 
 async def start_committed_in(runtime: Runtime, call_details: Mapping[str, Any]) -> None:
     """`start_committed` for one runtime."""
-    await runtime.commits.start_committed(runtime.recorder.start_position(call_details))
+    await runtime.commits.start_committed(start_position_in(runtime, call_details))
 
 
 def wait_for_start(call_details: Mapping[str, Any]) -> None:
     """`start_committed` for sync calls: blocks the calling thread."""
     for subscriber in subscribers:
-        subscriber.runtime.commits.wait_for_start(subscriber.runtime.recorder.start_position(call_details))
+        subscriber.runtime.commits.wait_for_start(start_position_in(subscriber.runtime, call_details))
 
 
 def call_details_of(stream: Any) -> Any:
