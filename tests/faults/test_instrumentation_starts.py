@@ -58,7 +58,7 @@ def questions(collector: Collector) -> List[str]:
 
 @needs_litellm("1.80", "it has no hook before a call returns")
 @pytest.mark.parametrize("kind", FIRST_CALLS)
-def test_the_first_call_of_a_process_that_is_killed_as_it_returns_is_known(tmp_path: Path, kind: str) -> None:
+def test_the_first_call_of_a_process_that_is_killed_as_it_returns_is_on_disk(tmp_path: Path, kind: str) -> None:
     with Collector() as collector:
         with start(CALLS + FIRST_CALLS[kind], collector.url, tmp_path) as process:
             _, err = process.communicate(timeout=60)
