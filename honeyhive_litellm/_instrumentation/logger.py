@@ -43,8 +43,8 @@ class HoneyHiveLogger(CustomLogger):
 
     `litellm.callbacks = [HoneyHiveLogger(api_key=…, project=…)]` does what `honeyhive_litellm.init(…)` does, with
     the same options and environment variables. Loggers with the same settings share one spool and record each call
-    once. Raises ConfigError if the settings cannot work. None of the methods raises or
-    waits for the network. A call that has its response waits for the disk if its start is not there yet.
+    once. Raises ConfigError if the settings cannot work. None of the methods raises or waits for the network. A call
+    that has its response waits for the disk if its start is not there yet.
     """
 
     def __init__(self, **options: Any) -> None:
