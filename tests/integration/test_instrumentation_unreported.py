@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-README = Path(__file__).parents[2] / "README.md"
+AGENTS_PAGE = Path(__file__).parents[2] / "docs/how-to/agents.md"
 MESSAGES = [{"role": "user", "content": "hello"}]
 HAS_PROXY = all(importlib.util.find_spec(name) is not None for name in ("backoff", "redis", "apscheduler"))
 """Whether `litellm[proxy]` is installed: a newer LiteLLM needs it to stream Anthropic's and Gemini's own forms."""
@@ -155,4 +155,4 @@ def test_mcp_tools_that_a_client_calls_by_itself_have_no_event() -> None:
     """LiteLLM's client passes the call on to the session; only its proxy logs it, as `call_mcp_tool`."""
     tools = pytest.importorskip("litellm.experimental_mcp_client.tools")
     assert "logging" not in tools.call_mcp_tool.__code__.co_names
-    assert "experimental_mcp_client" in README.read_text()
+    assert "experimental_mcp_client" in AGENTS_PAGE.read_text()
