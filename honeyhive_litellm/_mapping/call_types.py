@@ -29,10 +29,47 @@ class CallType(NamedTuple):
     adapt_response: Optional[Callable[[Mapping[str, Any], object], object]] = None
 
 
+def _file_or_batch(first_argument: str) -> CallType:
+    return CallType(inputs.arguments, event_type="tool", first_argument=first_argument)
+
+
 _CHAT = CallType()
+_TOOL = CallType(event_type="tool")
+
+ADMINISTRATIVE = frozenset(
+    (
+        # fine-tuning
+        "create_fine_tuning_job", "cancel_fine_tuning_job", "list_fine_tuning_jobs", "retrieve_fine_tuning_job",
+        # vector stores, and the files in them
+        "vector_store_create", "vector_store_retrieve", "vector_store_list", "vector_store_update",
+        "vector_store_delete", "vector_store_file_create", "vector_store_file_list", "vector_store_file_retrieve",
+        "vector_store_file_content", "vector_store_file_update", "vector_store_file_delete",
+        # containers and sandboxes
+        "create_container", "list_containers", "retrieve_container", "delete_container", "list_container_files",
+        "upload_container_file", "create_sandbox", "delete_sandbox",
+        # assistants and their threads
+        "get_assistants", "create_assistants", "delete_assistant", "create_thread", "get_thread", "get_messages",
+        # stored responses
+        "delete_responses", "cancel_responses", "list_input_items",
+        # videos that a model has made or is making
+        "video_retrieve", "video_retrieve_job", "video_status", "video_content", "video_list", "video_delete",
+        "video_create_character", "video_get_character",
+        # tokens and call set-up of the realtime API, whose sessions do not pass through LiteLLM
+        "create_realtime_client_secret", "create_realtime_transcription_session",
+        "create_realtime_translation_client_secret", "realtime_calls", "realtime_translation_calls",
+        # skills and evaluations
+        "create_skill", "list_skills", "get_skill", "delete_skill", "create_eval", "list_evals", "get_eval",
+        "update_eval", "delete_eval", "cancel_eval", "create_run", "list_runs", "get_run", "cancel_run", "delete_run",
+        # the functions that LiteLLM reports by their bare names, whatever module they are of
+        "list", "get", "retrieve", "retrieve_content", "update", "delete", "cancel", "list_versions",
+    )
+)  # fmt: skip
+"""Calls that manage what a provider stores and have no content of their own: no model answers them."""
 
 CALL_TYPES: Dict[str, CallType] = {
+    **dict.fromkeys(ADMINISTRATIVE, _TOOL),
     "responses": CallType(inputs.responses),
+    "get_responses": _TOOL,
     "embedding": CallType(inputs.embedding, outputs.embedding),
     "text_completion": CallType(inputs.prompt, outputs.text_completion),
     "image_generation": CallType(inputs.prompt),
@@ -40,9 +77,9 @@ CALL_TYPES: Dict[str, CallType] = {
     "image_variation": CallType(inputs.image),
     "video_generation": CallType(inputs.prompt),
     "rerank": CallType(inputs.rerank),
-    "search": CallType(inputs.search),
-    "vector_store_search": CallType(inputs.search),
-    "moderation": CallType(inputs.bare_input),
+    "search": CallType(inputs.search, event_type="tool"),
+    "vector_store_search": CallType(inputs.search, event_type="tool"),
+    "moderation": CallType(inputs.bare_input, event_type="tool"),
     "speech": CallType(inputs.bare_input),
     "transcription": CallType(inputs.audio_file),
     "ocr": CallType(inputs.document),
@@ -50,17 +87,25 @@ CALL_TYPES: Dict[str, CallType] = {
     "pass_through_endpoint": CallType(adapt_call=passthrough.as_call, adapt_response=passthrough.as_response),
     "call_mcp_tool": CallType(inputs.mcp_tool, outputs.mcp_tool, event_type="tool"),
     "list_mcp_tools": CallType(outputs=outputs.mcp_tools, event_type="tool"),
-    "create_file": CallType(inputs.arguments, first_argument="file"),
-    "file_retrieve": CallType(inputs.arguments, first_argument="file_id"),
-    "file_delete": CallType(inputs.arguments, first_argument="file_id"),
-    "file_content": CallType(inputs.arguments, first_argument="file_id"),
-    "file_list": CallType(inputs.arguments, first_argument="custom_llm_provider"),
-    "create_batch": CallType(inputs.arguments, first_argument="completion_window"),
-    "retrieve_batch": CallType(inputs.arguments, first_argument="batch_id"),
-    "cancel_batch": CallType(inputs.arguments, first_argument="batch_id"),
-    "list_batches": CallType(inputs.arguments, first_argument="after"),
+    "create_file": _file_or_batch("file"),
+    "file_retrieve": _file_or_batch("file_id"),
+    "file_delete": _file_or_batch("file_id"),
+    "file_content": _file_or_batch("file_id"),
+    "file_list": _file_or_batch("custom_llm_provider"),
+    "create_batch": _file_or_batch("completion_window"),
+    "retrieve_batch": _file_or_batch("batch_id"),
+    "cancel_batch": _file_or_batch("batch_id"),
+    "list_batches": _file_or_batch("after"),
+    "ingest": _TOOL,
+    "run_code": _TOOL,
+    "code_interpreter_tool": _TOOL,
+    "add_message": _TOOL,
 }
-"""By event name. A type that is missing here is mapped like a chat."""
+"""By event name. A type that is missing here is mapped like a chat.
+
+An event is of the type `model` where a model answers, because HoneyHive counts these as requests to a model, and of
+the type `tool` otherwise.
+"""
 
 _NOTED = [name for name, call_type in CALL_TYPES.items() if call_type.first_argument is not None]
 NOTED_CALL_TYPES = frozenset([*_NOTED, *("a" + name for name in _NOTED)])

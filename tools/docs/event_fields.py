@@ -23,7 +23,11 @@ class Field(NamedTuple):
 
 EVENT: Dict[str, Field] = {
     "event_id": Field("UUID", "LiteLLM's call id. Further attempts under the same call id get a UUIDv5 of it."),
-    "event_type": Field("", "`model`, or `tool` for an MCP tool, or `chain` for a Router request of several attempts."),
+    "event_type": Field(
+        "",
+        "`model` where a model answers; `tool` for tools, files, batches, searches, moderation and other calls about "
+        "what a provider stores; `chain` for a Router request of several attempts.",
+    ),
     "event_name": Field("", "The kind of call, or `event_name` from the call's metadata."),
     "session_id": Field("UUID", "The session. Calls without a session get one of their own."),
     "parent_id": Field("UUID", "The event above this one. HoneyHive fills in the session when it is missing."),
