@@ -17,7 +17,6 @@ import asyncio
 import threading
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 from typing import (
     Any,
     Callable,
@@ -28,7 +27,6 @@ from typing import (
     Mapping,
     Optional,
     Tuple,
-    Type,
     TypeVar,
     Union,
 )
@@ -40,12 +38,14 @@ from honeyhive_litellm.collector._http import Received
 from honeyhive_litellm.collector._routes import MAX_BODY_BYTES, Rules
 from honeyhive_litellm.collector._server import PageOptions, Server
 
+from ._server_thread import ServerThread
+
 _CONTROL_TIMEOUT_S = 10.0
 _BODILESS = (204, 304)
 _T = TypeVar("_T")
 
 
-class Collector:
+class Collector(ServerThread):
     """A HoneyHive-compatible server that keeps what it gets, and misbehaves when told to.
 
     A context manager: it listens inside `with`. *db* is a path for its SQLite database, so that it can be
@@ -78,49 +78,17 @@ class Collector:
         visible_after_s: float = 0.0,
         pages: bool = False,
     ) -> None:
+        super().__init__()
         self._pages = PageOptions() if pages else None
         self._rules = Rules(keys, bad_key_status, max_body_bytes, require_session, visible_after_s)
         self._db = db
         self._port = port
         self._requests: List[Received] = []
         self._news = threading.Condition()
-        self._thread: Optional[threading.Thread] = None
-        self._started = threading.Event()
-        self._failure: Optional[BaseException] = None
         self._server: Optional[Server] = None
-        self._loop: asyncio.AbstractEventLoop
-        self._closing: asyncio.Event
-
-    def __enter__(self) -> Collector:
-        if self._thread is not None:
-            raise RuntimeError("this Collector was started already; make a new one")
-        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Collector(port={self._port}, requests={len(self._requests)})"
-
-    def close(self) -> None:
-        """Cut every connection, stop listening and end the thread. A second call does nothing."""
-        if self._thread is None or not self._thread.is_alive():
-            return
-        self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
 
     # What it got
 
@@ -368,18 +336,7 @@ class Collector:
         """Run *work* on the server's loop, so that what was asked for is in force when this returns."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CONTROL_TIMEOUT_S)
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._server = None
-            self._started.set()
-
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._closing = asyncio.Event()
         server = Server(
             port=self._port,
             db=self._db,
@@ -391,9 +348,11 @@ class Collector:
         async with server:
             self._server = server
             self._port = server.port
-            self._started.set()
-            await self._closing.wait()
-            self._server = None
+            try:
+                self._ready()
+                await self._closing.wait()
+            finally:
+                self._server = None
 
     def _note_request(self, request: Received) -> None:
         with self._news:

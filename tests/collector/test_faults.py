@@ -368,10 +368,10 @@ def test_the_collector_serves_an_asynchronous_test_from_its_own_thread() -> None
 
 def test_after_leaving_the_thread_is_gone_and_reading_says_so() -> None:
     with Collector() as collector:
-        assert "collector" in {thread.name for thread in threading.enumerate()}
+        assert "Collector" in {thread.name for thread in threading.enumerate()}
     collector.close()
 
-    assert "collector" not in {thread.name for thread in threading.enumerate()}
+    assert "Collector" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(RuntimeError, match="not running"):
         _ = collector.events
     with pytest.raises(RuntimeError, match="make a new one"), collector:

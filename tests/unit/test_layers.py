@@ -160,3 +160,11 @@ def test_an_upward_import_is_refused_with_what_to_do() -> None:
     finally:
         del IMPORTS["_spool/deliberate.py"]
     assert "_runtime is not below _spool" in message and "hand the object down" in message
+
+
+MAX_LINES = 400
+
+
+def test_a_file_can_be_read_in_one_sitting() -> None:
+    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
+    assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}, "split them by job, not by length"

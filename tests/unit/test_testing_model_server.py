@@ -377,7 +377,7 @@ def test_nothing_is_left_after_the_close(recwarn: pytest.WarningsRecorder) -> No
     server.close()
     gc.collect()
 
-    assert "model-server" not in [thread.name for thread in threading.enumerate()]
+    assert "ModelServer" not in [thread.name for thread in threading.enumerate()]
     assert [str(warning.message) for warning in recwarn] == []
     with pytest.raises(httpx.ConnectError), httpx.Client(trust_env=False) as client:
         client.post(server.url + "/completions")

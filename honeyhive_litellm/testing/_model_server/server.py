@@ -25,17 +25,17 @@ import re
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional, Type
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Optional
 
 from aiohttp import web
+
+from honeyhive_litellm.testing._server_thread import ServerThread
 
 from . import answers
 from .realtime import converse
 from .routes import ROUTES, Answerer
 
 _NUMBERED = re.compile(r"(?<![a-z0-9])(fail|flaky|slow|break|stall|long)-(\d+)")
-_START_TIMEOUT_S = 10.0
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -88,7 +88,7 @@ class _Script:
         )
 
 
-class ModelServer:
+class ModelServer(ServerThread):
     """An OpenAI-compatible server on a loopback port, in a thread and on an event loop of its own.
 
     A context manager: it listens when `with` is entered, and on leaving every open request is dropped and the
@@ -99,46 +99,15 @@ class ModelServer:
     """
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__()
         self.port = port
         self._scripts: Dict[str, _Script] = {}
         self._served: List[ServedRequest] = []
         self._arrival = threading.Condition()
         self._questions: Counter[str] = Counter()
-        self._thread: Optional[threading.Thread] = None
-        self._started = threading.Event()
-        self._failure: Optional[BaseException] = None
-        self._loop: asyncio.AbstractEventLoop
-        self._closing: asyncio.Event
 
     def __repr__(self) -> str:
         return f"ModelServer(port={self.port}, requests={len(self._served)})"
-
-    def __enter__(self) -> ModelServer:
-        if self._thread is not None:
-            raise RuntimeError("this ModelServer was started already; make a new one")
-        self._thread = threading.Thread(target=self._run, name="model-server", daemon=True)
-        self._thread.start()
-        if not self._started.wait(_START_TIMEOUT_S):
-            raise RuntimeError(f"the model server did not start within {_START_TIMEOUT_S} s")
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Drop open requests, stop listening and end the thread. A second call does nothing."""
-        if self._thread is None or not self._thread.is_alive():
-            return
-        self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
 
     @property
     def url(self) -> str:
@@ -162,17 +131,7 @@ class ModelServer:
 
     # What follows runs on the server's own thread and loop.
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except Exception as error:
-            self._failure = error
-        finally:
-            self._started.set()
-
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._closing = asyncio.Event()
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         for (method, path), answerer in ROUTES.items():
             application.router.add_route(method, "/v1" + path, self._handler(answerer))
@@ -182,7 +141,7 @@ class ModelServer:
         try:
             await web.TCPSite(runner, "127.0.0.1", self.port).start()
             self.port = runner.addresses[0][1]
-            self._started.set()
+            self._ready()
             await self._closing.wait()
         finally:
             await runner.cleanup()
