@@ -6,6 +6,7 @@ import asyncio
 from typing import Awaitable, Callable, Sequence, TypeVar
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 
 _T = TypeVar("_T")
 
@@ -35,7 +36,13 @@ async def restart_forever(name: str, work: Callable[[], Awaitable[None]]) -> Non
         try:
             await work()
         except Exception as error:
-            warn(name, "honeyhive: the %s failed and is started again: %r", name, error)
+            warn(
+                LogCode.TASK_RESTARTED,
+                "honeyhive: the %s failed and is started again: %r",
+                name,
+                error,
+                about=name,
+            )
         await asyncio.sleep(1)
 
 

@@ -1,45 +1,76 @@
-"""The package's logger: each kind of trouble at most once a minute, never the content of a call."""
+"""The package's logger: each kind of trouble at most once a minute, never the content of a call.
+
+Every record has the attribute `event_code`, from the table in `_log_codes.py`, and the numbers that belong to it.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from typing import Dict, Set
+from typing import Dict, Mapping, Optional, Set, Tuple
 
 from ._fork import ForkSafeLock, Part, on_fork
+from ._log_codes import LogCode
 
 logger = logging.getLogger("honeyhive_litellm")
 
+Counts = Mapping[str, int]
+"""Numbers of a log record, such as `{"events": 3}`; each becomes an attribute of the record."""
+
+_Kind = Tuple[LogCode, str]
+
 _QUIET_S = 60.0
 _lock = ForkSafeLock()
-_last: Dict[str, float] = {}
-_ongoing: Set[str] = set()
+_last: Dict[_Kind, float] = {}
+_suppressed: Dict[_Kind, int] = {}
+_ongoing: Set[_Kind] = set()
 
 
-def warn(kind: str, message: str, *args: object, repeat_s: float = _QUIET_S) -> None:
-    """Log a warning unless one of the same `kind` was logged within the last minute.
+def warn(
+    code: LogCode,
+    message: str,
+    *args: object,
+    about: str = "",
+    repeat_s: float = _QUIET_S,
+    counts: Optional[Counts] = None,
+) -> None:
+    """Log a warning unless one of the same `code` and `about` was logged within the last minute.
 
-    For trouble whose end is logged by `recovered`, `repeat_s` is the time until it is logged again while it lasts.
-    `kind` is a constant of the code: each one takes an entry in memory for as long as the process lives.
+    For trouble whose end is logged by `recovered`, `repeat_s` is the time until it is logged again while it lasts. The
+    record's `suppressed` counts the warnings that were left out since the last one. `about` is one of a few constants
+    of the code: each one takes an entry in memory for as long as the process lives.
     """
+    kind = (code, about)
     now = time.monotonic()
     with _lock:
         quiet_s = repeat_s if kind in _ongoing else _QUIET_S
         if kind in _last and now - _last[kind] < quiet_s:
+            _suppressed[kind] = _suppressed.get(kind, 0) + 1
             return
         _last[kind] = now
         _ongoing.add(kind)
-    logger.warning(message, *args)
+        suppressed = _suppressed.pop(kind, 0)
+    logger.warning(message, *args, extra=fields_of(code, {**(counts or {}), "suppressed": suppressed}))
 
 
-def recovered(kind: str, message: str, *args: object) -> None:
-    """Log that trouble of this `kind` is over, if it was logged. Trouble that recurs is logged once a minute."""
+def recovered(trouble: LogCode, code: LogCode, message: str, *args: object) -> None:
+    """Log that this trouble is over, if it was logged. Trouble that recurs is logged once a minute."""
     with _lock:
-        if kind not in _ongoing:
+        if (trouble, "") not in _ongoing:
             return
-        _ongoing.discard(kind)
-    logger.warning(message, *args)
+        _ongoing.discard((trouble, ""))
+    logger.warning(message, *args, extra=fields_of(code))
+
+
+def log_error(code: LogCode, message: str, *args: object) -> None:
+    """Log an error, each time."""
+    logger.error(message, *args, extra=fields_of(code))
+
+
+def fields_of(code: LogCode, counts: Optional[Counts] = None) -> Dict[str, object]:
+    """The attributes of a log record, for `extra`."""
+    return {"event_code": code.code, **(counts or {})}
 
 
 def announce(line: str) -> None:
@@ -50,6 +81,7 @@ def announce(line: str) -> None:
 def reset() -> None:
     """Forget what was logged. A forked child logs for itself."""
     _last.clear()
+    _suppressed.clear()
     _ongoing.clear()
 
 

@@ -9,10 +9,14 @@ from typing import Optional
 
 import click
 
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._log import fields_of, logger
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._stats import Stats
 
 from .common import LEFT, errors_reported
+from .logs import JSON, log_format_option, set_up_logs
 from .spool_folder import existing, settings_of, spool_options
 
 
@@ -20,7 +24,8 @@ from .spool_folder import existing, settings_of, spool_options
 @spool_options
 @click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
-def drain(follow: bool, timeout: Optional[float], **options: Optional[str]) -> None:
+@log_format_option
+def drain(follow: bool, timeout: Optional[float], log_format: str, **options: Optional[str]) -> None:
     """Deliver what is in a spool: of processes that ended, and of those that only write (`flush=False`).
 
     What a living process delivers itself is left to that process. The key is taken from HONEYHIVE_API_KEY alone, since
@@ -31,13 +36,23 @@ def drain(follow: bool, timeout: Optional[float], **options: Optional[str]) -> N
         settings = settings_of(options)
         if not follow:
             existing(settings.spool_path)
+        set_up_logs(log_format)
+        logger.info("the drain of %s starts", settings.spool_path, extra=fields_of(LogCode.DRAIN_STARTED))
         stats = asyncio.run(_run(Drain(settings, follow=follow, timeout_s=timeout)))
     dropped = sum(stats.dropped.values())
+    numbers = {"delivered": stats.delivered, "dead": stats.dead, "dropped": dropped, "pending": stats.pending}
+    logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
+    if log_format != JSON:
+        _print(stats, dropped, settings)
+    if stats.pending:
+        sys.exit(LEFT)
+
+
+def _print(stats: Stats, dropped: int, settings: Settings) -> None:
     click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, left {stats.pending}")
     if stats.pending:
         why = f": {stats.last_error}" if stats.last_error else ""
         click.echo(f"{stats.pending} events stay in {settings.spool_path} for the next run{why}", err=True)
-        sys.exit(LEFT)
 
 
 async def _run(drain_: Drain) -> Stats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import threading
@@ -14,13 +15,17 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import click
 
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.status import status_of
 from honeyhive_litellm.collector.spool_view import SpoolView
 
 from .common import errors_reported, one_line
+from .logs import JSON, log_format_option, set_up_logs
 from .spool_folder import existing
 from .spool_view import view_of
+
+_log = logging.getLogger("honeyhive_litellm.collector")
 
 
 @click.command()
@@ -31,6 +36,7 @@ from .spool_view import view_of
 @click.option("--spool", type=click.Path(file_okay=False), help="folder of a spool to show beside, without changing it")
 @click.option("--allow-host", "hosts", multiple=True, help="a further name of this machine, as clients call it")
 @click.option("--quiet", is_flag=True, help="print no line for each event")
+@log_format_option
 def serve(
     host: str,
     port: int,
@@ -39,6 +45,7 @@ def serve(
     spool: Optional[str],
     hosts: Tuple[str, ...],
     quiet: bool,
+    log_format: str,
 ) -> None:
     """Run a local HoneyHive-compatible server with pages to look at what arrives.
 
@@ -49,6 +56,8 @@ def serve(
     from honeyhive_litellm.collector import PageOptions, Rules, run
     from honeyhive_litellm.collector._hosts import is_loopback
 
+    set_up_logs(log_format)
+    logs_json = log_format == JSON
     own_key = os.environ.get("HONEYHIVE_API_KEY", "").strip()
     is_local = is_loopback(host)
     key = "hh_local" if is_local else own_key or f"hh_local_{secrets.token_urlsafe(24)}"
@@ -56,24 +65,46 @@ def serve(
     pages = PageOptions(
         key=key,
         read_spool=None if folder is None else lambda: _read_spool(folder),
-        on_link=_link_shower(opens),
+        on_link=_link_shower(opens, _log_link if logs_json else click.echo),
     )
     with errors_reported():
         run(
             host,
             port,
             db,
-            click.echo,
+            _log_serving if logs_json else click.echo,
             rules=Rules(keys=None if is_local else [key]),
             pages=pages,
             allow_hosts=hosts,
-            on_events=_ignore if quiet else _print_events,
+            on_events=_ignore if quiet else _log_events if logs_json else _print_events,
         )
 
 
 def _print_events(events: Sequence[Mapping[str, Any]]) -> None:
     # In one write, so that the lines of a batch stay together.
     click.echo("\n".join(line_of(event) for event in events), nl=bool(events))
+
+
+def _log_events(events: Sequence[Mapping[str, Any]]) -> None:
+    for event in events:
+        metadata = _object(event, "metadata")
+        fields = {
+            "event_id": event.get("event_id"),
+            "event_type": event.get("event_type"),
+            "model": metadata.get("model"),
+            "status": metadata.get("status"),
+            "total_tokens": metadata.get("total_tokens"),
+            "duration_ms": event.get("duration"),
+        }
+        _log.info("an event arrived", extra={"event_code": LogCode.COLLECTOR_EVENT.code, **fields})
+
+
+def _log_serving(line: str) -> None:
+    _log.info("the collector listens; to use it: %s", line, extra={"event_code": LogCode.COLLECTOR_SERVING.code})
+
+
+def _log_link(line: str) -> None:
+    _log.info("%s", line, extra={"event_code": LogCode.COLLECTOR_LINK.code})
 
 
 def _ignore(_events: Sequence[Mapping[str, Any]]) -> None:
@@ -111,14 +142,14 @@ def _cell(value: object, width: int) -> str:
     return one_line("-" if value is None else str(value), 40).ljust(width)
 
 
-def _link_shower(opens: bool) -> Callable[[str], None]:
+def _link_shower(opens: bool, show_line: Callable[[str], None]) -> Callable[[str], None]:
     """A function that prints each link, and opens the first one if `opens`."""
     shown: List[str] = []
 
     def show(link: str) -> None:
         is_first = not shown
         shown.append(link)
-        click.echo(f"{'pages:' if is_first else 'for another browser:'} {link}")
+        show_line(f"{'pages:' if is_first else 'for another browser:'} {link}")
         if is_first and opens:  # some browsers keep `open` from returning
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 

@@ -12,6 +12,7 @@ from typing import Callable, Optional, Sequence, Set
 import tenacity
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
 from honeyhive_litellm._spool.spool import Spool
@@ -129,7 +130,12 @@ class BatchSender:
                 result = await self._try_once()
             except Exception as error:
                 # A fault of ours must not end the delivery of this batch. How far it came is unknown: ambiguous.
-                warn("batch sender", "honeyhive: a batch could not be sent and is tried again: %r", error)
+                warn(
+                    LogCode.BATCH_FAILED,
+                    "honeyhive: a batch could not be sent and is tried again: %r",
+                    error,
+                    counts={"events": len(self.batch.rows)},
+                )
                 result = _INTERNAL_FAULT
                 self._decide(result)
                 self._note_ambiguity(result)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import AsyncIterator
 
 from honeyhive_litellm._log import recovered, warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
 
 from .backoff import BackOff
@@ -122,8 +123,8 @@ class CircuitBreaker:
         self._has_failed_twice = False
         self._changed.set()
         self._counters.last_error = None
-        for kind in ("server", "refused"):
-            recovered(kind, "honeyhive: %s takes events again", self._sink.name)
+        for trouble in (LogCode.SERVER_UNAVAILABLE, LogCode.SERVER_REFUSES):
+            recovered(trouble, LogCode.SERVER_RECOVERED, "honeyhive: %s takes events again", self._sink.name)
 
     def _sentence(self, result: Result) -> str:
         """What happened, where, and what to do: for `stats().last_error`, in the words of the log."""
@@ -135,7 +136,8 @@ class CircuitBreaker:
 
     def _warn(self, result: Result) -> None:
         name, text = self._sink.name, result.log_text
+        counts = {"pending": self._counters.snapshot().pending}
         if result.verdict is Verdict.PAUSE:
-            warn("refused", REFUSES, name, text, self._sink.remedy, repeat_s=_REMIND_S)
+            warn(LogCode.SERVER_REFUSES, REFUSES, name, text, self._sink.remedy, repeat_s=_REMIND_S, counts=counts)
         else:
-            warn("server", TAKES_NOTHING, name, text, repeat_s=_REMIND_S)
+            warn(LogCode.SERVER_UNAVAILABLE, TAKES_NOTHING, name, text, repeat_s=_REMIND_S, counts=counts)

@@ -12,6 +12,7 @@ from typing import Callable, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.limits import BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._spool.segment import Batch
@@ -71,7 +72,11 @@ class Flusher:
                     self._start_sending(await self._take())
                 except Exception as error:
                     # A fault of ours must not end delivery.
-                    warn("flusher", "honeyhive: no batch could be taken from the spool, trying again: %r", error)
+                    warn(
+                        LogCode.BATCH_NOT_TAKEN,
+                        "honeyhive: no batch could be taken from the spool, trying again: %r",
+                        error,
+                    )
                     await asyncio.sleep(1)
         finally:
             tasks = list(self._tasks)
@@ -143,7 +148,12 @@ class Flusher:
             await self._act(sender, await sender.send())
         except Exception as error:
             # Its events stay marked: the process that adopts them looks them up.
-            warn("flusher", "honeyhive: a batch could not be handled and waits for the next process: %r", error)
+            warn(
+                LogCode.BATCH_NOT_HANDLED,
+                "honeyhive: a batch could not be handled and waits for the next process: %r",
+                error,
+                counts={"events": len(sender.batch.rows)},
+            )
         finally:
             self._senders.discard(sender)
             self._room.set()
@@ -156,11 +166,12 @@ class Flusher:
                 self._start_sending(half, min(1, sender.evidence.blamable_failures))
         elif sender.verdict is Verdict.REJECT:
             warn(
-                "dead",
+                LogCode.EVENT_REFUSED,
                 "honeyhive: %s refused an event for good (%s). It is kept as a dead letter: "
                 "see `honeyhive-litellm dead list`",
                 self._sink.name,
                 result.log_text,
+                counts={"events": len(batch.rows)},
             )
             while not await run_to_completion(self._spool.add_dead_letter(batch, result.status, result.reason)):
                 await sender.park(_DEAD_LETTER_RETRY_S)

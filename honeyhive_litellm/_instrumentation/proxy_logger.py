@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import os
 import sys
 import time
@@ -21,6 +20,8 @@ from litellm.litellm_core_utils import litellm_logging
 
 from honeyhive_litellm._errors import HoneyHiveError
 from honeyhive_litellm._fork import ForkSafeLock
+from honeyhive_litellm._log import log_error
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.lifecycle import shutdown_all
 
 from .logger import HoneyHiveLogger
@@ -64,7 +65,8 @@ class ProxyLogger(HoneyHiveLogger):
             self._is_resolved = True
         except HoneyHiveError as error:
             self._is_refused = True
-            logging.getLogger("honeyhive_litellm").error(
+            log_error(
+                LogCode.PROXY_NOT_RECORDING,
                 "honeyhive: the proxy serves calls, but NONE is recorded: %s\n"
                 "  In the proxy's config an option is a line of litellm_settings, such as honeyhive_project: "
                 '"my-project". Mend it and restart the proxy',

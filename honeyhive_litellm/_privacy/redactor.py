@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import AbstractSet, Any, Callable, Dict, List, Mapping
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 
 from .pii import without
 from .sanitize import clean
@@ -68,7 +69,7 @@ class Redactor:
         except Exception as error:
             # The text of the error may quote what was to be redacted.
             warn(
-                "redact",
+                LogCode.REDACT_FAILED,
                 "honeyhive: the option redact failed with %s; the event is recorded without its content",
                 type(error).__name__,
             )

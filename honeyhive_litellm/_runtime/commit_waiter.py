@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.queue import RecordQueue
 
 STRICT_PATIENCE_S = 10.0
@@ -28,7 +29,7 @@ class CommitWaiter:
         """Wait until all that was put so far is committed, STRICT_PATIENCE_S at most."""
         if not await self._committed(self._queue.position, STRICT_PATIENCE_S):
             warn(
-                "strict",
+                LogCode.OUTCOME_NOT_COMMITTED,
                 "honeyhive: the disk has not answered for %g s; a strict call returns before its event is on disk",
                 STRICT_PATIENCE_S,
             )
@@ -72,7 +73,7 @@ class CommitWaiter:
     def _stall(self) -> None:
         self._stalled_at = self._queue.committed_position
         warn(
-            "start",
+            LogCode.START_NOT_COMMITTED,
             "honeyhive: the disk has not answered for %g s; calls return before their start is on disk",
             START_PATIENCE_S,
         )

@@ -22,6 +22,7 @@ from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import announce, warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row
@@ -112,7 +113,10 @@ class Runtime:
             if record is not None:
                 self._write_late(record)
         elif entry.kind == EVENT:
-            warn("memory", "honeyhive: the disk is slower than the calls and the queue is full: events are dropped")
+            warn(
+                LogCode.QUEUE_FULL,
+                "honeyhive: the disk is slower than the calls and the queue is full: events are dropped",
+            )
             self._counters.lose("memory", 1)
         return 0
 
@@ -126,7 +130,11 @@ class Runtime:
                     self._late_writer = LateWriter(self.settings.spool_path, owner)
             self._late_writer.append(record)
         except SpoolError as error:
-            warn("late", "honeyhive: an event that came after shutdown could not be written and is lost: %s", error)
+            warn(
+                LogCode.EVENT_AFTER_SHUTDOWN_LOST,
+                "honeyhive: an event that came after shutdown could not be written and is lost: %s",
+                error,
+            )
             if record.kind == EVENT:
                 self._counters.lose("late", 1)
         else:

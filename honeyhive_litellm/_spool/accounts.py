@@ -6,6 +6,7 @@ from pathlib import Path
 
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Totals
 
 from .layout import state_path
@@ -33,7 +34,7 @@ class Accounts:
                 await self._ledger.close_account(segment.path.name, totals)
             except SpoolError as error:
                 warn(
-                    "ledger",
+                    LogCode.LEDGER_UNWRITABLE,
                     "honeyhive: the ledger cannot be written. No event is lost, but `honeyhive-litellm status` lacks "
                     "the totals of removed files. Check the spool folder's free space and permissions: %s",
                     error,

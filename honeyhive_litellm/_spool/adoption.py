@@ -8,6 +8,7 @@ from typing import Set
 
 from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
 
 from .appender import Appender
@@ -77,14 +78,14 @@ class Adoption:
         except NewerFormatError as error:
             self._owners_of_newer_format.add(owner)
             warn(
-                "newer",
+                LogCode.NEWER_FORMAT,
                 "honeyhive: a newer version of this package wrote a spool file, which is left alone. Its events are "
                 "delivered by a process with that version: %s",
                 error,
             )
         except (SpoolError, OSError) as error:
             warn(
-                "adopt",
+                LogCode.ADOPTION_FAILED,
                 "honeyhive: the spool files of a dead process cannot be adopted now, tried again in a few seconds: %s",
                 error,
             )
@@ -137,6 +138,12 @@ class Adoption:
         """Count what SQLite ignored of a damaged write-ahead log."""
         lost = lost_commits(Path(f"{segment.path}-wal"), segment.pages)
         if lost:
-            warn("damaged", "honeyhive: %s is damaged, %d transactions at its end are lost", segment.path, lost)
+            warn(
+                LogCode.FILE_END_DAMAGED,
+                "honeyhive: %s is damaged, %d transactions at its end are lost",
+                segment.path,
+                lost,
+                counts={"transactions": lost},
+            )
             self._counters.accept(lost)
             self._counters.lose("damaged", lost)

@@ -13,6 +13,7 @@ from typing import Optional, Sequence
 
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import recovered, warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
 
 from . import limits
@@ -81,7 +82,11 @@ class Appender:
                 if not segment.append_inline(records):
                     await segment.append(records)
             except SpoolError as error:
-                warn("append", "honeyhive: a spool file cannot be written, its next records go to a new one: %s", error)
+                warn(
+                    LogCode.WRITE_FAILED,
+                    "honeyhive: a spool file cannot be written, its next records go to a new one: %s",
+                    error,
+                )
                 self._held.active = None
                 if segment.last == 0:  # not even a new file takes anything
                     self._retry_disk_at = time.monotonic() + DISK_RETRY_S
@@ -89,7 +94,11 @@ class Appender:
                 self._appended(records, segment)
                 await self._enforce_limits()
                 return
-        warn("spool", "honeyhive: events can be kept neither on disk nor in memory and are dropped")
+        warn(
+            LogCode.NOTHING_TAKES_EVENTS,
+            "honeyhive: events can be kept neither on disk nor in memory and are dropped",
+            counts={"events": events_of(records)},
+        )
         self._drop(records, "spool")
 
     def _appended(self, records: Sequence[Record], segment: Segment) -> None:
@@ -138,7 +147,7 @@ class Appender:
             except (SpoolError, OSError) as error:
                 self._retry_disk_at = time.monotonic() + DISK_RETRY_S
                 warn(
-                    "disk",
+                    LogCode.DISK_UNWRITABLE,
                     "honeyhive: nothing can be written to the spool folder %s. Events are kept in memory and still "
                     "delivered, but would be lost if this process died. Make the folder writable and free disk space, "
                     "or set spool_path / HONEYHIVE_SPOOL_PATH to another one: %s",
@@ -146,7 +155,12 @@ class Appender:
                     error,
                 )
             else:
-                recovered("disk", "honeyhive: the spool folder %s can be written again", self._folder)
+                recovered(
+                    LogCode.DISK_UNWRITABLE,
+                    LogCode.DISK_WRITABLE,
+                    "honeyhive: the spool folder %s can be written again",
+                    self._folder,
+                )
                 return segment
         segment = Segment(MEMORY, self._durability)
         await segment.create()
@@ -183,7 +197,11 @@ class Appender:
             old.open_starts.clear()
             await old.seal()
         except SpoolError as error:
-            warn("seal", "honeyhive: a spool file could not be sealed; its events are still delivered: %s", error)
+            warn(
+                LogCode.SEAL_FAILED,
+                "honeyhive: a spool file could not be sealed; its events are still delivered: %s",
+                error,
+            )
         if not await self._held.discard_if_done(old) and self._held.may_be_closed(old):
             await old.close()  # so that a backlog of many segments has no connections; delivery opens it again
 
@@ -208,13 +226,14 @@ class Appender:
             "memory": "it cannot write files, and its buffer in memory is full",
         }
         warn(
-            reason,
+            LogCode.SPOOL_FULL,
             "honeyhive: the spool %s is full: %s. Until delivery makes room, %s are dropped and counted as "
             '"%s"; `honeyhive-litellm status` shows how many',
             self._folder,
             causes[reason],
             what,
             reason,
+            about=reason,
         )
 
     # ---- handing off to another process
@@ -260,6 +279,10 @@ class Appender:
                         await segment.seal()
                     await segment.rename(segment_path(self._folder, new_owner(), 1))
                 except SpoolError as error:
-                    warn("hand off", "honeyhive: a spool file cannot be handed off now, tried again soon: %s", error)
+                    warn(
+                        LogCode.HAND_OFF_FAILED,
+                        "honeyhive: a spool file cannot be handed off now, tried again soon: %s",
+                        error,
+                    )
                 else:
                     self._held.let_go(segment)

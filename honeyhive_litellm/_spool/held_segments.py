@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters, Totals
 
 from .accounts import Accounts
@@ -156,7 +157,7 @@ class HeldSegments:
             return []  # being removed, which explains the error
         folder = self._folder / QUARANTINE_NAME
         warn(
-            "quarantine",
+            LogCode.FILE_QUARANTINED,
             "honeyhive: a damaged spool file is put aside in %s, its readable events are still delivered: %s",
             folder,
             error,

@@ -8,6 +8,7 @@ from typing import Optional, Sequence
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._json import decode, encode
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 
 from .record import EVENT, IN_FLIGHT, Record
 from .segment import Segment
@@ -40,7 +41,7 @@ async def report_interrupted(segments: Sequence[Segment], seen: Optional[float])
             segment.ended.clear()
     except SpoolError as error:
         warn(
-            "interrupted",
+            LogCode.INTERRUPTED_NOT_REPORTED,
             "honeyhive: calls that were in flight when another process died cannot be reported now, the next process "
             "that adopts its spool files will do it: %s",
             error,

@@ -22,6 +22,7 @@ import aiosqlite
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Totals
 
 from . import sql
@@ -98,7 +99,7 @@ class Ledger:
         aside = self._path.with_name(f"{LEDGER_NAME}.damaged-{int(time.time())}")
         os.replace(self._path, aside)
         warn(
-            "ledger",
+            LogCode.LEDGER_DAMAGED,
             "honeyhive: the ledger is damaged and was renamed to %s. No event is lost, but the totals of "
             "`honeyhive-litellm status` start again from here: %s",
             aside,

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
 
 from .record import EVENT, Entry, Record
@@ -104,7 +105,11 @@ class RecordQueue:
             return entry.encode()
         except Exception as error:
             # The message may quote the call's content, so the log gets the class alone.
-            warn("fault", "honeyhive: a call could not be recorded: %s while encoding it", type(error).__name__)
+            warn(
+                LogCode.ENCODING_FAILED,
+                "honeyhive: a call could not be recorded: %s while encoding it",
+                type(error).__name__,
+            )
             if entry.kind == EVENT:
                 self._counters.lose("fault", 1)
             return None

@@ -15,6 +15,7 @@ from typing import Awaitable, Dict, Iterator, Optional, Sequence, Tuple
 
 from honeyhive_litellm._errors import LockedError, SpoolError
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters, Totals
 
 from . import dead_letters, limits
@@ -122,7 +123,13 @@ class Spool:
             return None  # nothing was unsent, or the segment was dropped meanwhile
         self._held.batch_taken(batch)
         if batch.damaged:
-            warn("damaged", "honeyhive: %d events in %s are damaged and dropped", batch.damaged, segment.path)
+            warn(
+                LogCode.EVENTS_DAMAGED,
+                "honeyhive: %d events in %s are damaged and dropped",
+                batch.damaged,
+                segment.path,
+                counts={"events": batch.damaged},
+            )
             self._counters.drop("damaged", batch.damaged)
         return batch
 
@@ -156,7 +163,7 @@ class Spool:
         except SpoolError as error:
             # In memory the progress holds.
             warn(
-                "note",
+                LogCode.PROGRESS_UNWRITABLE,
                 "honeyhive: the progress of delivery cannot be written to the spool. Nothing is lost, but if this "
                 "process died some events might be sent twice: %s",
                 error,
@@ -168,9 +175,10 @@ class Spool:
             await dead_letters.add(self.folder, batch.rows, status, reason)
         except SpoolError as error:
             warn(
-                "dead letters",
+                LogCode.DEAD_LETTERS_UNWRITABLE,
                 "honeyhive: dead letters cannot be written. The refused events stay in the spool until they can: %s",
                 error,
+                counts={"events": len(batch.rows)},
             )
             return False
         self._counters.dead_letter(len(batch.rows))
@@ -191,16 +199,17 @@ class Spool:
                 await self._rewrite_vanished(segment)
             elif self._held.waiting_in(segment) and self._limits.is_over_age(time.time() - segment.written_at):
                 warn(
-                    "age",
+                    LogCode.EVENTS_EXPIRED,
                     "honeyhive: events that could not be delivered within spool_max_age / HONEYHIVE_SPOOL_MAX_AGE are "
                     'dropped and counted as "age"',
+                    counts={"events": self._held.waiting_in(segment)},
                 )
                 await self._held.drop(segment, "age")
 
     async def _rewrite_vanished(self, segment: Segment) -> None:
         """Append the records of a deleted file to another segment: its connection can still read them."""
         warn(
-            "vanished",
+            LogCode.FILE_DELETED,
             "honeyhive: %s was deleted while this process used it; its undelivered events are written to a new file",
             segment.path,
         )

@@ -15,6 +15,7 @@ from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Tuple
 import orjson
 from aiohttp import web
 
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm.collector import _auth
 
 from ._auth import Need
@@ -162,7 +163,12 @@ class App:
         except Refusal as refusal:
             return self._refuse(received, refusal)
         except Exception:
-            _log.exception("%s %s failed", request.method, request.path)
+            _log.exception(
+                "%s %s failed",
+                request.method,
+                request.path,
+                extra={"event_code": LogCode.COLLECTOR_REQUEST_FAILED.code},
+            )
             return _answer(received, 500, Refusal(500, "internal error").body)
         finally:
             received.events = call.carried
@@ -203,7 +209,11 @@ def _host_check(hosts: Hosts) -> Any:
         name = repr(", ".join(named)[:_LONGEST_HOST_LOGGED])
         if name not in logged and len(logged) < _HOSTS_LOGGED:
             logged[name] = None
-            _log.warning("refused a request that names the host %s: a web page may have sent it", name)
+            _log.warning(
+                "refused a request that names the host %s: a web page may have sent it",
+                name,
+                extra={"event_code": LogCode.COLLECTOR_HOST_REFUSED.code},
+            )
         text = "This server is not called by that name. If it is yours, start it with --allow-host and the name.\n"
         return web.Response(status=421, text=text, headers={"Connection": "close"})
 

@@ -17,6 +17,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import orjson
 
+from honeyhive_litellm._log_codes import LogCode
+
 from ._database import Database
 from ._migrations import MINUTE_MS, has_full_text
 from ._summary import EXTRACTION, FACETS, Summary, search_text, summarize, tags_of
@@ -245,7 +247,11 @@ class Indexer:
                 has_more = self._step()
             except (sqlite3.Error, RuntimeError) as error:  # a full disk, or a database that was closed
                 if not self._is_closing:
-                    _log.warning("the collector's index stands still: %s", error)
+                    _log.warning(
+                        "the collector's index stands still: %s",
+                        error,
+                        extra={"event_code": LogCode.COLLECTOR_INDEX_STALLED.code},
+                    )
                 has_more = False
                 self._pause(1.0)
             if not has_more:

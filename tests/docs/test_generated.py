@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Set
 
 import pytest
 
 from honeyhive_litellm._config.settings import OPTIONS
+from honeyhive_litellm._log_codes import LogCode
 from tests.docs.pages import PAGES, code_in, tables
 from tools.docs import event_fields, generate, log_messages
 from tools.docs.commands import commands
@@ -50,8 +52,16 @@ def test_every_field_of_a_golden_event_is_described() -> None:
     assert described | {"inputs.chat_history", "outputs.content"} <= names_in("docs/reference/events.md")
 
 
-def test_the_log_messages_are_found() -> None:
+def test_every_call_that_logs_has_a_code_and_every_code_is_used() -> None:
     found = log_messages.messages()
-    assert len(found) > 20
-    assert {message.level for message in found} <= {name.lower() for name in logging._nameToLevel} | {"exception"}
-    assert any("redact failed" in message.text for message in found)
+    assert len(found) > 30
+    assert [message.place for message in found if message.code is None or message.text is None] == []
+    assert {message.code for message in found} == set(LogCode)
+    assert {message.level for message in found} <= {name.lower() for name in logging._nameToLevel}
+
+
+def test_a_code_is_stable_text_with_something_to_do() -> None:
+    codes = [row.code for row in LogCode]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", code) for code in codes)
+    assert all(row.action.endswith(".") for row in LogCode)

@@ -89,6 +89,33 @@ def test_serve_prints_a_line_for_each_event_unless_it_is_to_be_quiet(tmp_path: P
     assert [line.partition(" ")[2] for line in lines] == ([] if options else ends)
 
 
+def test_serve_and_drain_log_one_json_object_a_line(tmp_path: Path) -> None:
+    with serve(tmp_path / "events.db", "--log-format", "json") as server:
+        assert server.stderr is not None
+        serving = json.loads(server.stderr.readline())
+        try:
+            (url,) = re.findall(r'api_url="([^"]+)"', serving["message"])
+            run('litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="hi")', url, tmp_path / "spool")
+            drained = subprocess.run(
+                [*COMMAND, "drain", "--log-format", "json", "--spool-path", str(tmp_path / "spool")],
+                env={**os.environ, "HONEYHIVE_API_KEY": "hh_local", "HONEYHIVE_PROJECT": "p", "HONEYHIVE_API_URL": url},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+        finally:
+            server.send_signal(signal.SIGTERM)
+            printed, logged = server.communicate(timeout=20)
+    records = [serving, *map(json.loads, logged.splitlines())]
+    assert [record["event_code"] for record in records] == ["collector.serving", "collector.link", "collector.event"]
+    assert {"model": "gpt-4o", "status": "success", "level": "info"}.items() <= records[-1].items()
+    started, ended = map(json.loads, drained.stderr.splitlines())
+    assert [started["event_code"], ended["event_code"]] == ["drain.started", "drain.ended"]
+    assert {"delivered": 0, "dead": 0, "dropped": 0, "pending": 0}.items() <= ended.items()
+    assert printed == drained.stdout == ""
+
+
 def test_the_command_prints_its_version() -> None:
     answer = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
     assert honeyhive_litellm.__version__ in answer.stdout

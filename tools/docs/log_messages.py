@@ -1,61 +1,86 @@
-"""The log messages of the package, from its source: where it calls the logger, and with which text."""
+"""The log messages of the package: the codes from their table, the texts from the calls that use them."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 from types import MappingProxyType
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 import honeyhive_litellm
+from honeyhive_litellm._log_codes import LogCode
 
 _PACKAGE = Path(honeyhive_litellm.__file__).parent
-_OURS = {"warn": "warning", "recovered": "warning"}
+_OURS = {"warn": (0, "warning"), "recovered": (1, "warning"), "log_error": (0, "error")}
+"""Our functions: which argument is the code, and the level. The text is the next argument."""
+
 _LOGGER = {"debug", "info", "warning", "error", "exception", "critical"}
-_NOT_OURS = {"testing", "collector"}  # a server of its own, with a logger of its own
 
 
 class Message(NamedTuple):
-    """One call of the logger. `code` is None where the code is not a constant."""
+    """One call that logs. `code` and `text` are None where they are not constants."""
 
+    place: str
     level: str
-    code: Optional[str]
-    text: str
+    code: Optional[LogCode]
+    text: Optional[str]
 
 
 def messages() -> List[Message]:
-    """Every message once, in alphabetical order of code and text."""
-    found: Set[Message] = set()
+    """Every call, in the order of the codes' table."""
+    found: List[Message] = []
     for path in sorted(_PACKAGE.rglob("*.py")):
-        if path.name != "_log.py" and not _NOT_OURS & set(path.parts):
-            found.update(_messages_in(ast.parse(path.read_text(encoding="utf-8"))))
-    return sorted(found, key=lambda message: (message.code or "", message.text))
+        if path.name != "_log.py":
+            found.extend(_messages_in(path))
+    order = list(LogCode)
+    return sorted(found, key=lambda message: -1 if message.code is None else order.index(message.code))
 
 
 def table() -> str:
-    """One row for each message."""
-    lines = ["| code | level | message |", "|---|---|---|"]
+    """One row for each code and text."""
+    lines = ["| code | level | message | what to do |", "|---|---|---|---|"]
     for message in messages():
-        code = f"`{message.code}`" if message.code else "-"
-        text = " ".join(message.text.split()).replace("|", "\\|")
-        lines.append(f"| {code} | {message.level} | `{text}` |")
-    return "\n".join(lines) + "\n"
+        if message.code is not None and message.text is not None:
+            text = " ".join(message.text.split()).replace("|", "\\|")
+            lines.append(f"| `{message.code.code}` | {message.level} | `{text}` | {message.code.action} |")
+    return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
-def _messages_in(tree: ast.Module) -> Iterator[Message]:
+def _messages_in(path: Path) -> Iterator[Message]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     named = _named_texts(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        function = node.func
-        if isinstance(function, ast.Name) and function.id in _OURS and len(node.args) >= 2:
-            text = _constant(node.args[1], named)
-            if text is not None:
-                yield Message(_OURS[function.id], _constant(node.args[0]), text)
+        function, arguments = node.func, node.args
+        place = f"{path.relative_to(_PACKAGE).as_posix()}:{node.lineno}"
+        if isinstance(function, ast.Name) and function.id in _OURS:
+            at, level = _OURS[function.id]
+            yield Message(place, level, _code(arguments[at]), _constant(arguments[at + 1], named))
         elif isinstance(function, ast.Attribute) and function.attr in _LOGGER and _is_logger(function.value):
-            text = _constant(node.args[0], named) if node.args else None
-            if text is not None:
-                yield Message(function.attr, None, text)
+            level = "error" if function.attr == "exception" else function.attr
+            yield Message(place, level, _code_of_extra(node), _constant(arguments[0], named))
+
+
+def _code(node: ast.expr) -> Optional[LogCode]:
+    """The code of `LogCode.NAME`, or of `LogCode.NAME.code`."""
+    if isinstance(node, ast.Attribute) and node.attr == "code":
+        node = node.value
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "LogCode":
+        return LogCode[node.attr]
+    return None
+
+
+def _code_of_extra(call: ast.Call) -> Optional[LogCode]:
+    """The code in `extra={"event_code": LogCode.NAME.code}` or in `extra=fields_of(LogCode.NAME)`."""
+    for keyword in call.keywords:
+        if keyword.arg == "extra":
+            value = keyword.value
+            if isinstance(value, ast.Dict):
+                return _code(value.values[0])
+            if isinstance(value, ast.Call):
+                return _code(value.args[0])
+    return None
 
 
 def _named_texts(tree: ast.Module) -> Dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Awaitable, Callable, Iterable, List, Optional, Sequence, Set
 from honeyhive_litellm._delivery.sink import WAITING, LookUp, Result, Verdict
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Row
 
 from .http_status import Reply, describe, is_page, result_of
@@ -106,7 +107,7 @@ class HoneyHiveSink:
         if result.verdict is not Verdict.DELIVERED:
             # The events are not to blame: they are sent all the same, and the server creates the session itself.
             warn(
-                "session",
+                LogCode.SESSION_REFUSED,
                 "honeyhive: %s refused to create a session (%s); its events are sent all the same",
                 self.name,
                 describe(reply),

@@ -11,6 +11,7 @@ from typing import Any, Callable, NamedTuple, Tuple
 from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._instrumentation.logging_threads import patch_logging_pools
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 
 from . import cache, chat_streams, other_streams, router
 from .notify import Subscriber, subscribers
@@ -110,10 +111,11 @@ def _patch() -> None:
         points = next((way for way in ways if all(point.find_owner() is not None for point in way)), None)
         if points is None:
             warn(
-                f"patch {name}",
+                LogCode.UNKNOWN_LITELLM,
                 "honeyhive: this LiteLLM is not known to us, and %s are recorded in less detail: "
                 "please report its version; docs/explanation/compatibility.md lists those that were tested",
                 name,
+                about=name,
             )
         for point in points or ():
             point.apply()

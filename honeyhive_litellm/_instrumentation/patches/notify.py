@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Mapping, NamedT
 
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def guarded(hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     try:
         hook(*args, **kwargs)
     except Exception as error:
-        warn("callback", "honeyhive: a call could not be recorded: %s in %s", type(error).__name__, hook.__qualname__)
+        warn(
+            LogCode.CALL_NOT_RECORDED,
+            "honeyhive: a call could not be recorded: %s in %s",
+            type(error).__name__,
+            hook.__qualname__,
+        )
 
 
 def notify(hook: Callable[Concatenate[Recorder, P], None], *args: P.args, **kwargs: P.kwargs) -> None:

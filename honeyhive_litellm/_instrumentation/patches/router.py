@@ -8,6 +8,7 @@ from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, Opti
 
 from honeyhive_litellm._capture.router_request import RouterRequest, call_details_of_request
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 
 from .notify import Subscriber, guarded, subscribers
 
@@ -60,7 +61,11 @@ def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[T
                 if request is not None:
                     begun.append((subscriber, request))
     except Exception as error:
-        warn("callback", "honeyhive: a request to a Router could not be recorded: %s", type(error).__name__)
+        warn(
+            LogCode.ROUTER_REQUEST_NOT_RECORDED,
+            "honeyhive: a request to a Router could not be recorded: %s",
+            type(error).__name__,
+        )
     return begun
 
 

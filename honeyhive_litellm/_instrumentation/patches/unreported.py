@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
 from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
 
@@ -72,7 +73,12 @@ def _begin(name: str, signature: inspect.Signature, args: Tuple[Any, ...], kwarg
         arguments.update(arguments.pop("kwargs", {}))
         return _Call(name, arguments)
     except Exception as error:  # a call that LiteLLM will refuse as well
-        warn("callback", "honeyhive: a call of %s could not be recorded: %s", name, type(error).__name__)
+        warn(
+            LogCode.UNREPORTED_CALL_NOT_RECORDED,
+            "honeyhive: a call of %s could not be recorded: %s",
+            name,
+            type(error).__name__,
+        )
         return None
 
 

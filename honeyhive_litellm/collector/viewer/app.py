@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm.collector import _auth
 from honeyhive_litellm.collector._auth import Need
 from honeyhive_litellm.collector._database import QueryTimeoutError
@@ -151,7 +152,11 @@ class Viewer:
             except QueryTimeoutError:
                 reply = took_too_long(ask)
             except Exception:
-                _log.exception("the page %s failed", request.rel_url.path[:100])
+                _log.exception(
+                    "the page %s failed",
+                    request.rel_url.path[:100],
+                    extra={"event_code": LogCode.COLLECTOR_PAGE_FAILED.code},
+                )
                 text = "The log of the server says why."
                 heading = "This page failed"
                 reply = Reply(render("message.html", **frame(ask, heading), heading=heading, text=text), 500)
