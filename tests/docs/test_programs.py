@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence
 
 import pytest
 
+from honeyhive_litellm._log import log_error
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import has_litellm
@@ -29,6 +32,7 @@ OPENINFERENCE, OPENLIT = "how-to/migrate-from-openinference", "how-to/migrate-fr
 PREFORK, PROJECTS, REDACTION = "how-to/prefork", "how-to/several-projects", "how-to/redaction"
 ROUTER, SAMPLING, SESSIONS = "how-to/router", "how-to/sampling", "how-to/sessions"
 STREAMS, TESTING, TROUBLE = "how-to/streams", "how-to/testing", "how-to/nothing-arrives"
+LOG_MESSAGES = "reference/log-messages"
 
 # What the programs send that can run one after the other in one process, page by page.
 TOGETHER: Dict[str, Sequence[Expected]] = {
@@ -67,7 +71,7 @@ TOGETHER: Dict[str, Sequence[Expected]] = {
 }
 
 # The others, with what they send. `tests/docs/test_tutorial.py` walks through the tutorial and README.
-ALONE = {FASTAPI, HOOKS, OPENINFERENCE, OPENLIT, PREFORK, PROJECTS, REDACTION, SAMPLING, TESTING, TROUBLE}
+ALONE = {FASTAPI, HOOKS, LOG_MESSAGES, OPENINFERENCE, OPENLIT, PREFORK, PROJECTS, REDACTION, SAMPLING, TESTING, TROUBLE}
 
 
 def page(name: str) -> List[Program]:
@@ -275,3 +279,18 @@ def test_a_program_with_its_settings_in_the_environment_sends_its_call(launcher:
         _, logged = launcher.run(readme.code, collector, models, tmp_path)
         assert_fit(collector.events, [CHAT])
     assert "honeyhive" not in logged
+
+
+# ---- programs that call nothing
+
+
+def test_the_formatter_on_the_page_of_log_messages_shows_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("honeyhive_litellm")
+    handlers, propagates = list(logger.handlers), logger.propagate
+    try:
+        (program,) = page(LOG_MESSAGES)
+        exec(program.code, {})
+        log_error(LogCode.PROXY_NOT_RECORDING, "no call is recorded")
+    finally:
+        logger.handlers, logger.propagate = handlers, propagates
+    assert capsys.readouterr().err.endswith(" ERROR proxy.not_recording no call is recorded\n")
