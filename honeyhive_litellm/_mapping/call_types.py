@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from . import inputs, outputs, passthrough, realtime
-from .inputs import ARGUMENTS, InputsReader
+from .inputs import ARGUMENTS, CONVERSATION_ARGUMENTS, InputsReader
 from .outputs import OutputsReader
 from .reading import file_name, or_default, without_none
 
@@ -107,7 +107,10 @@ An event is of the type `model` where a model answers, because HoneyHive counts 
 the type `tool` otherwise.
 """
 
-_NOTED = [name for name, call_type in CALL_TYPES.items() if call_type.first_argument is not None]
+_TRANSLATED = ("anthropic_messages", "responses", "generate_content", "generate_content_stream")
+"""LiteLLM may turn these into calls of another API, and then reports neither the system prompt nor the metadata."""
+
+_NOTED = [*(name for name, call_type in CALL_TYPES.items() if call_type.first_argument is not None), *_TRANSLATED]
 NOTED_CALL_TYPES = frozenset([*_NOTED, *("a" + name for name in _NOTED)])
 """The functions whose arguments are noted, the asynchronous ones included."""
 
@@ -144,7 +147,10 @@ def outputs_of(name: str, response: object, include_content: bool) -> Dict[str, 
 
 def named_arguments(call_type: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, object]:
     """The arguments of a call as `inputs` will read them: of files and pictures the name, never the bytes."""
-    first = call_type_of(event_name(call_type)).first_argument
+    name = event_name(call_type)
+    if name in _TRANSLATED:
+        return {argument: kwargs[argument] for argument in CONVERSATION_ARGUMENTS if kwargs.get(argument)}
+    first = call_type_of(name).first_argument
     arguments = {**({first: args[0]} if args and first else {}), **kwargs}
-    noted = {name: arguments.get(name) for name in ARGUMENTS}
+    noted = {argument: arguments.get(argument) for argument in ARGUMENTS}
     return without_none(**noted, file=file_name(arguments.get("file")), image=file_name(arguments.get("image")))

@@ -20,6 +20,11 @@ ARGUMENTS_KEY = "honeyhive_arguments"
 ARGUMENTS = ("file_id", "batch_id", "input_file_id", "purpose", "endpoint", "completion_window", "after", "limit")
 """The arguments that a patch leaves there, beside the names of files and pictures. None of these is content."""
 
+CONVERSATION_ARGUMENTS = ("system", "instructions", "systemInstruction", "system_instruction", "config", "metadata")
+"""The arguments that a patch leaves there of a call that LiteLLM may translate into a call of another API."""
+
+_SYSTEM_PROMPTS = ("instructions", "system", "systemInstruction", "system_instruction")
+
 _SHA256_DIGITS = 64
 _PLACEHOLDER = "default-message-value"
 """LiteLLM's content for the messages of a call that has none."""
@@ -31,9 +36,9 @@ def chat(
     messages = _messages(call_details)
     if not messages:
         return {}
-    system = optional_params.get("instructions") or optional_params.get("system")
+    system = _system_prompt(call_details, optional_params)
     if system:
-        messages = [{"role": "system", "content": system}, *messages]
+        messages = [{"role": "system", "content": system}, *_without_system_prompt(messages, system)]
     if not include_content:
         messages = [_role(message) for message in messages]
     return {"chat_history": messages}
@@ -164,6 +169,34 @@ def _messages(call_details: Mapping[str, Any]) -> List[Any]:
     if len(messages) == 1 and mapping(messages[0]).get("content") == _PLACEHOLDER:
         return []
     return messages
+
+
+def _system_prompt(call_details: Mapping[str, Any], optional_params: Mapping[str, Any]) -> object:
+    """The system prompt that the caller gave beside the messages: Anthropic's, the Responses API's or Gemini's."""
+    arguments = mapping(call_details.get(ARGUMENTS_KEY))
+    for source in (arguments, fields(arguments.get("config")), optional_params):
+        for name in _SYSTEM_PROMPTS:
+            found = source.get(name)
+            if found:
+                parts = items(fields(found).get("parts"))  # Gemini's form
+                return "".join(_texts(parts)) or parts if parts else found
+    return None
+
+
+def _without_system_prompt(messages: List[Any], system: object) -> List[Any]:
+    """The messages without the one that LiteLLM made of the system prompt, for an API that has no place for it."""
+    first = fields(messages[0])
+    if first.get("role") in ("system", "developer") and _texts(first.get("content")) == _texts(system):
+        return messages[1:]
+    return messages
+
+
+def _texts(content: object) -> List[str]:
+    """The texts in the content of a message."""
+    if isinstance(content, str):
+        return [content]
+    texts = [fields(part).get("text") if not isinstance(part, str) else part for part in items(content)]
+    return [each for each in texts if isinstance(each, str)]
 
 
 def _input_value(call_details: Mapping[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, Dict, Mapping
 from . import realtime, response, usage
 from .call_types import call_type_of, event_name, inputs_of, outputs_of
 from .failures import UNREADABLE, Failure, failure
+from .inputs import ARGUMENTS_KEY
 from .metadata import (
     add_custom,
     incoming_trace,
@@ -56,7 +57,8 @@ def map_request(
         call_details = or_default(call_details, row.adapt_call, call_details)
     litellm_params = mapping(call_details.get("litellm_params"))
     optional_params = mapping(call_details.get("optional_params"))
-    caller_metadata = or_default(mapping(None), metadata_of, litellm_params, optional_params)
+    arguments = mapping(call_details.get(ARGUMENTS_KEY))
+    caller_metadata = or_default(mapping(None), metadata_of, litellm_params, optional_params, arguments)
     include_content = settings.capture_message_content and or_default(
         False, allows_content, call_details, caller_metadata
     )

@@ -15,6 +15,8 @@ from .reading import mapping, text
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
 """W3C Trace Context, section 3.2; a later version may append more."""
 
+_EMPTY: Mapping[str, Any] = {}
+
 _READ_ELSEWHERE = frozenset(("session_id", "trace_id", "event_name", "user_id", "user_properties", "tags", "no-log"))
 """The caller's metadata that becomes another part of the event, or none."""
 
@@ -47,16 +49,19 @@ _LITELLM_PREFIXES = (
 )  # fmt: skip
 
 
-def metadata_of(litellm_params: Mapping[str, Any], optional_params: Mapping[str, Any]) -> Mapping[str, Any]:
+def metadata_of(
+    litellm_params: Mapping[str, Any], optional_params: Mapping[str, Any], arguments: Mapping[str, Any] = _EMPTY
+) -> Mapping[str, Any]:
     """All metadata of a call as one mapping.
 
-    From the weakest source to the strongest: what a client sent to the proxy, the Responses API's `metadata`
-    parameter, `litellm_metadata`, `metadata`.
+    From the weakest source to the strongest: the argument `metadata` of a call that LiteLLM translates, what a client
+    sent to the proxy, the Responses API's `metadata` parameter, `litellm_metadata`, `metadata`.
     """
     metadata = mapping(litellm_params.get("metadata"))
     others = [
         source
         for source in (
+            mapping(arguments.get("metadata")),
             mapping(metadata.get("requester_metadata")),
             mapping(optional_params.get("metadata")),
             mapping(litellm_params.get("litellm_metadata")),

@@ -12,7 +12,8 @@ from .reading import complete_input, mapping, text, without_credentials, without
 # Parameters that hold content, which belongs to `inputs`, or that are recorded elsewhere in the event.
 _CONTENT = frozenset(
     ("tools", "functions", "stream", "messages", "input", "prompt", "query", "documents", "file", "image", "mask",
-     "contents", "instructions", "system", "metadata", "litellm_metadata", "extra_body")
+     "contents", "instructions", "system", "systeminstruction", "system_instruction", "metadata", "litellm_metadata",
+     "extra_body")
 )  # fmt: skip
 
 # How LiteLLM reaches a provider, and its credentials there. Never in an event, like what has the name of a credential.

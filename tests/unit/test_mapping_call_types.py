@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Dict
 
 import pytest
 
@@ -62,7 +63,10 @@ def test_every_type_of_call_is_found_by_its_event_name_and_any_other_is_a_chat()
     assert mapped(call_type="acompletion").event_type == "model"
 
 
-@pytest.mark.parametrize("call_type", sorted(NOTED_CALL_TYPES))
+_WITH_FIRST = sorted(name for name in NOTED_CALL_TYPES if call_type_of(event_name(name)).first_argument)
+
+
+@pytest.mark.parametrize("call_type", _WITH_FIRST)
 def test_the_first_positional_argument_of_a_noted_call_has_its_name(call_type: str) -> None:
     name = call_type_of(event_name(call_type)).first_argument
     found = named_arguments(call_type, ("value",), {"limit": 3, "model": "m"})
@@ -78,6 +82,19 @@ def test_of_files_and_pictures_only_the_name_is_noted() -> None:
         "purpose": "batch",
     }
     assert named_arguments("moderation", ("hello",), {}) == {}
+
+
+def test_of_a_call_that_litellm_may_translate_the_system_prompt_and_the_metadata_are_noted() -> None:
+    kwargs: Dict[str, object] = {
+        "system": "be nice",
+        "metadata": {"a": 1},
+        "instructions": None,
+        "messages": [],
+        "api_key": "k",
+    }
+    for call_type in ("anthropic_messages", "aresponses", "responses", "agenerate_content_stream"):
+        assert call_type in NOTED_CALL_TYPES
+        assert named_arguments(call_type, (), kwargs) == {"system": "be nice", "metadata": {"a": 1}}
 
 
 def open_file(name: str) -> object:

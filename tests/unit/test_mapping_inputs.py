@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Dict
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -17,6 +17,27 @@ ITEMS = [
     {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
     {"type": "function_call_output", "call_id": "c", "output": "done"},
 ]
+NICE = {"role": "system", "content": "be nice"}
+TRANSLATED: List[Tuple[List[Any], List[Any]]] = [
+    ([user("hi")], [user("hi")]),
+    ([NICE, user("hi")], [user("hi")]),
+    ([{"role": "developer", "content": [{"text": "be nice"}]}, user("hi")], [user("hi")]),
+    ([{"role": "system", "content": "be bad"}], [{"role": "system", "content": "be bad"}]),
+    ([7, user("hi")], [7, user("hi")]),
+]
+"""Messages that LiteLLM made of the caller's and of a system prompt, and those of the caller alone."""
+
+SYSTEM_ARGUMENTS: List[Tuple[object, List[Any]]] = [
+    ({"systemInstruction": {"parts": [{"text": "be "}, {"text": "nice"}]}}, [NICE]),
+    ({"config": {"system_instruction": "be nice"}}, [NICE]),
+    ({"config": SimpleNamespace(system_instruction="be nice")}, [NICE]),
+    ({"system_instruction": {"parts": [{"fileData": 1}]}}, [{**NICE, "content": [{"fileData": 1}]}]),
+    ({"system_instruction": 7}, [{**NICE, "content": 7}]),
+    ({"config": 7, "system": ""}, []),
+    (7, []),
+]
+"""The arguments of a call for Gemini's contents, and the messages that they make."""
+
 CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -56,6 +77,22 @@ CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": 
                 ]
             },
             id="responses items",
+        ),
+        *(
+            pytest.param(
+                {"call_type": "anthropic_messages", "messages": messages, ARGUMENTS_KEY: {"system": "be nice"}},
+                {"chat_history": [{"role": "system", "content": "be nice"}, *others]},
+                id=f"translated messages {number}",
+            )
+            for number, (messages, others) in enumerate(TRANSLATED)
+        ),
+        *(
+            pytest.param(
+                {"call_type": "agenerate_content", "messages": [user("hi")], ARGUMENTS_KEY: arguments},
+                {"chat_history": [*system, user("hi")]},
+                id=f"contents {number}",
+            )
+            for number, (arguments, system) in enumerate(SYSTEM_ARGUMENTS)
         ),
         pytest.param({"call_type": "aembedding", "input": "a"}, {"chunks": ["a"]}, id="one embedding"),
         pytest.param({"call_type": "embedding", "input": ["a", "b"]}, {"chunks": ["a", "b"]}, id="embeddings"),

@@ -14,6 +14,7 @@ from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 
 from . import cache, chat_streams, other_streams, router
+from .arguments import patch_arguments
 from .notify import Subscriber, subscribers
 from .unreported import patch_functions
 
@@ -122,4 +123,5 @@ def _patch() -> None:
     for point in OPTIONAL:
         point.apply()
     patch_functions()
+    patch_arguments()
     patch_logging_pools()

@@ -1,9 +1,7 @@
-"""Functions of LiteLLM that call no callback, or whose callbacks lack the request's arguments.
+"""Functions of LiteLLM that call no callback: they are wrapped, and reported as LiteLLM would report them.
 
-Those that call none are wrapped, and their calls reported as LiteLLM would report them. They are patched as attributes
-of the `litellm` module: a function that a program has imported by name before goes unseen. Of calls about files,
-batches and edited images LiteLLM reports the response only, so their arguments are noted where it sets up its own
-record of the call.
+They are patched as attributes of the `litellm` module: a function that a program has imported by name before goes
+unseen.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
-from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
+from honeyhive_litellm._mapping.call_types import named_arguments
 from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
 
 from .notify import active_runtimes, checkpoint_in, guarded
@@ -34,13 +32,6 @@ def patch_functions() -> None:
         if function is not None and not hasattr(function, "__wrapped__"):  # LiteLLM wraps those that it reports
             wrap = _wrap_async if asyncio.iscoroutinefunction(function) else _wrap
             setattr(litellm, name, wrap(function, name))
-    utils = importlib.import_module("litellm.utils")
-    setup = getattr(utils, "function_setup", None)
-    if setup is not None:
-        setattr(utils, "function_setup", _on_setup(setup))  # noqa: B010 - the module is not read by the type checker
-
-
-# ---- calls that LiteLLM does not report
 
 
 class _Call:
@@ -141,21 +132,3 @@ def _call_details(name: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         "start_time": datetime.now(timezone.utc),
         ARGUMENTS_KEY: named_arguments(name, (), arguments),
     }
-
-
-# ---- the arguments of calls about files, batches and images
-
-
-def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(setup)
-    def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
-        result = setup(original_function, rules_obj, start_time, *args, **kwargs)
-        if original_function in NOTED_CALL_TYPES:
-            guarded(_note_arguments, result[0], original_function, args, kwargs)
-        return result
-
-    return wrapped
-
-
-def _note_arguments(logging_object: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    logging_object.model_call_details[ARGUMENTS_KEY] = named_arguments(name, args, kwargs)
