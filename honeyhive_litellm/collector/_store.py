@@ -135,11 +135,32 @@ class Store:
             return connection.execute(statement, values).fetchall()
 
 
+_ORJSON_IS_SOUND = tuple(map(int, orjson.__version__.split(".")[:2])) >= (3, 12)
+_MAX_LEVELS = 120
+"""Of an older orjson: from some 130 levels on it writes beyond its buffer, and the process aborts (3.10.15, 3.11.9)."""
+
+
 def _encode(event: Event) -> bytes:
     """The event as JSON. Raise TooDeepError unless it can also be written inside an answer's list of events."""
+    if not _ORJSON_IS_SOUND and _is_deeper_than(_MAX_LEVELS, event):
+        raise TooDeepError("an event is nested too deeply")
     try:
         return orjson.dumps([[event]])[2:-2]
     except TypeError as error:
         if "Recursion limit" in str(error):
             raise TooDeepError("an event is nested too deeply") from error
         raise
+
+
+def _is_deeper_than(levels: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

@@ -512,12 +512,12 @@ def test_a_time_that_no_database_holds_is_refused(client: httpx.Client, field: s
     assert (answer.status_code, answer.json()["message"]) == (400, f"{field} of the event must be a number below 2**63")
 
 
-@pytest.mark.parametrize("levels", [200, 300, 900])
+@pytest.mark.parametrize("levels", [110, 300, 900])
 def test_an_event_is_nested_so_deeply_that_it_can_be_answered_or_refused(client: httpx.Client, levels: int) -> None:
     deep = "[" * levels + "]" * levels
     body = f'{{"event_type":"model","event_id":"{EVENT_ID}","inputs":{{"deep":{deep}}}}}'
     answer = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
-    if levels == 200:
+    if levels == 110:
         assert answer.status_code == 200
         assert client.get(f"/v1/events/{EVENT_ID}").json()["event"]["inputs"] == {"deep": json.loads(deep)}
     else:
@@ -526,7 +526,8 @@ def test_an_event_is_nested_so_deeply_that_it_can_be_answered_or_refused(client:
 
 
 def test_the_deepest_event_that_is_taken_can_be_read_by_every_route(collector: Collector, client: httpx.Client) -> None:
-    for levels in range(245, 256):
+    tried = [*range(114, 124), *range(245, 256)]
+    for levels in tried:
         deep: Any = "core"
         for _ in range(levels):
             deep = [deep]
@@ -534,5 +535,5 @@ def test_the_deepest_event_that_is_taken_can_be_read_by_every_route(collector: C
     for event in collector.events:
         assert client.get(f"/v1/events/{event['event_id']}").status_code == 200
         assert client.put(f"/v1/events/{event['event_id']}", json={"metrics": {"m": 1}}).status_code == 200
-    assert 0 < len(collector.events) < 11
+    assert 0 < len(collector.events) < len(tried)
     assert client.post("/v1/events/search", json={"filters": []}).json()["count"] == len(collector.events)
