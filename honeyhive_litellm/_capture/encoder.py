@@ -7,6 +7,7 @@ between the two.
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import Dict, Optional
 
 from honeyhive_litellm._config.settings import Settings
@@ -14,7 +15,7 @@ from honeyhive_litellm._json import decode, encode, join, members
 from honeyhive_litellm._mapping.call_types import event_name
 from honeyhive_litellm._mapping.ids import session_id
 from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
-from honeyhive_litellm._mapping.reading import mapping
+from honeyhive_litellm._mapping.reading import mapping, text
 from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._privacy.truncate import fit
@@ -23,6 +24,16 @@ from honeyhive_litellm._spool.record import IN_FLIGHT, START, Record
 from .attempt import Attempt, EncodedRequest
 
 _LONGEST_SESSION_NAME = 512
+
+_PAGE_NAMES = (
+    ("latency_ms", "duration_ms"),
+    ("cache_read_input_tokens", "cache_read_tokens"),
+    ("cache_write_input_tokens", "cache_creation_tokens"),
+)
+"""The names under which HoneyHive's page reads what the outcome has under ours."""
+
+_NO_PROVIDER = "litellm"
+"""The provider of a call for which LiteLLM resolves none: LiteLLM itself answers it, with a refusal."""
 
 
 class EventEncoder:
@@ -45,13 +56,21 @@ class EventEncoder:
         request = self._request(attempt)
         end_ms = max(outcome.end_ms or time.time() * 1000, attempt.started_ms)
         duration_ms = round(end_ms - attempt.started_ms, 3)
-        facts = {"status": outcome.status, "success": outcome.status == "success", "duration_ms": duration_ms}
+        facts: Dict[str, object] = {
+            "status": outcome.status,
+            "success": outcome.status == "success",
+            "duration_ms": duration_ms,
+        }
+        finish_reason = text(outcome.outputs.get("finish_reason"))
+        if finish_reason is not None:
+            facts["finish_reason"] = finish_reason
         content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
         if outcome.error is not None:
             content["error"] = outcome.error
         content["outputs"] = outcome.outputs
         redacted = self._redactor.redact_outcome(content)
         metadata = {**redacted.pop("metadata"), **facts}
+        metadata.update({name: metadata[ours] for name, ours in _PAGE_NAMES if ours in metadata})
         if request.is_withheld:
             metadata.pop("redaction_failed", None)  # among the request's metadata already
         if request.proxy:
@@ -74,14 +93,16 @@ class EventEncoder:
             "source": self._source,
             "start_time": attempt.started_ms,
         }
-        metadata = request.metadata
+        provider = {} if request.provider else {"provider": _NO_PROVIDER}
+        metadata = {**request.metadata, **provider, "timestamp": _iso(attempt.started_ms)}
         if request.session is not None:
             head["session_id"] = session_id(request.session)
             if head["session_id"] != request.session:
                 metadata = {**metadata, "session_id": request.session}
             if request.session_name is not None:
                 metadata = {**metadata, "session_name": request.session_name}
-        content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name, "config": request.config}
+        content: Dict[str, object] = {"metadata": metadata, "event_name": request.event_name}
+        content["config"] = {**request.config, **provider}
         if request.user_properties:
             content["user_properties"] = request.user_properties
         content["inputs"] = request.inputs
@@ -102,6 +123,11 @@ class EventEncoder:
         if len(body) > self._max_bytes:
             body = encode(fit(decode(body), self._max_bytes))
         return Record(kind, attempt.event_id, attempt.started_ms, request.session, body)
+
+
+def _iso(unix_ms: float) -> str:
+    """ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(unix_ms / 1000, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _parent(raw: Optional[str]) -> bytes:

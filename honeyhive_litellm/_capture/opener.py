@@ -63,7 +63,7 @@ class AttemptOpener:
         shown = request.inputs.get("chat_history") if request.capture_content else None
         attempt.prompt = shown or call_details.get("messages") or call_details.get("input")
         if router_request is not None:
-            router_request.add_attempt(request)
+            router_request.add_attempt(attempt)
             attempt.router_request = router_request
             if router_request.event is not None:
                 attempt.parent_id = router_request.id

@@ -186,7 +186,7 @@ class Recorder:
         attempt = self._claim_for_outcome(call_details, "success")
         if attempt is None:
             return
-        if attempt.is_sampled_out:
+        if attempt.is_sampled_out or self.router_requests.is_waiting_for(attempt):
             self._finish(attempt, self._outcomes.success, attempt, call_details, response)
             return
         try:

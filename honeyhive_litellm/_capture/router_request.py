@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 import uuid
 from contextvars import ContextVar, Token
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from honeyhive_litellm._mapping.model import CallContext, Outcome, Request
-from honeyhive_litellm._mapping.reading import mapping, text
+from honeyhive_litellm._mapping.call_types import event_name, outputs_of
+from honeyhive_litellm._mapping.model import CallContext, Outcome
+from honeyhive_litellm._mapping.reading import copy_containers, mapping, text
 
 from .attempt import Attempt
 from .context import current_context
@@ -45,6 +46,11 @@ class RouterRequest:
         self.context_token: Optional[Token[Optional[RouterRequest]]] = None
         self.session: Optional[str] = None
         self.trace_id: object = None
+        self.provider: Optional[str] = None
+        """That of the first attempt."""
+        self.last_attempt: Optional[Attempt] = None
+        self.response: object = None
+        """What the Router returned."""
         self.numbers: Dict[str, int] = {}
         """The number of the latest attempt under each call id."""
         self._strategy = strategy
@@ -56,13 +62,21 @@ class RouterRequest:
         """How many attempts have begun so far."""
         return len(self._attempts)
 
-    def add_attempt(self, request: Request) -> None:
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the Router returned a stream, so that only the reader's end of it is the end of the request."""
+        return hasattr(self.response, "__anext__") or hasattr(self.response, "__next__")
+
+    def add_attempt(self, attempt: Attempt) -> None:
         """Count one more attempt, and describe the earlier ones in its `router` metadata.
 
         The Router's request takes the session of its attempts. Where nobody names one it is LiteLLM's trace, and some
         Routers choose that only on the way to the first attempt.
         """
+        request = attempt.request
         metadata = request.metadata
+        self.last_attempt = attempt
+        self.provider = self.provider or request.provider
         self.session = self.session or request.session
         self.trace_id = self.trace_id or metadata.get("trace_id")
         router = dict(mapping(metadata.get("router")))
@@ -89,7 +103,25 @@ class RouterRequest:
         self._failures.append({name: value for name, value in failure.items() if value is not None})
 
     def outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
-        """The outcome of the request as a whole."""
+        """The outcome of the request as a whole, when the Router has returned."""
+        outcome = self._bare_outcome(error, capture_content)
+        if error is None:
+            name = event_name(str(self.call_details.get("call_type")))
+            outcome.outputs.update(outputs_of(name, self.response, capture_content))
+            copy_containers(outcome.outputs)  # the caller may change its response before they are encoded
+        return outcome
+
+    def outcome_of_stream(self, last: Outcome) -> Outcome:
+        """The outcome of the request as a whole, when the stream of its last attempt has ended."""
+        outcome = self._bare_outcome(None, True)
+        for name in ("error_class", "status_code"):
+            if name in last.metadata:
+                outcome.metadata[name] = last.metadata[name]
+        outcome.outputs.update(last.outputs)
+        outcome.status, outcome.error, outcome.end_ms = last.status, last.error, last.end_ms
+        return outcome
+
+    def _bare_outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
         router: Dict[str, object] = {"attempts": self.attempts, "model_group": text(self.call_details.get("model"))}
         if self._strategy is not None:
             router["routing_strategy"] = self._strategy
@@ -132,24 +164,38 @@ class RouterRequests:
         request.context_token = self._current.set(request)
         return request
 
-    def end(self, request: RouterRequest, error: Optional[BaseException], is_registered: bool) -> None:
-        """The Router returned, or raised `error`.
+    def end(
+        self, request: RouterRequest, response: object, error: Optional[BaseException], is_registered: bool
+    ) -> None:
+        """The Router returned `response`, or raised `error`.
 
         Only a request with a failed attempt has an event of its own, as the parent of its attempts; and a request that
         was rejected before any attempt, which LiteLLM does not report. `is_registered` says whether a logger of ours
         is among LiteLLM's callbacks: without one the rejection is not recorded.
         """
+        request.response = response
         request.is_over = True
         if request.context_token is not None:
             self._current.reset(request.context_token)
         if error is not None and request.attempts == 0 and is_registered:
             self._open_event(request)
+        last = request.last_attempt
+        if request.is_streaming and last is not None and self._open.get(last.event_id) is last:
+            return  # the end of the attempt, which its stream's reader makes, is the end of the request
+        self._emit(request, lambda event: request.outcome(error, event.request.capture_content))
+
+    def _emit(self, request: RouterRequest, outcome_of: Callable[[Attempt], Outcome]) -> None:
         event = self._open.claim(request.id)
         if event is not None:
             try:
-                self._emitter.event(event, request.outcome(error, event.request.capture_content))
+                self._emitter.event(event, outcome_of(event))
             finally:
                 self._open.release(event)
+
+    def is_waiting_for(self, attempt: Attempt) -> bool:
+        """Whether a request ends with this attempt, because the Router returned its stream."""
+        request = attempt.router_request
+        return request is not None and request.event is not None and request.last_attempt is attempt
 
     def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         """Before the event of a claimed attempt is emitted: a failed one gets the request's event as its parent."""
@@ -158,6 +204,8 @@ class RouterRequests:
             request.add_failure(attempt.request.metadata, outcome)
             self._open_event(request)
             attempt.parent_id = request.id
+        if request is not None and request.is_over and self.is_waiting_for(attempt):
+            self._emit(request, lambda _: request.outcome_of_stream(outcome))
 
     def _open_event(self, router_request: RouterRequest) -> None:
         """Begin the event of the request, unless it has begun."""
@@ -165,10 +213,14 @@ class RouterRequests:
             return
         request = self._mapper.request(router_request.call_details, router_request.context)
         request.session = request.session or router_request.session
-        if "trace_id" not in request.metadata and router_request.trace_id:
+        if router_request.trace_id:
             request.metadata["trace_id"] = router_request.trace_id
+        if router_request.provider is not None:
+            request.provider = router_request.provider
+            request.config["provider"] = request.metadata["provider"] = router_request.provider
         request.metadata.pop("router", None)
-        request.event_type = "chain" if router_request.attempts else "model"
+        if router_request.attempts:
+            request.event_type = "chain"
         event = router_request.event = Attempt(router_request.id, 1, request, router_request.started_ms)
         if not request.skip:
             self._open.add(event)

@@ -68,6 +68,8 @@ def map_request(
     or_default(None, add_parameters, config, call_details, optional_params, include_content)
     config.update(provider=provider, model=model, is_streaming=is_streaming(call_details, optional_params))
 
+    inputs: Dict[str, object] = or_default({}, inputs_of, name, call_details, optional_params, include_content)
+
     metadata: Dict[str, object] = dict(context.metadata)
     or_default(None, add_custom, metadata, caller_metadata, settings.custom_attributes)
     address = text(litellm_params.get("api_base"))
@@ -77,8 +79,9 @@ def map_request(
         ("project", settings.project),
         ("provider", provider),
         ("model", model),
+        ("model_name", model),
+        ("tool_name", (text(inputs.get("tool")) or name) if row.event_type == "tool" else None),
         ("trace_id", trace_of(call_details, litellm_params, caller_metadata)),
-        ("timestamp", or_default(None, response.timestamp, call_details)),
         ("tags", tags(caller_metadata)),
         ("api_base", api_base),
         ("router", or_default(None, router, caller_metadata)),
@@ -99,7 +102,7 @@ def map_request(
         provider=provider,
         model=model,
         config={key: value for key, value in config.items() if value is not None},
-        inputs=or_default({}, inputs_of, name, call_details, optional_params, include_content),
+        inputs=inputs,
         metadata=metadata,
         user_properties={
             **context.user_properties,

@@ -113,11 +113,13 @@ def session_of(
 def trace_of(
     call_details: Mapping[str, Any], litellm_params: Mapping[str, Any], caller_metadata: Mapping[str, Any]
 ) -> Optional[str]:
-    """The trace id: the caller's, else LiteLLM's."""
+    """The trace id: the caller's, else LiteLLM's, else the id of the call, which is a trace of its own."""
     return (
         text(caller_metadata.get("trace_id"))
         or text(call_details.get("litellm_trace_id"))
         or text(litellm_params.get("litellm_trace_id"))
+        or text(call_details.get("litellm_call_id"))
+        or text(litellm_params.get("litellm_call_id"))
     )
 
 

@@ -12,7 +12,8 @@ OUTCOME_METADATA = frozenset(
         "status", "success", "duration_ms", "response_id", "response_model", "system_fingerprint", "prompt_tokens",
         "completion_tokens", "total_tokens", "reasoning_tokens", "cache_read_tokens", "cache_creation_tokens", "cost",
         "estimated_cost", "usage_estimated", "cache_hit", "saved_cost", "time_to_first_token_ms", "litellm_overhead_ms",
-        "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed",
+        "status_code", "error_class", "provider_request_id", "response_headers", "redaction_failed", "latency_ms",
+        "finish_reason", "cache_read_input_tokens", "cache_write_input_tokens",
     )
 )  # fmt: skip
 """Every metadata name that an outcome may write, but for `proxy`, which the request and the outcome both write.
@@ -24,7 +25,7 @@ object, where a name must not occur twice.
 REQUEST_METADATA = frozenset(
     (
         "trace_id", "timestamp", "call_type", "project", "model", "provider", "tags", "api_base", "router", "proxy",
-        "raw_request", "session_id", "otel", "user_metadata",
+        "raw_request", "session_id", "otel", "user_metadata", "model_name", "tool_name",
     )
 )  # fmt: skip
 """The metadata names that a request writes itself."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
+from honeyhive_litellm._json import encode
+
 from .reading import fields, items, number, or_default, plain, plain_without_none, text, without_none
 
 OutputsReader = Callable[[object, bool], Dict[str, object]]
@@ -162,9 +164,13 @@ def _tool_call(call: Mapping[str, Any], include_content: bool) -> Dict[str, obje
 
 
 def _function(function: Mapping[str, Any], include_content: bool) -> Dict[str, object]:
-    if include_content:
-        return {"name": function.get("name"), "arguments": function.get("arguments")}
-    return {"name": function.get("name")}
+    """The arguments are JSON text, which is what HoneyHive's page reads: Anthropic and some others send an object."""
+    if not include_content:
+        return {"name": function.get("name")}
+    arguments = function.get("arguments")
+    if isinstance(arguments, (dict, list)):
+        arguments = encode(arguments).decode()
+    return {"name": function.get("name"), "arguments": arguments}
 
 
 # ---- the Responses API, and Anthropic's messages

@@ -6,7 +6,7 @@ import functools
 from typing import Any, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from .reading import text
+from .reading import mapping, text
 
 _TEXT_COMPLETION_PREFIX = "text-completion-"
 
@@ -19,6 +19,8 @@ def provider_and_model(
     LiteLLM's `model` is the name that the provider gets: "anthropic/claude-x" becomes "claude-x", and
     "openrouter/anthropic/claude-x" becomes "anthropic/claude-x". It is the name to look prices up by. Where LiteLLM
     reports a call before it has resolved the name, the provider's prefix is removed here.
+
+    The provider of a tool is its MCP server.
     """
     model = text(call_details.get("model"))
     provider = text(call_details.get("custom_llm_provider")) or text(litellm_params.get("custom_llm_provider"))
@@ -28,7 +30,8 @@ def provider_and_model(
             provider, model = prefix or None, rest
     if provider is not None and provider.startswith(_TEXT_COMPLETION_PREFIX):
         provider = provider[len(_TEXT_COMPLETION_PREFIX) :]
-    return provider, model
+    server = text(mapping(call_details.get("mcp_tool_call_metadata")).get("mcp_server_name"))
+    return provider or server, model
 
 
 @functools.lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Mapping, NamedTuple, Optional
 
 from .reading import fields, hidden_params, number, or_default, text
@@ -43,14 +43,6 @@ def _unix_ms(seconds: object, moment: object) -> Optional[float]:
 
 def _to_ms(moment: datetime) -> float:
     return moment.timestamp() * 1000.0
-
-
-def timestamp(call_details: Mapping[str, Any]) -> Optional[str]:
-    """When the call began: ISO 8601 in UTC, with milliseconds."""
-    moment = call_details.get("start_time")
-    if not isinstance(moment, datetime):
-        return None
-    return datetime.fromtimestamp(moment.timestamp(), timezone.utc).isoformat(timespec="milliseconds")
 
 
 def hidden_of(response: object, payload: Mapping[str, Any]) -> Mapping[str, Any]:

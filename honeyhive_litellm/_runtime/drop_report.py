@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import datetime, timezone
 from typing import Dict, Mapping, Optional
 
 from honeyhive_litellm._config.settings import Settings
@@ -44,6 +45,7 @@ class DropReport:
 def _event(settings: Settings, dropped: Mapping[str, int], start_ms: float, end_ms: float) -> Record:
     id_ = str(uuid.uuid4())
     count = sum(dropped.values())
+    duration_ms = round(end_ms - start_ms, 3)
     body: Dict[str, object] = {
         "event_id": id_,
         "event_type": "tool",
@@ -51,10 +53,20 @@ def _event(settings: Settings, dropped: Mapping[str, int], start_ms: float, end_
         "source": settings.environment,
         "start_time": start_ms,
         "end_time": end_ms,
-        "duration": round(end_ms - start_ms, 3),
+        "duration": duration_ms,
         "inputs": {},
         "outputs": {"dropped": dict(dropped)},
         "error": f"{count} events were dropped before they were delivered",
-        "metadata": {"project": settings.project, "status": "failure", "success": False, "dropped": count},
+        "metadata": {
+            "project": settings.project,
+            "status": "failure",
+            "success": False,
+            "dropped": count,
+            "trace_id": id_,
+            "timestamp": datetime.fromtimestamp(start_ms / 1000, timezone.utc).isoformat(timespec="milliseconds"),
+            "duration_ms": duration_ms,
+            "latency_ms": duration_ms,
+            "tool_name": EVENT_NAME,
+        },
     }
     return Record(EVENT, id_, start_ms, None, encode(body))

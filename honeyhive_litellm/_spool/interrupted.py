@@ -63,7 +63,8 @@ def interrupted(start: Record, last_seen: Optional[float] = None) -> Record:
     if last_seen is not None:
         end_ms = max(last_seen * 1000, start.started_ms)  # the process lived when the call began
         body["end_time"] = end_ms
-        body["duration"] = body["metadata"]["duration_ms"] = round(end_ms - start.started_ms, 3)
+        duration_ms = body["duration"] = round(end_ms - start.started_ms, 3)
+        body["metadata"].update(duration_ms=duration_ms, latency_ms=duration_ms)
         moment = datetime.fromtimestamp(end_ms / 1000, timezone.utc)
         body["metadata"]["last_seen"] = moment.isoformat(timespec="milliseconds")
     body["error"] = ERROR

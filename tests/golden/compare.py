@@ -19,7 +19,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 _LOOPBACK = re.compile(r"(http|ws)://127\.0\.0\.1:\d+")
 _MADE_ID = re.compile(r"chatcmpl-[0-9a-f-]{36}")
-_MS = ("duration", "duration_ms", "time_to_first_token_ms", "litellm_overhead_ms")
+_MS = ("duration", "duration_ms", "latency_ms", "time_to_first_token_ms", "litellm_overhead_ms")
 _MOMENTS = ("start_time", "end_time")
 _OWN_HEADERS = ("date", "server", "openai-processing-ms", "content-length")
 

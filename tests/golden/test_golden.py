@@ -96,6 +96,17 @@ def test_every_golden_event_has_only_fields_that_honeyhive_allows() -> None:
             assert event.keys() <= V1_FIELDS, path.name
 
 
+def test_every_golden_event_has_the_standard_fields() -> None:
+    standard = {
+        "trace_id", "timestamp", "duration_ms", "latency_ms", "success", "status", "call_type", "project", "provider",
+    }  # fmt: skip
+    for path in FOLDER.glob("*.json"):
+        for event in json.loads(path.read_text()):
+            own = {"tool": {"tool_name"}}.get(event["event_type"], {"model", "model_name"})
+            assert event["metadata"].keys() >= standard | own, path.name
+            assert event["config"]["provider"] == event["metadata"]["provider"], path.name
+
+
 if __name__ == "__main__":
     import tempfile
 

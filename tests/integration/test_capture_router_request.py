@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any, Dict, Iterator, List, Tuple
 
 import litellm
@@ -106,9 +107,35 @@ def test_a_fallback_makes_two_attempts_under_one_parent(traced: Collector, model
         "attempts": 2, "model_group": "main", "routing_strategy": "simple-shuffle", "fallback_info": [failed],
     }  # fmt: skip
     assert chain["outputs"]["served_by"]["deployment_id"] == "two"
+    assert chain["outputs"].items() >= {"role": "assistant", "content": "answer to: hello"}.items()
+    assert chain["metadata"].items() >= {"finish_reason": "stop", "provider": "openai", "model": "main"}.items()
+    assert chain["metadata"]["trace_id"] == attempts[0]["metadata"]["trace_id"]
     assert chain["start_time"] <= attempts[0]["start_time"]
-    if "stream" not in way:
-        assert chain["end_time"] >= attempts[1]["end_time"]
+    assert chain["end_time"] >= attempts[1]["end_time"]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(
+    traced: Collector, models: ModelServer, way: str
+) -> None:
+    router = router_of(
+        models, ("main", "fail-500", "one"), ("spare", "stall-3", "two"), fallbacks=[{"main": ["spare"]}]
+    )
+
+    async def later() -> None:
+        stream = await router.acompletion(model="main", messages=MESSAGES, stream=True)
+        await stream.__anext__()
+
+    if way == "async":
+        asyncio.run(later())
+    else:
+        next(router.completion(model="main", messages=MESSAGES, stream=True))
+    gc.collect()
+    (chain,), attempts = events_of(traced)
+    assert attempts[1]["metadata"]["status"] == chain["metadata"]["status"] == "abandoned"
+    assert chain["outputs"]["content"] == attempts[1]["outputs"]["content"]
+    assert chain["end_time"] == attempts[1]["end_time"]
+    assert "finish_reason" not in chain["metadata"]
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])

@@ -44,7 +44,11 @@ EVENT: Dict[str, Field] = {
 }
 
 CONFIG: Dict[str, Field] = {
-    "config.provider": Field("", "The provider, as LiteLLM resolved it."),
+    "config.provider": Field(
+        "",
+        "The provider, as LiteLLM resolved it; of an MCP tool its server. `litellm` if LiteLLM refused the call before "
+        "it had one. On a `chain` event: that of the first attempt.",
+    ),
     "config.model": Field("", "The model, as LiteLLM resolved it."),
     "config.is_streaming": Field("", "Whether the caller asked for a stream."),
 }
@@ -54,14 +58,20 @@ METADATA: Dict[str, Field] = {
     "metadata.success": Field("", "Whether the status is `success`."),
     "metadata.call_type": Field("", "The LiteLLM function that was called."),
     "metadata.model": Field("", "The same as `config.model`."),
+    "metadata.model_name": Field("", "The same, under the name that HoneyHive's page reads."),
+    "metadata.tool_name": Field("", "On a `tool` event: the tool's name, or the kind of call."),
     "metadata.provider": Field("", "The same as `config.provider`."),
     "metadata.api_base": Field("", "Scheme and host of the provider's address."),
     "metadata.project": Field("", "The HoneyHive project."),
     "metadata.timestamp": Field("ISO 8601, UTC", "When the call began."),
     "metadata.duration_ms": Field("ms", "The same as `duration`."),
+    "metadata.latency_ms": Field("ms", "The same, under the name that HoneyHive's page reads."),
     "metadata.time_to_first_token_ms": Field("ms", "For a stream: from the start to the first chunk."),
     "metadata.litellm_overhead_ms": Field("ms", "The time that LiteLLM itself took, by its own measurement."),
-    "metadata.trace_id": Field("", "LiteLLM's trace id, or the `trace_id` of the call's metadata."),
+    "metadata.trace_id": Field(
+        "", "LiteLLM's trace id, or the `trace_id` of the call's metadata. A call without either is its own trace."
+    ),
+    "metadata.finish_reason": Field("", "The same as `outputs.finish_reason`."),
     "metadata.response_id": Field("", "The provider's id of the answer."),
     "metadata.response_model": Field("", "The provider's name of the model that answered."),
     "metadata.provider_request_id": Field("", "The provider's id of the request, from its response headers."),
@@ -72,6 +82,10 @@ METADATA: Dict[str, Field] = {
     "metadata.reasoning_tokens": Field("tokens", "The part of `completion_tokens` that the model used to reason."),
     "metadata.cache_read_tokens": Field("tokens", "Prompt tokens that the provider read from its prompt cache."),
     "metadata.cache_creation_tokens": Field("tokens", "Prompt tokens that the provider wrote to its prompt cache."),
+    "metadata.cache_read_input_tokens": Field(
+        "tokens", "The same as `cache_read_tokens`, under the name that HoneyHive's page reads."
+    ),
+    "metadata.cache_write_input_tokens": Field("tokens", "The same for `cache_creation_tokens`."),
     "metadata.usage_estimated": Field(
         "", "True if the provider sent no token counts and LiteLLM counted. There is then no `cost`."
     ),
@@ -163,6 +177,14 @@ TESTED_ELSEWHERE: Dict[str, Any] = {
 }
 """Fields that no golden event has, each with an example: tests of redaction, sessions and the Proxy hold them."""
 
+STANDARD = (
+    "trace_id", "timestamp", "duration_ms", "latency_ms", "status", "success", "project", "provider", "model",
+    "model_name", "tool_name", "finish_reason",
+)  # fmt: skip
+"""The metadata that the table of event types shows."""
+
+EVENT_TYPES = ("model", "tool", "chain")
+
 OPEN = ("inputs.", "outputs.", "config.", "user_properties.")
 """Parts whose fields differ by kind of call; the table of each kind shows them."""
 
@@ -213,6 +235,22 @@ def table(group: str) -> str:
         unit = described.unit or "-"
         lines.append(f"| `{path}` | {_types(values)} | {unit} | {_shown(values)} | {described.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def standard() -> str:
+    """Which event types have which of the fields that every event should have."""
+    found: Dict[str, List[Mapping[str, Any]]] = {name: [] for name in EVENT_TYPES}
+    for _, event in _golden_events():
+        found[event["event_type"]].append(event["metadata"])
+    lines = [f"| field | {' | '.join(f'`{name}`' for name in EVENT_TYPES)} |", "|---" * (len(EVENT_TYPES) + 1) + "|"]
+    for name in STANDARD:
+        cells = [_share(sum(name in metadata for metadata in events), len(events)) for events in found.values()]
+        lines.append(f"| `metadata.{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(count: int, total: int) -> str:
+    return "always" if count == total else "where there is one" if count else "never"
 
 
 def kinds() -> str:

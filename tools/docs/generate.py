@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PARTS: Dict[str, Callable[[], str]] = {
     "options": options.table,
     "commands": commands.sections,
+    "standard fields": event_fields.standard,
     "kinds of call": event_fields.kinds,
     "log messages": log_messages.table,
     **{f"fields of {group}": functools.partial(event_fields.table, group) for group in event_fields.GROUPS},

@@ -16,8 +16,9 @@ from .notify import Subscriber, guarded, subscribers
 def on_async_request(request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(request)
     async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _recorded(self, args, kwargs):
-            return await request(self, *args, **kwargs)
+        with _recorded(self, args, kwargs) as answer:
+            response = answer.response = await request(self, *args, **kwargs)
+            return response
 
     return wrapped
 
@@ -25,28 +26,37 @@ def on_async_request(request: Callable[..., Awaitable[Any]]) -> Callable[..., Aw
 def on_request(request: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(request)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _recorded(self, args, kwargs):
-            return request(self, *args, **kwargs)
+        with _recorded(self, args, kwargs) as answer:
+            response = answer.response = request(self, *args, **kwargs)
+            return response
 
     return wrapped
 
 
+class _Answer:
+    """Where the wrapper of a request leaves what the Router returns."""
+
+    response: object = None
+
+
 @contextlib.contextmanager
-def _recorded(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Iterator[None]:
+def _recorded(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Iterator[_Answer]:
     """While the Router works on one request, the attempts that begin in this context belong to it."""
+    answer = _Answer()
     if "fallback_depth" in kwargs:  # a fallback of a request that is being recorded
-        yield
+        yield answer
         return
     begun = _begin(router, args, kwargs)
     error: Optional[BaseException] = None
     try:
-        yield
+        yield answer
     except BaseException as raised:
         error = raised
         raise
     finally:
         for subscriber, request in begun:
-            guarded(subscriber.runtime.recorder.router_requests.end, request, error, subscriber.is_registered())
+            end = subscriber.runtime.recorder.router_requests.end
+            guarded(end, request, answer.response, error, subscriber.is_registered())
 
 
 def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[Tuple[Subscriber, RouterRequest]]:
