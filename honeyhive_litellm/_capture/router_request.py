@@ -105,7 +105,7 @@ class RouterRequest:
     def outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
         """The outcome of the request as a whole, when the Router has returned."""
         outcome = self._bare_outcome(error, capture_content)
-        if error is None:
+        if error is None and not self.is_streaming:
             name = event_name(str(self.call_details.get("call_type")))
             outcome.outputs.update(outputs_of(name, self.response, capture_content))
             copy_containers(outcome.outputs)  # the caller may change its response before they are encoded

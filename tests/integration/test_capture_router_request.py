@@ -114,10 +114,7 @@ def test_a_fallback_makes_two_attempts_under_one_parent(traced: Collector, model
     assert chain["end_time"] >= attempts[1]["end_time"]
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(
-    traced: Collector, models: ModelServer, way: str
-) -> None:
+def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(traced: Collector, models: ModelServer) -> None:
     router = router_of(
         models, ("main", "fail-500", "one"), ("spare", "stall-3", "two"), fallbacks=[{"main": ["spare"]}]
     )
@@ -126,10 +123,7 @@ def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(
         stream = await router.acompletion(model="main", messages=MESSAGES, stream=True)
         await stream.__anext__()
 
-    if way == "async":
-        asyncio.run(later())
-    else:
-        next(router.completion(model="main", messages=MESSAGES, stream=True))
+    asyncio.run(later())
     gc.collect()
     (chain,), attempts = events_of(traced)
     assert attempts[1]["metadata"]["status"] == chain["metadata"]["status"] == "abandoned"
