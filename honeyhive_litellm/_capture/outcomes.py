@@ -8,6 +8,7 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._mapping.mapper import late_inputs, map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
@@ -85,7 +86,11 @@ class OutcomeResolver:
         if response is None and attempt.reply is not None and attempt.reply.text is not None:
             response = _decoded(attempt.reply.text)
         if response is not None:
-            call_details = {"call_type": attempt.request.call_type, **(_CACHE_HIT if attempt.is_cached else {})}
+            call_details = {
+                "call_type": attempt.request.call_type,
+                ARGUMENTS_KEY: attempt.request.arguments,
+                **(_CACHE_HIT if attempt.is_cached else {}),
+            }
             outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             return outcome

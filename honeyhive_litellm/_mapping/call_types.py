@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import inputs, outputs, passthrough, realtime
-from .inputs import ARGUMENTS, CONVERSATION_ARGUMENTS, InputsReader
+from .inputs import InputsReader
 from .outputs import OutputsReader
-from .reading import file_name, or_default, without_none
+from .reading import file_name, or_default
 
 _UNKNOWN = "unknown"
 _SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
@@ -17,23 +17,28 @@ class CallType(NamedTuple):
     """How calls of one type become events.
 
     `adapt_call` and `adapt_response` bring an unusual form into that of a chat before anything else reads it.
-    `first_argument` is set for the functions of which LiteLLM reports the response only: their arguments are noted when
-    the call begins, the first positional one under this name.
+    `noted` names the arguments that are noted when the call begins, because LiteLLM does not report them, or changes
+    them before it does; `positional` names as many of the function's parameters as are needed to find them.
     """
 
     inputs: InputsReader = inputs.chat
     outputs: OutputsReader = outputs.outputs
     event_type: str = "model"
-    first_argument: Optional[str] = None
+    noted: Tuple[str, ...] = ()
+    positional: Tuple[str, ...] = ()
     adapt_call: Optional[Callable[[Mapping[str, Any]], Mapping[str, Any]]] = None
     adapt_response: Optional[Callable[[Mapping[str, Any], object], object]] = None
 
 
 def _file_or_batch(first_argument: str) -> CallType:
-    return CallType(inputs.arguments, event_type="tool", first_argument=first_argument)
+    """LiteLLM reports the response of such a call only."""
+    return CallType(
+        inputs.arguments, event_type="tool", noted=(*inputs.FILE_ARGUMENTS, "file"), positional=(first_argument,)
+    )
 
 
 _CHAT = CallType()
+_MESSAGES = CallType(noted=inputs.CONVERSATION_ARGUMENTS)
 _TOOL = CallType(event_type="tool")
 
 ADMINISTRATIVE = frozenset(
@@ -68,20 +73,33 @@ ADMINISTRATIVE = frozenset(
 
 CALL_TYPES: Dict[str, CallType] = {
     **dict.fromkeys(ADMINISTRATIVE, _TOOL),
-    "responses": CallType(inputs.responses),
+    "responses": CallType(
+        inputs.responses,
+        noted=inputs.CONVERSATION_ARGUMENTS,
+        positional=("input", "model", "include", "instructions", "max_output_tokens", "prompt", "metadata"),
+    ),
+    "anthropic_messages": _MESSAGES,
+    "generate_content": _MESSAGES,
+    "generate_content_stream": _MESSAGES,
     "get_responses": _TOOL,
-    "embedding": CallType(inputs.embedding, outputs.embedding),
+    "embedding": CallType(
+        inputs.embedding,
+        outputs.embedding,
+        noted=("input",),
+        positional=("model", "input"),
+        adapt_response=outputs.with_cached_embeddings,
+    ),
     "text_completion": CallType(inputs.prompt, outputs.text_completion),
     "image_generation": CallType(inputs.prompt),
-    "image_edit": CallType(inputs.image, first_argument="image"),
+    "image_edit": CallType(inputs.image, noted=("image",), positional=("image",)),
     "image_variation": CallType(inputs.image),
     "video_generation": CallType(inputs.prompt),
-    "rerank": CallType(inputs.rerank),
+    "rerank": CallType(inputs.rerank, noted=("query", "documents"), positional=("model", "query", "documents")),
     "search": CallType(inputs.search, event_type="tool"),
     "vector_store_search": CallType(inputs.search, event_type="tool"),
     "moderation": CallType(inputs.bare_input, event_type="tool"),
     "speech": CallType(inputs.bare_input),
-    "transcription": CallType(inputs.audio_file),
+    "transcription": CallType(inputs.audio_file, noted=("file", "prompt"), positional=("model", "file")),
     "ocr": CallType(inputs.document),
     "realtime": CallType(adapt_response=realtime.as_chat_response),
     "pass_through_endpoint": CallType(adapt_call=passthrough.as_call, adapt_response=passthrough.as_response),
@@ -107,10 +125,7 @@ An event is of the type `model` where a model answers, because HoneyHive counts 
 the type `tool` otherwise.
 """
 
-_TRANSLATED = ("anthropic_messages", "responses", "generate_content", "generate_content_stream")
-"""LiteLLM may turn these into calls of another API, and then reports neither the system prompt nor the metadata."""
-
-_NOTED = [*(name for name, call_type in CALL_TYPES.items() if call_type.first_argument is not None), *_TRANSLATED]
+_NOTED = [name for name, call_type in CALL_TYPES.items() if call_type.noted]
 NOTED_CALL_TYPES = frozenset([*_NOTED, *("a" + name for name in _NOTED)])
 """The functions whose arguments are noted, the asynchronous ones included."""
 
@@ -146,11 +161,8 @@ def outputs_of(name: str, response: object, include_content: bool) -> Dict[str, 
 
 
 def named_arguments(call_type: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, object]:
-    """The arguments of a call as `inputs` will read them: of files and pictures the name, never the bytes."""
-    name = event_name(call_type)
-    if name in _TRANSLATED:
-        return {argument: kwargs[argument] for argument in CONVERSATION_ARGUMENTS if kwargs.get(argument)}
-    first = call_type_of(name).first_argument
-    arguments = {**({first: args[0]} if args and first else {}), **kwargs}
-    noted = {argument: arguments.get(argument) for argument in ARGUMENTS}
-    return without_none(**noted, file=file_name(arguments.get("file")), image=file_name(arguments.get("image")))
+    """The noted arguments of a call: of files and pictures the name, never the bytes."""
+    row = call_type_of(event_name(call_type))
+    passed = {**dict(zip(row.positional, args)), **kwargs}
+    found = {name: file_name(passed.get(name)) if name in ("file", "image") else passed.get(name) for name in row.noted}
+    return {name: value for name, value in found.items() if value is not None}

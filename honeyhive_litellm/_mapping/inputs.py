@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping
 
-from .reading import complete_input, fields, file_name, items, mapping, text, without_none
+from .reading import ARGUMENTS_KEY, complete_input, fields, file_name, items, mapping, text, without_none
 
 InputsReader = Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[str, object]]
 """Takes LiteLLM's `call_details`, their `optional_params`, and whether to include content."""
 
-ARGUMENTS_KEY = "honeyhive_arguments"
-"""Where a patch leaves the arguments of a call in its `call_details`: of some LiteLLM reports only the response."""
-
-ARGUMENTS = ("file_id", "batch_id", "input_file_id", "purpose", "endpoint", "completion_window", "after", "limit")
-"""The arguments that a patch leaves there, beside the names of files and pictures. None of these is content."""
+FILE_ARGUMENTS = ("file_id", "batch_id", "input_file_id", "purpose", "endpoint", "completion_window", "after", "limit")
+"""The arguments of calls about files and batches. None of these is content."""
 
 CONVERSATION_ARGUMENTS = ("system", "instructions", "systemInstruction", "system_instruction", "config", "metadata")
-"""The arguments that a patch leaves there of a call that LiteLLM may translate into a call of another API."""
+"""Of a call that LiteLLM may translate into one of another API: it may lose the system prompt and the metadata."""
 
 _SYSTEM_PROMPTS = ("instructions", "system", "systemInstruction", "system_instruction")
 
@@ -82,10 +79,13 @@ def prompt(
 def rerank(
     call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
 ) -> Dict[str, object]:
-    documents = optional_params.get("documents") or call_details.get("documents")
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    documents = optional_params.get("documents") or call_details.get("documents") or noted.get("documents")
     if not include_content:
         return {"num_documents": len(documents)} if isinstance(documents, list) else {}
-    query = optional_params.get("query") or call_details.get("query") or _input_value(call_details)
+    query = (
+        optional_params.get("query") or call_details.get("query") or noted.get("query") or _input_value(call_details)
+    )
     return without_none(query=query, documents=documents)
 
 
@@ -110,8 +110,9 @@ def audio_file(
         checksum = None  # an older LiteLLM has the `repr` of the whole file there
     if not include_content:
         return without_none(sha256=checksum)
-    name = file_name(complete_input(call_details).get("file"))
-    return without_none(file=name, sha256=checksum, prompt=optional_params.get("prompt"))
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    name = file_name(complete_input(call_details).get("file")) or noted.get("file")
+    return without_none(file=name, sha256=checksum, prompt=optional_params.get("prompt") or noted.get("prompt"))
 
 
 def image(
@@ -136,9 +137,9 @@ def document(
 def arguments(
     call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
 ) -> Dict[str, object]:
-    """The arguments of a call about a file or a batch, as the patch left them."""
-    left = mapping(call_details.get(ARGUMENTS_KEY))
-    return {name: value for name, value in left.items() if include_content or name in ARGUMENTS}
+    """The arguments of a call about a file or a batch."""
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    return {name: value for name, value in noted.items() if include_content or name in FILE_ARGUMENTS}
 
 
 def mcp_tool(
@@ -200,11 +201,12 @@ def _texts(content: object) -> List[str]:
 
 
 def _input_value(call_details: Mapping[str, Any]) -> Any:
-    """The input of a call without messages: LiteLLM's `input`, else the texts of its `messages`.
+    """The input of a call without messages: the caller's, LiteLLM's `input`, else the texts of its `messages`.
 
-    LiteLLM makes a message of each text, and on some paths removes `input` when the call ends.
+    LiteLLM makes a message of each text, removes from `input` what its cache answers, and on some paths removes
+    `input` when the call ends.
     """
-    value = call_details.get("input")
+    value = mapping(call_details.get(ARGUMENTS_KEY)).get("input") or call_details.get("input")
     if value is None or value == "":
         value = call_details.get("messages")
     if not value:

@@ -19,7 +19,6 @@ from typing import Any, Dict, Mapping
 from . import realtime, response, usage
 from .call_types import call_type_of, event_name, inputs_of, outputs_of
 from .failures import UNREADABLE, Failure, failure
-from .inputs import ARGUMENTS_KEY
 from .metadata import (
     add_custom,
     incoming_trace,
@@ -34,7 +33,7 @@ from .model import NO_CONTEXT, CallContext, MappingSettings, Outcome, Request
 from .parameters import add_parameters, is_streaming, raw_request
 from .provider import origin, provider_and_model
 from .proxy_metadata import proxy, proxy_outcome, router
-from .reading import fields, mapping, number, or_default, text, without_credentials
+from .reading import ARGUMENTS_KEY, fields, mapping, number, or_default, text, without_credentials
 from .switches import allows_content, is_redacted, is_skipped
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -111,6 +110,7 @@ def map_request(
         session=session,
         session_name=context.session_name if session == context.session else None,
         parent_id=text(caller_metadata.get("honeyhive_parent_id")) or context.parent_id,
+        arguments=arguments,
         skip=or_default(False, is_skipped, call_details, litellm_params, caller_metadata),
         capture_content=include_content,
         call_id=text(call_details.get("litellm_call_id")) or text(litellm_params.get("litellm_call_id")) or "",

@@ -71,7 +71,8 @@ NO_CONTEXT = CallContext()
 class Request:
     """The request's part of an event.
 
-    `session` is the id as the caller gave it, which need not be a UUID. `skip` means that the call gets no event.
+    `session` is the id as the caller gave it, which need not be a UUID. `arguments` are those that a patch noted.
+    `skip` means that the call gets no event.
     """
 
     call_type: str
@@ -86,6 +87,7 @@ class Request:
     session: Optional[str]
     session_name: Optional[str]
     parent_id: Optional[str]
+    arguments: Mapping[str, Any]
     skip: bool
     capture_content: bool
     call_id: str

@@ -12,7 +12,20 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from honeyhive_litellm._json import encode
 
-from .reading import fields, items, number, or_default, plain, plain_without_none, text, without_none
+from .reading import (
+    ARGUMENTS_KEY,
+    CACHED_PART,
+    fields,
+    hidden_params,
+    items,
+    mapping,
+    number,
+    or_default,
+    plain,
+    plain_without_none,
+    text,
+    without_none,
+)
 
 OutputsReader = Callable[[object, bool], Dict[str, object]]
 """Takes a response that is not None, and whether to include content."""
@@ -54,6 +67,23 @@ def embedding(response: object, include_content: bool) -> Dict[str, object]:
     if isinstance(data, list) and "b64_json" not in (fields(data[0]) if data else {}):
         return _embeddings(data)
     return outputs(response, include_content)
+
+
+def with_cached_embeddings(call_details: Mapping[str, Any], response: object) -> object:
+    """The embeddings that the caller gets: those that LiteLLM's cache had, and the provider's for the other inputs."""
+    cached = mapping(call_details.get(ARGUMENTS_KEY)).get(CACHED_PART)
+    slots = items(fields(cached).get("data"))
+    if not slots:
+        return response
+    parts = fields(response)
+    fresh = iter(items(parts.get("data")))
+    data = [next(fresh, None) if item is None else item for item in slots]
+    counts, cached_counts = fields(parts.get("usage")), fields(fields(cached).get("usage"))
+    usage = {
+        name: (number(counts.get(name)) or 0) + (number(cached_counts.get(name)) or 0)
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    return {**parts, "data": data, "usage": usage, "_hidden_params": hidden_params(response)}
 
 
 def mcp_tool(response: object, include_content: bool) -> Dict[str, object]:

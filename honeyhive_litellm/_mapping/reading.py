@@ -12,6 +12,12 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
 from honeyhive_litellm._privacy.secret_names import is_secret_header
 
+ARGUMENTS_KEY = "honeyhive_arguments"
+"""Where a patch leaves arguments of a call in its `call_details`, which LiteLLM does not report or has changed."""
+
+CACHED_PART = "cached_part"
+"""Among these arguments, the part of the response that LiteLLM's cache gave. The provider gives the rest."""
+
 _T = TypeVar("_T")
 
 _EMPTY: Mapping[str, Any] = {}

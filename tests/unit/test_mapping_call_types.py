@@ -63,24 +63,20 @@ def test_every_type_of_call_is_found_by_its_event_name_and_any_other_is_a_chat()
     assert mapped(call_type="acompletion").event_type == "model"
 
 
-_WITH_FIRST = sorted(name for name in NOTED_CALL_TYPES if call_type_of(event_name(name)).first_argument)
-
-
-@pytest.mark.parametrize("call_type", _WITH_FIRST)
-def test_the_first_positional_argument_of_a_noted_call_has_its_name(call_type: str) -> None:
-    name = call_type_of(event_name(call_type)).first_argument
-    found = named_arguments(call_type, ("value",), {"limit": 3, "model": "m"})
-    recorded = {} if name == "custom_llm_provider" else {name: "value"}
-    assert found == {**recorded, "limit": 3}
+@pytest.mark.parametrize("call_type", sorted(NOTED_CALL_TYPES))
+def test_an_argument_of_a_noted_call_is_found_by_its_place_and_by_its_name(call_type: str) -> None:
+    row = call_type_of(event_name(call_type))
+    by_place = [f"value of {name}" for name in row.positional]
+    wanted = {name: f"value of {name}" for name in row.noted}
+    by_name = {name: value for name, value in wanted.items() if name not in row.positional}
+    assert named_arguments(call_type, by_place, {**by_name, "model": "m"}) == wanted
+    assert named_arguments(call_type, (), {}) == {}
 
 
 def test_of_files_and_pictures_only_the_name_is_noted() -> None:
     kwargs = {"file": ("big.jsonl", b"secret"), "image": open_file("cat.png"), "purpose": "batch"}
-    assert named_arguments("create_file", (), kwargs) == {
-        "file": "big.jsonl",
-        "image": "cat.png",
-        "purpose": "batch",
-    }
+    assert named_arguments("create_file", (), kwargs) == {"file": "big.jsonl", "purpose": "batch"}
+    assert named_arguments("image_edit", (), kwargs) == {"image": "cat.png"}
     assert named_arguments("moderation", ("hello",), {}) == {}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from honeyhive_litellm._mapping.call_types import inputs_of
-from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .mapping_calls import SECRET, TOOL, MappingOptions, mapped, user
 

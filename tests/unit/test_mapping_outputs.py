@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 import pytest
 
 from honeyhive_litellm._mapping.call_types import inputs_of, outputs_of
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, CACHED_PART
 
 from .mapping_calls import SECRET, chat, message, objects, succeeded
 
@@ -401,3 +402,30 @@ def test_binary_data_is_recorded_as_its_size_even_without_a_type() -> None:
 
 def test_an_mcp_tool_without_text_has_no_content() -> None:
     assert outputs_of("call_mcp_tool", {"isError": True}, True) == {"is_error": True, "content": None}
+
+
+@pytest.mark.parametrize(
+    ("cached", "response", "expected"),
+    [
+        ({"data": [None, {"embedding": [1]}]}, {"data": [{"embedding": [2]}]}, {"num_embeddings": 2, "dimensions": 1}),
+        ({"data": [None, None]}, {"data": [{"embedding": [2, 3]}]}, {"num_embeddings": 2, "dimensions": 2}),
+        ({"data": 7, "usage": 7}, {"data": [{"embedding": [2]}]}, {"num_embeddings": 1, "dimensions": 1}),
+        (7, {"data": []}, {"num_embeddings": 0}),
+        ({"data": [None], "usage": 7}, {"data": "odd"}, {"num_embeddings": 1}),
+        (None, {"data": [{"embedding": [2]}]}, {"num_embeddings": 1, "dimensions": 1}),
+    ],
+)
+def test_embeddings_that_the_cache_had_are_counted_with_the_others(
+    cached: object, response: Dict[str, Any], expected: Dict[str, Any]
+) -> None:
+    details: Dict[str, Any] = {ARGUMENTS_KEY: {CACHED_PART: cached}}
+    for form in (response, objects(response)):
+        assert succeeded(form, call_type="aembedding", **details).outputs == expected
+
+
+def test_the_tokens_of_cached_embeddings_are_counted_with_the_others() -> None:
+    cached = {"data": [{"embedding": [1]}, None], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    response = {"data": [{"embedding": [2]}], "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    details: Dict[str, Any] = {ARGUMENTS_KEY: {CACHED_PART: cached}}
+    outcome = succeeded(response, call_type="embedding", **details)
+    assert (outcome.metadata["prompt_tokens"], outcome.metadata["total_tokens"]) == (7, 7)

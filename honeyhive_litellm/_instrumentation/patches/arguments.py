@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Callable, Dict, Mapping, Tuple
 
 from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
-from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import guarded
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any, Awaitable, Callable
+from typing import Any, Awaitable, Callable, Dict
 
 from honeyhive_litellm._capture.recorder import Recorder
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, CACHED_PART
 
 from .notify import call_details_of, checkpoint, guarded, notify_active
 from .other_streams import patch_readers_of
@@ -42,9 +43,18 @@ def on_async_look_up(look_up: Callable[..., Awaitable[Any]]) -> Callable[..., Aw
         is_hit = any(getattr(result, name, None) for name in ("cached_result", "embedding_all_elements_cache_hit"))
         if is_hit and logging_object is not None:
             await checkpoint(logging_object.model_call_details)
+        elif logging_object is not None:
+            guarded(_note_cached_part, logging_object.model_call_details, result)
         return result
 
     return wrapped
+
+
+def _note_cached_part(call_details: Dict[str, Any], result: Any) -> None:
+    """Of a list of texts the cache may have some embeddings: the provider is asked for the others only."""
+    part = getattr(result, "final_embedding_cached_response", None)
+    if part is not None:
+        call_details[ARGUMENTS_KEY] = {**(call_details.get(ARGUMENTS_KEY) or {}), CACHED_PART: part}
 
 
 def on_look_up(look_up: Callable[..., Any]) -> Callable[..., Any]:

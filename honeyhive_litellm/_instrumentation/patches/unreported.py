@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.call_types import named_arguments
-from honeyhive_litellm._mapping.inputs import ARGUMENTS_KEY
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import active_runtimes, checkpoint_in, guarded
 
