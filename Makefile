@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo view screenshots test matrix lint format docs dist check bench faults kills soak clean
+.PHONY: help demo view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -76,6 +76,9 @@ bench: $(VENV)/.test ## the quick set of all benchmarks: some ten minutes, with 
 
 faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: some four minutes
 	$(BIN)/python benchmarks/faults.py
+
+forks: $(VENV)/.test ## 2,400 forks right after calls: which children end, and what arrives: some twenty minutes
+	$(BIN)/python benchmarks/forks.py
 
 kills: $(VENV)/.test ## 1,000 kills of a writing process: some four minutes
 	$(BIN)/python benchmarks/kills.py
