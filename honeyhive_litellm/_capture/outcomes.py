@@ -13,6 +13,7 @@ from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, asse
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
 from .attempt import Attempt
+from .payments import Payments
 from .stream_state import StreamState, has_finish
 
 _CACHE_HIT: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
@@ -43,6 +44,7 @@ class OutcomeResolver:
     def __init__(self, settings: Settings, litellm: LiteLLMFunctions) -> None:
         self._settings = settings
         self._litellm = litellm
+        self._payments = Payments()
 
     def success(self, attempt: Attempt, call_details: Mapping[str, Any], response: object) -> Outcome:
         """The outcome of a success that LiteLLM's callback reported.
@@ -61,6 +63,7 @@ class OutcomeResolver:
         if is_free and not self._litellm.has_price(request.provider, request.model):
             del metadata["estimated_cost"]
             metadata.pop("cost", None)
+        self._payments.keep_once(attempt, outcome, response)
         return outcome
 
     def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
@@ -93,6 +96,7 @@ class OutcomeResolver:
             }
             outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
+            self._payments.keep_once(attempt, outcome, response)
             return outcome
         stream = attempt.stream
         if stream is not None and (stream.chunks is not None or stream.is_complete):
@@ -129,6 +133,7 @@ class OutcomeResolver:
         if stream.first_chunk_ms is not None:
             outcome.metadata["time_to_first_token_ms"] = round(stream.first_chunk_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
+        self._payments.keep_once(attempt, outcome, response)
         return outcome
 
     def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:

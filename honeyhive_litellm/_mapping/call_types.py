@@ -8,6 +8,7 @@ from . import inputs, outputs, passthrough, realtime
 from .inputs import InputsReader
 from .outputs import OutputsReader
 from .reading import file_name, or_default
+from .usage import Payment
 
 _UNKNOWN = "unknown"
 _SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
@@ -18,7 +19,8 @@ class CallType(NamedTuple):
 
     `adapt_call` and `adapt_response` bring an unusual form into that of a chat before anything else reads it.
     `noted` names the arguments that are noted when the call begins, because LiteLLM does not report them, or changes
-    them before it does; `positional` names as many of the function's parameters as are needed to find them.
+    them before it does; `positional` names as many of the function's parameters as are needed to find them. `payment`
+    says whether the tokens and the cost that such a call reports are its own.
     """
 
     inputs: InputsReader = inputs.chat
@@ -26,6 +28,7 @@ class CallType(NamedTuple):
     event_type: str = "model"
     noted: Tuple[str, ...] = ()
     positional: Tuple[str, ...] = ()
+    payment: Payment = Payment.OWN
     adapt_call: Optional[Callable[[Mapping[str, Any]], Mapping[str, Any]]] = None
     adapt_response: Optional[Callable[[Mapping[str, Any], object], object]] = None
 
@@ -33,13 +36,18 @@ class CallType(NamedTuple):
 def _file_or_batch(first_argument: str) -> CallType:
     """LiteLLM reports the response of such a call only."""
     return CallType(
-        inputs.arguments, event_type="tool", noted=(*inputs.FILE_ARGUMENTS, "file"), positional=(first_argument,)
+        inputs.arguments,
+        event_type="tool",
+        noted=(*inputs.FILE_ARGUMENTS, "file"),
+        positional=(first_argument,),
+        payment=Payment.OTHERS,
     )
 
 
 _CHAT = CallType()
 _MESSAGES = CallType(noted=inputs.CONVERSATION_ARGUMENTS)
 _TOOL = CallType(event_type="tool")
+_ADMINISTRATION = CallType(inputs.arguments, event_type="tool", noted=inputs.IDS, payment=Payment.OTHERS)
 
 ADMINISTRATIVE = frozenset(
     (
@@ -72,16 +80,18 @@ ADMINISTRATIVE = frozenset(
 """Calls that manage what a provider stores and have no content of their own: no model answers them."""
 
 CALL_TYPES: Dict[str, CallType] = {
-    **dict.fromkeys(ADMINISTRATIVE, _TOOL),
+    **dict.fromkeys(ADMINISTRATIVE, _ADMINISTRATION),
+    "video_status": _ADMINISTRATION._replace(payment=Payment.FIRST_POLL),
     "responses": CallType(
         inputs.responses,
         noted=inputs.CONVERSATION_ARGUMENTS,
         positional=("input", "model", "include", "instructions", "max_output_tokens", "prompt", "metadata"),
+        payment=Payment.OWN_AND_POLLED,
     ),
     "anthropic_messages": _MESSAGES,
     "generate_content": _MESSAGES,
     "generate_content_stream": _MESSAGES,
-    "get_responses": _TOOL,
+    "get_responses": _ADMINISTRATION._replace(positional=("response_id",), payment=Payment.FIRST_POLL),
     "embedding": CallType(
         inputs.embedding,
         outputs.embedding,
@@ -93,7 +103,7 @@ CALL_TYPES: Dict[str, CallType] = {
     "image_generation": CallType(inputs.prompt),
     "image_edit": CallType(inputs.image, noted=("image",), positional=("image",)),
     "image_variation": CallType(inputs.image),
-    "video_generation": CallType(inputs.prompt),
+    "video_generation": CallType(inputs.prompt, payment=Payment.OWN_AND_POLLED),
     "rerank": CallType(inputs.rerank, noted=("query", "documents"), positional=("model", "query", "documents")),
     "search": CallType(inputs.search, event_type="tool"),
     "vector_store_search": CallType(inputs.search, event_type="tool"),
@@ -111,7 +121,7 @@ CALL_TYPES: Dict[str, CallType] = {
     "file_content": _file_or_batch("file_id"),
     "file_list": _file_or_batch("custom_llm_provider"),
     "create_batch": _file_or_batch("completion_window"),
-    "retrieve_batch": _file_or_batch("batch_id"),
+    "retrieve_batch": _file_or_batch("batch_id")._replace(payment=Payment.FIRST_POLL),
     "cancel_batch": _file_or_batch("batch_id"),
     "list_batches": _file_or_batch("after"),
     "ingest": _TOOL,

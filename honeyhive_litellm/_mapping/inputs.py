@@ -17,6 +17,12 @@ InputsReader = Callable[[Mapping[str, Any], Mapping[str, Any], bool], Dict[str, 
 FILE_ARGUMENTS = ("file_id", "batch_id", "input_file_id", "purpose", "endpoint", "completion_window", "after", "limit")
 """The arguments of calls about files and batches. None of these is content."""
 
+IDS = (
+    "response_id", "video_id", "fine_tuning_job_id", "container_id", "file_id", "vector_store_id", "assistant_id",
+    "thread_id", "run_id", "eval_id", "skill_id",
+)  # fmt: skip
+"""The arguments that say which of a provider's stored things a call is about. None of these is content."""
+
 CONVERSATION_ARGUMENTS = ("system", "instructions", "systemInstruction", "system_instruction", "config", "metadata")
 """Of a call that LiteLLM may translate into one of another API: it may lose the system prompt and the metadata."""
 
@@ -137,9 +143,9 @@ def document(
 def arguments(
     call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
 ) -> Dict[str, object]:
-    """The arguments of a call about a file or a batch."""
+    """The arguments of a call about a file, a batch or another stored thing."""
     noted = mapping(call_details.get(ARGUMENTS_KEY))
-    return {name: value for name, value in noted.items() if include_content or name in FILE_ARGUMENTS}
+    return {name: value for name, value in noted.items() if include_content or name in FILE_ARGUMENTS or name in IDS}
 
 
 def mcp_tool(

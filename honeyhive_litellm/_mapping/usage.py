@@ -6,9 +6,59 @@ cost of 0.0 for a model that its price list lacks.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import enum
+import re
 from typing import Any, Dict, Mapping, Optional
 
 from .reading import fields, mapping, number
+
+FIGURES = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens", "cache_read_tokens",
+    "cache_creation_tokens", "cache_read_input_tokens", "cache_write_input_tokens", "cost", "estimated_cost",
+    "usage_estimated", "saved_cost",
+)  # fmt: skip
+"""The metadata names of what a call used and cost."""
+
+_ID_IN_LITELLMS = re.compile(rb";(?:response|video)_id:([^;]+)")
+
+
+class Payment(enum.Enum):
+    """Whose tokens and cost a call of some type reports. They are recorded once, with the call that they are paid by.
+
+    The result of a call that runs in the background may be seen by polls only, of which each reports its cost.
+    """
+
+    OWN = "its own"
+    OWN_AND_POLLED = "its own, which polls report again"
+    FIRST_POLL = "of a call in the background, unless an event has them already"
+    OTHERS = "of another call, which has them"
+
+
+def is_payable_by_poll(response: object) -> bool:
+    """Whether a poll with this response may be the first to report the tokens and the cost.
+
+    Those of a response that the provider did not make in the background are in the event of the call that made it.
+    """
+    parts = fields(response)
+    return parts.get("object") != "response" or parts.get("background") is True
+
+
+def provider_id(id_: str) -> str:
+    """The provider's own id of a response or a video: LiteLLM encodes it together with names that vary by call."""
+    encoded = id_.partition("_")[2]
+    try:
+        match = _ID_IN_LITELLMS.search(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (binascii.Error, ValueError):
+        return id_
+    return match.group(1).decode("utf-8", "replace") if match is not None else id_
+
+
+def drop_figures(metadata: Dict[str, object]) -> None:
+    """Remove the tokens and the cost."""
+    for name in FIGURES:
+        metadata.pop(name, None)
 
 
 def add_usage(metadata: Dict[str, object], usage: object) -> bool:

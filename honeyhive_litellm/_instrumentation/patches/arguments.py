@@ -11,40 +11,45 @@ import functools
 import importlib
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any, Awaitable, Callable, Dict, Mapping, Tuple
 
 from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import guarded
 
-_MESSAGES = "litellm.anthropic_interface.messages"
-
+_UNRECORDED: Mapping[str, object] = MappingProxyType({"metadata": {"honeyhive_skip": True}})
 _NONE: Mapping[str, object] = MappingProxyType({})
-_translated: ContextVar[Mapping[str, object]] = ContextVar("honeyhive_translated_call", default=_NONE)
-"""The arguments of the call that this context is translating. LiteLLM itself does not record that call."""
+_inherited: ContextVar[Mapping[str, object]] = ContextVar("honeyhive_inherited_arguments", default=_NONE)
+"""The arguments of the call that this context is at work on, which LiteLLM itself does not record."""
 
 
 def patch_arguments() -> None:
-    """Wrap what LiteLLM sets its records up with, once a process."""
-    utils = importlib.import_module("litellm.utils")
-    setup = getattr(utils, "function_setup", None)
-    if setup is not None:
-        setattr(utils, "function_setup", _on_setup(setup))  # noqa: B010 - the module is not read by the type checker
+    """Wrap what LiteLLM sets its records up with, and functions that make further calls, once a process."""
+    for module_name, function, wrap in (
+        ("litellm.utils", "function_setup", _on_setup),
+        ("litellm.anthropic_interface.messages", "create", _on_create),
+        ("litellm.litellm_core_utils.litellm_logging", "handle_completed_batch", _on_completed_batch),
+        ("litellm.litellm_core_utils.litellm_logging", "_handle_completed_batch", _on_completed_batch),
+    ):
+        module = _imported(module_name)
+        original = getattr(module, function, None)
+        if original is not None:
+            setattr(module, function, wrap(original))
+
+
+def _imported(name: str) -> Any:
     try:
-        messages = importlib.import_module(_MESSAGES)
+        return importlib.import_module(name)
     except Exception:
-        return  # an old LiteLLM
-    create = getattr(messages, "create", None)
-    if create is not None:
-        setattr(messages, "create", _on_create(create))  # noqa: B010 - as above
+        return None  # an old LiteLLM
 
 
 def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(setup)
     def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
         result = setup(original_function, rules_obj, start_time, *args, **kwargs)
-        if original_function in NOTED_CALL_TYPES or _translated.get():
+        if original_function in NOTED_CALL_TYPES or _inherited.get():
             guarded(_note_arguments, result[0], original_function, args, kwargs)
         return result
 
@@ -53,7 +58,7 @@ def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
 
 def _note_arguments(logging_object: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     noted: Dict[str, object] = named_arguments(name, args, kwargs) if name in NOTED_CALL_TYPES else {}
-    logging_object.model_call_details[ARGUMENTS_KEY] = {**_translated.get(), **noted}
+    logging_object.model_call_details[ARGUMENTS_KEY] = {**_inherited.get(), **noted}
 
 
 def _on_create(create: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,10 +66,24 @@ def _on_create(create: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(create)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        token = _translated.set(named_arguments("anthropic_messages", args, kwargs))
+        token = _inherited.set(named_arguments("anthropic_messages", args, kwargs))
         try:
             return create(*args, **kwargs)
         finally:
-            _translated.reset(token)
+            _inherited.reset(token)
+
+    return wrapped
+
+
+def _on_completed_batch(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Wrap the function that computes a batch's cost: nobody asked for the files that it fetches."""
+
+    @functools.wraps(handle)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        token = _inherited.set(_UNRECORDED)
+        try:
+            return await handle(*args, **kwargs)
+        finally:
+            _inherited.reset(token)
 
     return wrapped
