@@ -1,11 +1,15 @@
-"""What the commands share: exit codes, and how errors, tables and times look."""
+"""What the commands share: exit codes, JSON, and how errors, tables, colors and times look."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import click
 
@@ -13,6 +17,29 @@ from honeyhive_litellm._errors import HoneyHiveError
 
 LEFT = 3
 """Exit code: the command ran, and something is left undelivered or does not add up. (1: it failed; 2: wrong usage.)"""
+
+
+JSON_SCHEMA = 1
+"""The number in every JSON object. It goes up when a member goes or changes its meaning, not when one is added."""
+
+
+def print_json(**members: Any) -> None:
+    """Print one JSON object with the number of its schema."""
+    click.echo(json.dumps({"schema": JSON_SCHEMA, **members}, indent=2, ensure_ascii=False))
+
+
+def style(text: str, **styles: Any) -> str:
+    """`text` with color or weight at a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    return click.style(text, **styles) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+def wrapped(text: str, *, first: str, indent: int) -> str:
+    """`text` after `first`, at a terminal in lines of its width; further lines are indented."""
+    if not sys.stdout.isatty():
+        return first + text
+    width = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(text, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
+    return first + f"\n{' ' * indent}".join(lines)
 
 
 @contextmanager
@@ -25,26 +52,36 @@ def errors_reported() -> Iterator[None]:
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table for a person at a terminal; for anybody else a heading and lines of columns."""
+    """A title and lines of columns, at a terminal in its width. Numbers are to the right."""
     if not rows:
         return
+    click.echo(style(title, bold=True))
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    are_numbers = [all(isinstance(row[i], int) for row in rows) for i in range(len(heads))]
     if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        drawn = Table(title=title, title_justify="left")
-        for head in heads:
-            drawn.add_column(head, overflow="fold")
-        for row in cells:
-            drawn.add_row(*(Text(cell) for cell in row))  # a server's words are not rich's markup
-        Console().print(drawn)
+        _print_in_width(heads, cells, are_numbers)
         return
-    click.echo(f"{title}:")
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
     for line in [heads, *cells]:
-        click.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        padded = [
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(line, widths, are_numbers)
+        ]
+        click.echo("  " + "  ".join(padded).rstrip())
+
+
+def _print_in_width(heads: Sequence[str], cells: Sequence[Sequence[str]], are_numbers: Sequence[bool]) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for head, is_number in zip(heads, are_numbers):
+        drawn.add_column(head, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*(Text(cell) for cell in row))  # a server's words are not rich's markup
+    Console(highlight=False).print(Padding(drawn, (0, 0, 0, 2)))
 
 
 def moment(unix_s: Optional[float]) -> Optional[str]:
@@ -56,3 +93,18 @@ def one_line(text: str, length: int) -> str:
     """`text` without line breaks and control characters, cut to `length`."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= length else f"{line[: length - 3]}..."
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its largest unit: "45 s", "3 min", "2.5 h", "4 days"."""
+    for unit, name in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            units = seconds / unit
+            return f"{units:.1f} {name}" if units < 10 else f"{units:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 event", "3 events", "2 processes"."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -16,7 +16,7 @@ from honeyhive_litellm._runtime.pipeline import redrive_letters
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
-from .common import LEFT, errors_reported, moment, one_line, table
+from .common import LEFT, errors_reported, moment, one_line, print_json, table
 from .spool_folder import existing, folder_to_change, folder_to_read, settings_of, spool_options
 
 _REASON_LENGTH = 100
@@ -24,10 +24,15 @@ _REASON_LENGTH = 100
 
 @click.group()
 def dead() -> None:
-    """The dead letters: events that HoneyHive refused for good, kept with its reason."""
+    """The dead letters: events that HoneyHive refused for good, kept with its reason.
+
+    \b
+    Example:
+        honeyhive-litellm dead list --project my-project
+    """
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="print JSON")
+_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 
 
@@ -35,14 +40,19 @@ _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 @spool_options
 @_json_option
 def list_(as_json: bool, **options: Optional[str]) -> None:
-    """List them, oldest first. In the other commands an ID may be shortened as long as it is unique."""
+    """List them, oldest first. In the other commands an ID may be shortened as long as it is unique.
+
+    \b
+    Example:
+        honeyhive-litellm dead list --json
+    """
     with errors_reported():
         letters = dead_letters.letters(folder_to_read(options))
     if as_json:
-        click.echo(json.dumps([_as_json(letter) for letter in letters], indent=2))
+        print_json(letters=[_as_json(letter) for letter in letters])
     elif letters:
         rows = [(le.id, moment(le.at), le.status, le.size, one_line(le.reason, _REASON_LENGTH)) for le in letters]
-        table("dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
+        table("Dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
     else:
         click.echo("no dead letters")
 
@@ -52,7 +62,12 @@ def list_(as_json: bool, **options: Optional[str]) -> None:
 @_json_option
 @click.argument("id_", metavar="ID")
 def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
-    """Show one: when and why it was refused, and the event itself."""
+    """Show one: when and why it was refused, and the event itself.
+
+    \b
+    Example:
+        honeyhive-litellm dead show 3f2a
+    """
     with errors_reported():
         folder = folder_to_read(options)
         (letter,) = _chosen(folder, [id_], everything=False)
@@ -64,7 +79,7 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
     except ValueError:
         event = body.decode("utf-8", "replace")
     if as_json:
-        click.echo(json.dumps({**_as_json(letter), "event": event}, indent=2))
+        print_json(**_as_json(letter), event=event)
         return
     click.echo(f"id:      {letter.id}")
     click.echo(f"refused: {moment(letter.at)}")
@@ -76,13 +91,18 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
 
 @dead.command()
 @spool_options
+@_json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
-def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
+def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Optional[str]) -> None:
     """Send them again, with their event ids: accepted ones are removed, the others keep the new reason.
 
     The key is taken from HONEYHIVE_API_KEY alone, since other users can read command lines. Exit code 0 if all were
     accepted, 3 if some were not.
+
+    \b
+    Example:
+        honeyhive-litellm dead retry --all
     """
     with errors_reported():
         settings = settings_of(options)
@@ -90,7 +110,10 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
         letters = _chosen(folder, ids, everything)
         result = asyncio.run(redrive_letters(settings, letters))
     left = len(letters) - result.accepted - result.refused
-    click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
+    if as_json:
+        print_json(accepted=result.accepted, refused=result.refused, not_tried=left)
+    else:
+        click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
         click.echo(f"{_why(result.failure, settings.api_url)}. The letters are kept", err=True)
     if result.accepted < len(letters):
@@ -99,14 +122,23 @@ def retry(ids: Sequence[str], everything: bool, **options: Optional[str]) -> Non
 
 @dead.command()
 @spool_options
+@_json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
-def purge(ids: Sequence[str], everything: bool, **options: Optional[str]) -> None:
-    """Delete them for good; the spool's numbers then count them as dropped ("purged")."""
+def purge(ids: Sequence[str], everything: bool, as_json: bool, **options: Optional[str]) -> None:
+    """Delete them for good; the spool's numbers then count them as dropped ("purged").
+
+    \b
+    Example:
+        honeyhive-litellm dead purge 3f2a 41c7
+    """
     with errors_reported():
         folder = folder_to_change(options)
         removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
-    click.echo(f"purged {removed}")
+    if as_json:
+        print_json(purged=removed)
+    else:
+        click.echo(f"purged {removed}")
 
 
 def _why(failure: Result, api_url: str) -> str:

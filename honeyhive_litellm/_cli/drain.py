@@ -15,7 +15,7 @@ from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._stats import Stats
 
-from .common import LEFT, errors_reported
+from .common import LEFT, errors_reported, print_json
 from .logs import JSON, log_format_option, set_up_logs
 from .spool_folder import existing, settings_of, spool_options
 
@@ -25,12 +25,17 @@ from .spool_folder import existing, settings_of, spool_options
 @click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
 @log_format_option
-def drain(follow: bool, timeout: Optional[float], log_format: str, **options: Optional[str]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+def drain(follow: bool, timeout: Optional[float], log_format: str, as_json: bool, **options: Optional[str]) -> None:
     """Deliver what is in a spool: of processes that ended, and of those that only write (`flush=False`).
 
     What a living process delivers itself is left to that process. The key is taken from HONEYHIVE_API_KEY alone, since
     other users can read command lines. Without --follow and --timeout this ends when everything is delivered, or when
     nothing has changed for a minute. Exit code 0 if everything was delivered, 3 if something stays in the spool.
+
+    \b
+    Example:
+        honeyhive-litellm drain --project my-project --follow
     """
     with errors_reported():
         settings = settings_of(options)
@@ -42,7 +47,9 @@ def drain(follow: bool, timeout: Optional[float], log_format: str, **options: Op
     dropped = sum(stats.dropped.values())
     numbers = {"delivered": stats.delivered, "dead": stats.dead, "dropped": dropped, "pending": stats.pending}
     logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
-    if log_format != JSON:
+    if as_json:
+        print_json(**numbers, last_error=stats.last_error)
+    elif log_format != JSON:
         _print(stats, dropped, settings)
     if stats.pending:
         sys.exit(LEFT)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from .common import errors_reported
+from .common import JSON_SCHEMA, errors_reported, print_json
 
 if TYPE_CHECKING:
     from honeyhive_litellm.collector.archive import Archive
@@ -56,20 +56,30 @@ def filter_options(command: _F) -> _F:
 
 @click.group()
 def events() -> None:
-    """The events of a local collector: of a running one, or of its --db file."""
+    """The events of a local collector: of a running one, or of its --db file.
+
+    \b
+    Example:
+        honeyhive-litellm events list --status failure
+    """
 
 
 @events.command("list")
 @source_options
 @filter_options
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="so many, the newest")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON array")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def list_(url: Optional[str], db: Optional[str], limit: int, as_json: bool, **options: Any) -> None:
-    """List events, newest first: time, id, status, model, tokens, cost, duration, first words."""
+    """List events, newest first: time, id, status, model, tokens, cost, duration, first words.
+
+    \b
+    Example:
+        honeyhive-litellm events list --last 15m --model gpt-4o
+    """
     with opened(url, db) as source:
         text = b"".join(source.events(_query(options), "rows" if as_json else "txt", limit)).decode("utf-8", "replace")
     if as_json:
-        click.echo(json.dumps([json.loads(line) for line in text.splitlines()], indent=2, ensure_ascii=False))
+        print_json(events=[json.loads(line) for line in text.splitlines()])
     else:
         click.echo(text or "no events", nl=not text)
 
@@ -79,12 +89,20 @@ def list_(url: Optional[str], db: Optional[str], limit: int, as_json: bool, **op
 @click.option("--json", "as_json", is_flag=True, help="print the event as JSON")
 @click.argument("event_id", metavar="ID")
 def show(url: Optional[str], db: Optional[str], as_json: bool, event_id: str) -> None:
-    """Show one event as compact Markdown."""
+    """Show one event as compact Markdown.
+
+    \b
+    Example:
+        honeyhive-litellm events show 3f2a9c0e-5d1b-4c62-9a57-0b8f6e2d4c11
+    """
     with opened(url, db) as source:
         found = source.event(event_id, "json" if as_json else "md")
     if found is None:
         raise click.ClickException(f"there is no event {event_id}; see `honeyhive-litellm events list`")
-    click.echo(found.decode("utf-8", "replace").rstrip("\n"))
+    if as_json:
+        print_json(event=json.loads(found))
+    else:
+        click.echo(found.decode("utf-8", "replace").rstrip("\n"))
 
 
 @events.command()
@@ -92,10 +110,15 @@ def show(url: Optional[str], db: Optional[str], as_json: bool, event_id: str) ->
 @filter_options
 @click.option("--json", "as_json", is_flag=True, help="print each as one line of JSON")
 def tail(url: Optional[str], db: Optional[str], as_json: bool, **options: Any) -> None:
-    """Print events as they arrive, until Ctrl-C."""
+    """Print events as they arrive, until Ctrl-C.
+
+    \b
+    Example:
+        honeyhive-litellm events tail --status failure
+    """
     with opened(url, db) as source:
         for line in source.follow(_query(options), "rows" if as_json else "txt"):
-            click.echo(line)
+            click.echo(json.dumps({"schema": JSON_SCHEMA, **json.loads(line)}) if as_json else line)
             sys.stdout.flush()
 
 
@@ -104,7 +127,12 @@ def tail(url: Optional[str], db: Optional[str], as_json: bool, **options: Any) -
 @filter_options
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 def export(url: Optional[str], db: Optional[str], form: str, **options: Any) -> None:
-    """Write all events of a filter to standard output, newest first."""
+    """Write all events of a filter to standard output, newest first.
+
+    \b
+    Example:
+        honeyhive-litellm events export --last 24h --format csv
+    """
     with opened(url, db) as source:
         for chunk in source.events(_query(options), form, None):
             click.echo(chunk, nl=False)

@@ -6,7 +6,10 @@ import click
 
 from honeyhive_litellm._version import __version__
 
+from .completion import completion
+from .config import config
 from .dead import dead
+from .doctor.command import doctor
 from .drain import drain
 from .events import events
 from .proxy import proxy
@@ -17,10 +20,15 @@ from .status import status
 @click.group()
 @click.version_option(__version__, prog_name="honeyhive-litellm")
 def main() -> None:
-    """Every LiteLLM call becomes a HoneyHive event, through a durable local spool."""
+    """Every LiteLLM call becomes a HoneyHive event, through a durable local spool.
+
+    \b
+    Example:
+        honeyhive-litellm doctor
+    """
 
 
-for command in (status, drain, dead, proxy, serve, events):
+for command in (completion, config, dead, doctor, drain, events, proxy, serve, status):
     main.add_command(command)
 
 

@@ -26,8 +26,10 @@ HOOK = "honeyhive_litellm.proxy:register"
 def proxy(arguments: Tuple[str, ...]) -> None:
     """Run the LiteLLM Proxy, with the callback `honeyhive` registered in all of its workers.
 
-    Takes the options of the command `litellm` (see `litellm --help`), becomes it, and ends as it does:
+    Takes the options of the command `litellm` (see `litellm --help`), becomes it, and ends as it does.
 
+    \b
+    Example:
         honeyhive-litellm proxy --config config.yaml --num_workers 4
     """
     command = [_litellm(), *arguments]

@@ -52,6 +52,10 @@ def serve(
     Prints the line to paste into a program, a link that opens the pages in one browser, and then a line for each event
     that arrives: time, kind, model, status, tokens, milliseconds. On an address that other
     machines reach, programs need the key that is printed, too: HONEYHIVE_API_KEY if it is set, else a new one.
+
+    \b
+    Example:
+        honeyhive-litellm serve --db events.db --open
     """
     from honeyhive_litellm.collector import PageOptions, Rules, run
     from honeyhive_litellm.collector._hosts import is_loopback

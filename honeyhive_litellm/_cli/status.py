@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
+import time
 from dataclasses import asdict
 from typing import Any, Dict, Optional
 
 import click
 
+from honeyhive_litellm._config.explain import size
+from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
-from .common import LEFT, errors_reported, moment, table
+from .common import LEFT, counted, duration, errors_reported, moment, print_json, style, table, wrapped
 from .spool_folder import folder_to_read, spool_options
 
 
@@ -24,11 +26,15 @@ def status(as_json: bool, **options: Optional[str]) -> None:
 
     When all processes have ended the numbers are exact; those of living processes are about a second old. Exit code 0,
     or 3 if the numbers do not add up or a file cannot be read.
+
+    \b
+    Example:
+        honeyhive-litellm status --project my-project
     """
     with errors_reported():
         found = asyncio.run(status_of(folder_to_read(options)))
     if as_json:
-        click.echo(json.dumps(_as_json(found), indent=2))
+        print_json(**_as_json(found))
     else:
         _print(found)
     if not found.adds_up or found.unreadable:
@@ -46,6 +52,7 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
         "dropped": dict(found.totals.dropped),
         "adds_up": found.adds_up,
         "dead_letters": found.dead_letters,
+        "oldest_pending_at": found.oldest_pending_at,
         "processes": [
             {"owner": p.owner, "pid": p.pid, "host": p.host, "at": p.at, "flushes": p.flushes, **asdict(p.stats)}
             for p in found.processes
@@ -57,65 +64,53 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
 
 
 def _print(found: FolderStatus) -> None:
-    totals = found.totals
-    click.echo(f"{found.folder}: {found.bytes_on_disk / 2**20:.1f} MiB on disk, {found.dead_letters} dead letters")
+    totals, now = found.totals, time.time()
+    age_s = found.oldest_age_s(now)
+    click.echo(found.folder)
+    facts = [f"{size(found.bytes_on_disk)} on disk", counted(found.dead_letters, "dead letter")]
+    if age_s is not None:
+        facts.append(f"oldest undelivered event: {duration(age_s)}")
+    click.echo(f"{', '.join(facts)}\n")
+    sum_ = "adds up" if found.adds_up else style("DOES NOT ADD UP", fg="red")
     table(
-        "all events",
-        ("accepted", "delivered", "pending", "dead", "dropped", ""),
-        [
-            (
-                totals.accepted,
-                totals.delivered,
-                found.pending,
-                totals.dead,
-                _dropped(totals.dropped),
-                "adds up" if found.adds_up else "DOES NOT ADD UP",
-            )
-        ],
+        f"All events: the sum {sum_}",
+        ("accepted", "delivered", "pending", "dead", "dropped"),
+        [(totals.accepted, totals.delivered, found.pending, totals.dead, sum(totals.dropped.values()))],
     )
-    table(
-        "living processes, each with its numbers since it started",
-        (
-            "host",
-            "pid",
-            "role",
-            "accepted",
-            "delivered",
-            "pending",
-            "dead",
-            "dropped",
-            "in flight",
-            "as of",
-            "last error",
-        ),
-        [
-            (
-                p.host,
-                p.pid,
-                "delivers" if p.flushes else "only writes",
-                p.stats.accepted,
-                p.stats.delivered,
-                p.stats.pending,
-                p.stats.dead,
-                _dropped(p.stats.dropped),
-                p.stats.in_flight,
-                moment(p.at),
-                p.stats.last_error,
-            )
-            for p in found.processes
-        ],
+    if any(totals.dropped.values()):
+        click.echo(f"  dropped: {_dropped(totals.dropped)}")
+    if found.processes:
+        click.echo(style("\nLiving processes, each with its numbers since it started", bold=True))
+    for process in found.processes:
+        _print_process(process, now)
+    if found.leftovers:
+        click.echo()
+        table(
+            "Left by processes that ended; `honeyhive-litellm drain` delivers it",
+            ("owner", "files", "pending", "interrupted", "last seen"),
+            [(o.owner, o.segments, o.pending, o.interrupted, moment(o.last_seen)) for o in found.leftovers],
+        )
+    if found.unpublished:
+        click.echo()
+        title = "Held by a living process that has not published its numbers yet"
+        table(title, ("file",), [(name,) for name in found.unpublished])
+    if found.unreadable:
+        click.echo()
+        table("Cannot be read", ("file", "why"), sorted(found.unreadable.items()))
+
+
+def _print_process(process: ProcessState, now: float) -> None:
+    stats = process.stats
+    role = "delivers" if process.flushes else "only writes"
+    seen = f"as of {duration(max(0.0, now - process.at))} ago"
+    click.echo(f"  {process.host}, pid {process.pid}, {role}, {seen}")
+    numbers = (
+        f"accepted {stats.accepted}, delivered {stats.delivered}, pending {stats.pending}, dead {stats.dead}, "
+        f"dropped {_dropped(stats.dropped)}, in flight {stats.in_flight}"
     )
-    table(
-        "left by processes that ended, to be delivered by the next process or by `honeyhive-litellm drain`",
-        ("left by", "segments", "pending", "interrupted calls", "last seen"),
-        [(o.owner, o.segments, o.pending, o.interrupted, moment(o.last_seen)) for o in found.leftovers],
-    )
-    table(
-        "held by a living process that has not published its numbers yet",
-        ("segment",),
-        [(name,) for name in found.unpublished],
-    )
-    table("cannot be read", ("segment", "why"), sorted(found.unreadable.items()))
+    click.echo(wrapped(numbers, first="    ", indent=4))
+    if stats.last_error:
+        click.echo(wrapped(stats.last_error, first=style("    last error: ", fg="yellow"), indent=16))
 
 
 def _dropped(dropped: Any) -> str:

@@ -79,7 +79,7 @@ class Settings:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
         if self.spool_path is _PER_PROJECT:
             del values["spool_path"]
-        clean, problems = _read_all(values, {})
+        clean, problems = check(values, {})
         _raise_if_any(problems)
         for name, value in _with_spool_path(clean, os.environ).items():
             object.__setattr__(self, name, value)
@@ -93,17 +93,7 @@ class Settings:
         variable: "on", "512MB".
         Raises `ConfigError`, which names every bad option, and every unknown argument with the nearest option.
         """
-        values = {option.name: option.default for option in OPTIONS if option.default is not None}
-        variables: Dict[str, str] = {}
-        for option in OPTIONS:
-            if arguments.get(option.name) is not None:
-                values[option.name] = arguments[option.name]
-                continue
-            variable = next((name for name in option.variables if environ.get(name, "").strip()), None)
-            if variable is not None:
-                values[option.name] = environ[variable]
-                variables[option.name] = variable
-        clean, problems = _read_all(values, variables)
+        clean, problems = check(*choose(environ, arguments))
         _raise_if_any(problems + _unknown(arguments))
         return cls(**cast(Dict[str, Any], _with_spool_path(clean, environ)))
 
@@ -191,7 +181,22 @@ OPTIONS: Tuple[Option, ...] = (
 )
 
 
-def _read_all(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[Dict[str, object], List[str]]:
+def choose(environ: Mapping[str, str], arguments: Mapping[str, object]) -> Tuple[Dict[str, object], Dict[str, str]]:
+    """The value of each option as the user wrote it, and the variable of each one that is from a variable."""
+    values = {option.name: option.default for option in OPTIONS if option.default is not None}
+    variables: Dict[str, str] = {}
+    for option in OPTIONS:
+        if arguments.get(option.name) is not None:
+            values[option.name] = arguments[option.name]
+            continue
+        variable = next((name for name in option.variables if environ.get(name, "").strip()), None)
+        if variable is not None:
+            values[option.name] = environ[variable]
+            variables[option.name] = variable
+    return values, variables
+
+
+def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[Dict[str, object], List[str]]:
     """The clean values, and one line for each problem.
 
     *variables* has the variable of each value that was read from one, so that a problem names where its value is from.

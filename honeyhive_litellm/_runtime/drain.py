@@ -55,7 +55,7 @@ class Drain:
         while not self._is_stopped:
             now = time.monotonic()
             stats = self._counters.snapshot()
-            pipeline.heartbeat.publish(stats)
+            await pipeline.heartbeat.publish(stats)
             if stats != before:
                 before, changed_at, next_adoption = stats, now, 0.0  # where something came or went there may be more
             if now >= next_adoption:

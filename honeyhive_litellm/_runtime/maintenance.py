@@ -65,7 +65,7 @@ class Maintenance:
     async def _round(self) -> None:
         self._recorder.sweep()
         await run_to_completion(self._pipeline.spool.maintain())
-        self._pipeline.heartbeat.publish(self._stats())
+        await self._pipeline.heartbeat.publish(self._stats())
         report = self._drop_report.due(self._stats())
         if report is not None:
             self._submit(report)

@@ -24,7 +24,7 @@ class Publisher:
         self._published: object = None
         self._published_at = -HEARTBEAT_S
 
-    def publish(self, stats: Stats) -> None:
+    async def publish(self, stats: Stats) -> None:
         """Write the state file unless nothing has changed since the last heartbeat. Never raises.
 
         While calls are in flight it is written every second: should the process die, their `interrupted` events end
@@ -33,6 +33,7 @@ class Publisher:
         age_s = time.monotonic() - self._published_at
         if age_s < PUBLISH_EVERY_S:
             return
+        await self._spool.look_for_oldest()
         unspooled, segments = self._spool.totals()
         numbers = (stats, unspooled, segments)
         if age_s < HEARTBEAT_S and numbers == self._published and not stats.in_flight:
@@ -48,6 +49,7 @@ class Publisher:
                 stats,
                 unspooled,
                 segments,
+                self._spool.oldest_pending_at(),
             )
             try:
                 write_state(self._spool.folder, state)

@@ -65,6 +65,11 @@ class HeldSegments:
     def bytes_on_disk(self) -> int:
         return sum(segment.size for segment in self.segments() if segment.path != MEMORY)
 
+    def oldest_pending_at(self) -> Optional[float]:
+        """The Unix time at which the call of the oldest unsettled event began, as of the last look."""
+        times = [s.oldest_pending_at for s in self.segments() if s.oldest_pending_at is not None and s.pending]
+        return min(times, default=None)
+
     def waiting_in(self, segment: Segment) -> int:
         """How many events of `segment` are pending and not in a batch."""
         return segment.pending - self._sending.get(segment, 0)

@@ -27,6 +27,7 @@ class ProcessState(NamedTuple):
 
     `stats` counts since the process began. `unspooled` are the events that are in no segment on disk, `segments`
     those of each segment file that it holds, its own and adopted ones. `flushes` is False if it only writes.
+    `oldest_pending_at` is the Unix time at which the call of its oldest undelivered event began.
     """
 
     owner: str
@@ -37,6 +38,7 @@ class ProcessState(NamedTuple):
     stats: Stats
     unspooled: Totals
     segments: Dict[str, Totals]
+    oldest_pending_at: Optional[float] = None
 
 
 def write_state(folder: Path, state: ProcessState) -> None:
@@ -64,7 +66,8 @@ def read_state(folder: Path, owner: str) -> Optional[ProcessState]:
         value["stats"] = Stats(**value["stats"])
         value["unspooled"] = Totals.of_items(value["unspooled"])
         value["segments"] = {name: Totals.of_items(items) for name, items in value["segments"].items()}
-        return ProcessState(**value)
+        # What a newer version publishes besides is left out.
+        return ProcessState(**{name: value[name] for name in ProcessState._fields if name in value})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

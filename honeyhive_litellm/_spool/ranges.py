@@ -91,6 +91,16 @@ class RangeSet:
             lo = covered.hi + 1
         return (lo, last) if lo <= last else None
 
+    def unsettled(self, last: int) -> List[Tuple[int, int]]:
+        """The runs of numbers up to `last` that no settled range covers."""
+        runs = []
+        lo = 1
+        for settled in self.settled():
+            if lo < settled.lo:
+                runs.append((lo, settled.lo - 1))
+            lo = settled.hi + 1
+        return [*runs, (lo, last)] if lo <= last else runs
+
     def sending(self) -> List[SeqRange]:
         """The ranges that are being sent, or were when their sender died."""
         return [r for r in self._ranges if r.state == SENDING]

@@ -58,9 +58,10 @@ class Segment:
     """An append-only log of records, and the ranges of them that are being sent or are settled.
 
     `last` is the highest record number, `events` how many records are events, `size` roughly its bytes on disk, `pages`
-    SQLite's pages when it was opened. `open_starts` maps the id of each call that began here and has no event yet to
-    the number of its start record. `ended` holds the ids of its events; it is filled by `open`, for a segment that is
-    not sealed.
+    SQLite's pages when it was opened. `oldest_pending_at` is the Unix time at which the call of its oldest unsettled
+    event began, as of `open` or the last `look_for_oldest`. `open_starts` maps the id of each call that began here and
+    has no event yet to the number of its start record. `ended` holds the ids of its events; it is filled by `open`, for
+    a segment that is not sealed.
     """
 
     def __init__(self, path: Union[Path, str], durability: str) -> None:
@@ -70,6 +71,7 @@ class Segment:
         self.size = self.pages = 0
         self.sealed = False
         self.created_at = self.written_at = time.time()
+        self.oldest_pending_at: Optional[float] = None
         self.open_starts: Dict[str, int] = {}
         self.ended: Set[str] = set()
         self._files = SegmentFiles(path)
@@ -158,6 +160,7 @@ class Segment:
         ((self.pages,),) = await self._connection.fetch("PRAGMA page_count")
         ((page_size,),) = await self._connection.fetch("PRAGMA page_size")
         self.size = self.pages * page_size
+        await self.look_for_oldest()
 
     async def _scan(self) -> None:
         """Count the events and match them with their start records, by reading every record without its body."""
@@ -174,6 +177,17 @@ class Segment:
                     self.ended.add(id_)
             if len(rows) < _SCAN_ROWS:
                 return
+
+    async def look_for_oldest(self) -> None:
+        """Update `oldest_pending_at`. Without a connection, or if the read fails, it stays as it is."""
+        oldest: Optional[float] = None
+        try:
+            for lo, hi in self._ranges.unsettled(self.last) if self.pending else ():
+                for (started_ms,) in await self._connection.fetch(sql.OLDEST_EVENT, (lo, hi), inline=True):
+                    oldest = started_ms / 1000 if oldest is None else min(oldest, started_ms / 1000)
+        except SpoolError:
+            return  # whoever delivers it next reports it
+        self.oldest_pending_at = oldest
 
     async def close(self) -> None:
         """Close the connection; what is committed stays. Idempotent."""

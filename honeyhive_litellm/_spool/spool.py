@@ -60,6 +60,16 @@ class Spool:
         """What has become of the events that are in no file, and of those in each held segment file."""
         return self._held.totals()
 
+    def oldest_pending_at(self) -> Optional[float]:
+        """The Unix time at which the call of the oldest unsettled event began, as of the last `look_for_oldest`."""
+        return self._held.oldest_pending_at()
+
+    async def look_for_oldest(self) -> None:
+        """Bring `oldest_pending_at` up to date, for the segments that are open."""
+        for segment in list(self.segments()):
+            if segment.is_open:
+                await segment.look_for_oldest()
+
     # ---- appending and handing off
 
     def append_inline(self, records: Sequence[Record]) -> bool:

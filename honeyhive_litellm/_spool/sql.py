@@ -90,6 +90,8 @@ SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
 
 COUNT_TABLES = "SELECT count(*) FROM sqlite_master"
 
+OLDEST_EVENT = "SELECT started_ms FROM record WHERE seq BETWEEN ? AND ? AND kind = 1 ORDER BY seq LIMIT 1"
+
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM record"
 
 SEAL = "INSERT OR REPLACE INTO seal (one, events) VALUES (1, ?)"

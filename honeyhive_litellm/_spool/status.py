@@ -39,7 +39,8 @@ class FolderStatus:
 
     `processes` are alive; `leftovers` wait to be adopted. `pending` counts the events found in files and those that
     living processes have in memory. `unpublished` are files of living processes that have not published their numbers
-    yet, `unreadable` those that could not be opened, with the reason.
+    yet, `unreadable` those that could not be opened, with the reason. `oldest_pending_at` is the Unix time at which the
+    call of the oldest undelivered event began.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class FolderStatus:
     dead_letters: int = 0
     totals: Totals = field(default_factory=Totals)
     pending: int = 0
+    oldest_pending_at: Optional[float] = None
     processes: List[ProcessState] = field(default_factory=list)
     leftovers: List[Leftover] = field(default_factory=list)
     unpublished: List[str] = field(default_factory=list)
@@ -60,6 +62,14 @@ class FolderStatus:
     def count(self, totals: Totals, pending: int) -> None:
         self.totals = self.totals.plus(totals)
         self.pending += pending
+
+    def note_oldest(self, at: Optional[float]) -> None:
+        if at is not None and (self.oldest_pending_at is None or at < self.oldest_pending_at):
+            self.oldest_pending_at = at
+
+    def oldest_age_s(self, now: float) -> Optional[float]:
+        """For how long the oldest undelivered event has waited; None if there is none."""
+        return None if self.oldest_pending_at is None else max(0.0, now - self.oldest_pending_at)
 
 
 async def status_of(folder: Path) -> FolderStatus:
@@ -89,6 +99,7 @@ async def status_of(folder: Path) -> FolderStatus:
         if state is not None:
             published.update(state.segments)
             status.processes.append(state)
+            status.note_oldest(state.oldest_pending_at)
             status.count(state.unspooled, state.unspooled.pending)
     for path in held:
         if path.name in published:
@@ -118,6 +129,7 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path]) 
                 status.unreadable[path.name] = str(error)
             continue
         status.count(segment.totals(), segment.pending)
+        status.note_oldest(segment.oldest_pending_at)
         pending += segment.pending
         interrupted += len(segment.open_starts)
         await segment.close()

@@ -49,6 +49,9 @@ def test_a_shell_line_says_what_exists(
     while "=" in words[0]:
         assert words.pop(0).split("=")[0] in VARIABLES
     command, arguments = words[0], words[1:]
+    if command == "eval":
+        (script,) = arguments
+        command, *arguments = shlex.split(script[len("$(") : -len(")")])
     if command == "make":
         assert set(arguments) <= TARGETS
     elif command == "honeyhive-litellm":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from typing import Set
@@ -12,7 +13,7 @@ from honeyhive_litellm._config.settings import OPTIONS
 from honeyhive_litellm._log_codes import LogCode
 from tests.docs.pages import PAGES, code_in, tables
 from tools.docs import event_fields, generate, log_messages
-from tools.docs.commands import commands
+from tools.docs.commands import EXAMPLE, commands
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "<!-- generated:" in text])
@@ -43,6 +44,8 @@ def test_every_command_has_a_section_and_a_help_text() -> None:
     for name, command in commands():
         assert f"\n## `{name}`\n" in page
         assert command.help
+        example = inspect.cleandoc(command.help).partition(f"\n\b\n{EXAMPLE}")[2].strip()
+        assert name in example and "\n" not in example, f"{name}: the help text ends with one example"
 
 
 def test_every_field_of_a_golden_event_is_described() -> None:

@@ -106,7 +106,7 @@ async def test_status_counts_living_and_dead_processes_and_what_is_gone(tmp_path
     await dies(dead)
     await living.append([event("l")])
     assert (await numbers(tmp_path)).unpublished == [path.name for path in tmp_path.glob(f"{living.owner}-*.spool")]
-    Publisher(living, flushes=True).publish(Stats(accepted=1, committed=1, pending=1))
+    await Publisher(living, flushes=True).publish(Stats(accepted=1, committed=1, pending=1))
     status = await numbers(tmp_path)
     assert (status.totals, status.pending) == (Totals(4, 1), 3)
     assert [process.owner for process in status.processes] == [living.owner]
@@ -136,7 +136,7 @@ async def test_what_a_killed_process_had_in_memory_alone_is_counted_as_lost(tmp_
     counters.accept(1)
     counters.lose("memory", 1)
     publisher = Publisher(spool, flushes=True)
-    publisher.publish(counters.snapshot())
+    await publisher.publish(counters.snapshot())
     state = read_state(tmp_path, spool.owner)
     assert state is not None
     assert state.unspooled == Totals(3, dropped={"memory": 1})
@@ -159,30 +159,30 @@ async def test_a_process_publishes_news_every_second_and_a_heartbeat_otherwise(
 ) -> None:
     spool = spool_in(tmp_path / "spool", Counters())
     publisher = Publisher(spool, flushes=True)
-    publisher.publish(Stats())  # a folder that is not there yet is not made for this
+    await publisher.publish(Stats())  # a folder that is not there yet is not made for this
     assert not (tmp_path / "spool").exists()
     await spool.append([event("a")])
     clock = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: clock)
 
-    def publishes(stats: Stats) -> bool:
+    async def publishes(stats: Stats) -> bool:
         for path in (tmp_path / "spool").glob("*.state"):
             path.unlink()
-        publisher.publish(stats)
+        await publisher.publish(stats)
         return read_state(tmp_path / "spool", spool.owner) is not None
 
     clock += 60
-    assert publishes(Stats(accepted=1))
-    assert not publishes(Stats(accepted=2))
+    assert await publishes(Stats(accepted=1))
+    assert not await publishes(Stats(accepted=2))
     clock += 1.0
-    assert publishes(Stats(accepted=2))
+    assert await publishes(Stats(accepted=2))
     clock += 1.0
-    assert not publishes(Stats(accepted=2))
-    assert publishes(Stats(accepted=2, in_flight=1))
+    assert not await publishes(Stats(accepted=2))
+    assert await publishes(Stats(accepted=2, in_flight=1))
     clock += 1.0
-    assert publishes(Stats(accepted=2, in_flight=1))
+    assert await publishes(Stats(accepted=2, in_flight=1))
     clock += 5.0
-    assert publishes(Stats(accepted=2, in_flight=1))
+    assert await publishes(Stats(accepted=2, in_flight=1))
     await spool.close()
 
 
@@ -191,6 +191,8 @@ async def test_a_published_state_is_read_back_and_a_torn_file_is_ignored(tmp_pat
     write_state(tmp_path, state)
     assert read_state(tmp_path, "o-1") == state
     (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b',"of_a_newer_version":1}')
+    assert read_state(tmp_path, "o-1") == state
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(path.read_bytes()[:40])
     assert read_state(tmp_path, "o-1") is None

@@ -281,3 +281,31 @@ async def test_files_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     await segment.close()
     assert modes == {"a.spool": 0o600, "a.spool-wal": 0o600}
+
+
+async def test_the_oldest_pending_event_is_the_first_one_that_is_not_settled(tmp_path: Path) -> None:
+    async def oldest(segment: Segment) -> Optional[float]:
+        await segment.look_for_oldest()
+        return segment.oldest_pending_at
+
+    async def settle_next(segment: Segment) -> None:
+        batch = await segment.next_batch(1, 10**6)
+        assert batch is not None
+        await segment.settle(batch)
+
+    segment = await created(tmp_path / "a.spool")
+    assert await oldest(segment) is None
+    times = {"a": 4000.0, "b": 3000.0, "c": 9000.0}
+    await segment.append([start("a"), *(event(name)._replace(started_ms=ms) for name, ms in times.items())])
+    assert await oldest(segment) == 4.0  # in the order of the records, which is that of the calls' ends
+    await settle_next(segment)
+    assert await oldest(segment) == 3.0
+    await settle_next(segment)
+    await segment.close()
+    assert await oldest(segment) == 3.0  # as of when it was open
+    reopened = Segment(tmp_path / "a.spool", "process")
+    await reopened.open()
+    assert reopened.oldest_pending_at == 9.0
+    await settle_next(reopened)
+    assert await oldest(reopened) is None
+    await reopened.close()

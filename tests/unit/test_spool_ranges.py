@@ -85,3 +85,18 @@ def test_batches_settled_in_any_order_end_as_one_range_and_the_table_follows(
     assert list(table.values()) == [seq_range(1, lo - 1)]
     assert ranges.next_unsent(0, lo - 1) is None
     assert ranges.settled_events() == lo - 1
+
+
+@pytest.mark.parametrize(
+    ("covered", "last", "expected"),
+    [
+        ([], 0, []),
+        ([], 3, [(1, 3)]),
+        ([(1, 3)], 3, []),
+        ([(2, 3), (6, 6)], 9, [(1, 1), (4, 5), (7, 9)]),
+        ([(1, 2), (5, 9)], 9, [(3, 4)]),
+    ],
+)
+def test_the_unsettled_records(covered: List[Tuple[int, int]], last: int, expected: List[Tuple[int, int]]) -> None:
+    ranges = [seq_range(lo, hi, SETTLED) for lo, hi in covered]
+    assert RangeSet(ranges).unsettled(last) == expected

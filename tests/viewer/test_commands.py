@@ -74,7 +74,7 @@ def test_a_list_takes_the_filters_of_the_pages(source: List[str]) -> None:
     def ids(*filters: str) -> List[str]:
         done = command("events", "list", *source, *filters, "--json")
         assert done.returncode == 0, done.stderr
-        return [found["event_id"] for found in json.loads(done.stdout)]
+        return [found["event_id"] for found in json.loads(done.stdout)["events"]]
 
     assert ids("--status", "failure") == [FAILED]
     assert ids("--q", "blue sky") == [WORKED]
@@ -85,7 +85,8 @@ def test_a_list_takes_the_filters_of_the_pages(source: List[str]) -> None:
 def test_an_event_is_markdown_or_json(source: List[str]) -> None:
     shown = command("events", "show", *source, FAILED).stdout
     assert shown.startswith("# completion: failure\n") and "**Error:** Timeout: too late" in shown
-    assert json.loads(command("events", "show", *source, WORKED, "--json").stdout)["outputs"]["content"] == "the answer"
+    shown_as_json = json.loads(command("events", "show", *source, WORKED, "--json").stdout)
+    assert (shown_as_json["schema"], shown_as_json["event"]["outputs"]["content"]) == (1, "the answer")
     missing = command("events", "show", *source, str(uuid.uuid4()))
     assert missing.returncode == 1 and "there is no event" in missing.stderr
 

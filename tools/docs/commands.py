@@ -11,6 +11,7 @@ import click
 from honeyhive_litellm._cli.main import main
 
 NAME = "honeyhive-litellm"
+EXAMPLE = "Example:\n"
 _NOTE = re.compile(r" +\[env: ([A-Z_]+)(?:; default: ([^\]]+))?\]$")
 
 
@@ -42,10 +43,13 @@ def _section(name: str, command: click.Command) -> str:
 
 
 def _help(command: click.Command) -> str:
-    """The help text as Markdown: click's `\\b` and indented lines are shown as they are."""
+    """The help text as Markdown: an example is a block of its own, indented lines are shown as they are."""
     paragraphs: List[str] = []
     for paragraph in inspect.cleandoc(command.help or "").replace("\b\n", "").split("\n\n"):
-        if paragraph.startswith("    "):
+        if paragraph.startswith(EXAMPLE):
+            example = inspect.cleandoc(paragraph[len(EXAMPLE) :])
+            paragraphs.append(f"```sh\n{example}\n```")
+        elif paragraph.startswith("    "):
             paragraphs.append(f"```text\n{inspect.cleandoc(paragraph)}\n```")
         else:
             paragraphs.append(_code(paragraph))
