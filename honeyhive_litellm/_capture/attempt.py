@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
@@ -55,6 +56,14 @@ class HeldResponse(NamedTuple):
     ended_ms: float
 
 
+class Report(NamedTuple):
+    """What LiteLLM reported of a stream before its reader had ended: a success with its response, or a failure."""
+
+    is_success: bool
+    call_details: Mapping[str, Any]
+    result: object
+
+
 class ProviderReply(NamedTuple):
     """A reply of the provider. `text` is None if it cannot be read as the JSON of a success."""
 
@@ -82,6 +91,7 @@ class Attempt:
         "parent_id",
         "prompt",
         "reply",
+        "report",
         "reporter",
         "request",
         "router_request",
@@ -111,6 +121,8 @@ class Attempt:
         self.held: Optional[HeldResponse] = None
         self.reply: Optional[ProviderReply] = None
         self.stream: Optional[StreamState] = None
+        self.report: Optional[Report] = None
+        """What a callback of LiteLLM's reported while the stream was still being read."""
 
         # The thread that opened the attempt writes the first, and the thread that claimed it the others.
         self.has_start = False
@@ -144,21 +156,16 @@ class Attempt:
         self.encoded = None
 
     @property
-    def has_chunks(self) -> bool:
-        """Whether a stream has begun, though perhaps no chunk of it has come."""
-        return self.stream is not None and self.stream.chunks is not None
-
-    @property
     def has_outcome(self) -> bool:
-        """Whether the hooks saw how it ended: the response, or a stream's last chunk."""
+        """Whether the hooks saw how it ended: the response, or a stream's end."""
         if self.held is not None and self.held.response is not None:
             return True
-        return self.stream is not None and self.stream.is_complete
+        return self.stream is not None and self.stream.has_outcome
 
     @property
     def has_partial_outcome(self) -> bool:
         """Whether the hooks saw anything of the answer."""
-        return self.has_chunks or (self.reply is not None and self.reply.text is not None)
+        return self.stream is not None or (self.reply is not None and self.reply.text is not None)
 
     @property
     def ended_ms(self) -> Optional[float]:
@@ -186,10 +193,9 @@ class Attempt:
         """Sweep: since when, on the monotonic clock, it has waited for nothing but LiteLLM's callback; None if not."""
         stream, held, reply = self.stream, self.held, self.reply
         if stream is not None:
-            stream.look_at_chunks()
             stream.find_over()
-            if stream.cancelled_since is not None:
-                return stream.cancelled_since
+            if self.report is not None and not stream.is_being_read:
+                return -math.inf
         if held is not None:
             return held.since
         if stream is not None and stream.over_since is not None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Protocol, Sequence
+from typing import Any, Dict, Mapping, Optional, Protocol, Tuple
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
+from honeyhive_litellm._mapping.call_types import event_name, outputs_of
+from honeyhive_litellm._mapping.failures import UNREADABLE, failure
 from honeyhive_litellm._mapping.mapper import late_inputs, map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
-from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
-from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, hidden_params, mapping, or_default
+from honeyhive_litellm._mapping.streams.answer import Answer, StreamError, add_estimated_usage, usage_of_chunks
+from honeyhive_litellm._mapping.streams.snapshot import frozen
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
 from .attempt import Attempt
 from .payments import Payments
-from .stream_state import StreamState, has_finish
+from .stream_state import CANCELLED, CLOSED, END, ERROR, StreamState
 
 _CACHE_HIT: Mapping[str, object] = {"cache_hit": True, "response_cost": 0.0}
 
 
 class LiteLLMFunctions(Protocol):
     """What only LiteLLM can compute; handed in, because only `_instrumentation` imports LiteLLM."""
-
-    def assemble(self, chunks: Sequence[Any]) -> object:
-        """The response that a chat stream's chunks make."""
 
     def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
         """The number of tokens in these messages or this text; None if LiteLLM cannot count them."""
@@ -64,22 +64,18 @@ class OutcomeResolver:
             del metadata["estimated_cost"]
             metadata.pop("cost", None)
         self._payments.keep_once(attempt, outcome, response)
-        return outcome
+        return self._as_read(attempt, outcome)
 
     def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
         """The outcome of a failure that LiteLLM reported, or of an error that a stream's reader got."""
         outcome = map_failure(call_details, error, self._settings, attempt.request.capture_content)
-        if attempt.stream is not None and attempt.stream.chunks:  # LiteLLM forgets what a broken stream had sent
-            outcome.outputs = self._from_chunks(attempt, attempt.stream, counts=False).outputs
-        return outcome
+        return self._as_read(attempt, outcome)
 
     def held(self, attempt: Attempt, counts: bool = True) -> Outcome:
         """The outcome as far as the hooks saw it, with what LiteLLM's callback would have added.
 
         `counts` adds estimated token counts to a stream that has none, which takes long for a long prompt.
         """
-        if attempt.stream is not None:
-            attempt.stream.look_at_chunks()
         outcome = self._seen(attempt, counts)
         outcome.end_ms = attempt.ended_ms
         return outcome
@@ -98,42 +94,74 @@ class OutcomeResolver:
             self._add_cost(attempt, outcome, response)
             self._payments.keep_once(attempt, outcome, response)
             return outcome
-        stream = attempt.stream
-        if stream is not None and (stream.chunks is not None or stream.is_complete):
-            outcome = self._from_chunks(attempt, stream, counts) if stream.chunks else bare_outcome("success", None)
+        if attempt.stream is not None:
+            outcome = self._from_stream(attempt, attempt.stream, counts)
             if attempt.is_cached:
                 outcome.metadata["cache_hit"] = True
-            if not stream.is_complete:
-                outcome.status = "abandoned" if stream.cancelled_since is None else "cancelled"
-            return outcome
+            return self._as_read(attempt, outcome)
         if attempt.number > 1:
             return bare_outcome("failure", "Retried: LiteLLM did not report how this attempt ended")
         return bare_outcome("cancelled", "Cancelled: the call was given up before an answer came")
 
-    def _from_chunks(self, attempt: Attempt, stream: StreamState, counts: bool) -> Outcome:
-        """The outcome that a stream's chunks make. Token counts that no chunk carries are estimated by LiteLLM."""
-        chunks, request = stream.chunks or (), attempt.request
-        try:
-            response = self._litellm.assemble(chunks) if stream.is_chat else assembled(chunks)
-        except Exception:
-            response = None  # LiteLLM cannot read these chunks; the event is written without outputs
-        is_estimate = stream.lacks_usage if stream.is_chat else not usage_of(response, {})
-        if is_estimate and counts:
-            add_estimated_usage(response, attempt.prompt, lambda prompt: self._litellm.tokens(request.model, prompt))
+    def _from_stream(self, attempt: Attempt, stream: StreamState, counts: bool) -> Outcome:
+        """The outcome of a stream that LiteLLM did not report. Token counts that no chunk carries are estimated."""
+        request = attempt.request
+        answer = stream.answer()
+        response = None if answer.response is None else dict(answer.response)
+        is_estimate = False
+        if response is not None:
+            if stream.chunks:
+                response["_hidden_params"] = hidden_params(stream.chunks[0])  # the provider's headers
+            usage = frozen(usage_of_chunks(stream.chunks or ())) or response.get("usage")
+            if usage:
+                response["usage"] = usage
+            is_estimate = not usage_of(response, {})
+            if is_estimate and counts:
+                add_estimated_usage(
+                    response, attempt.prompt, lambda prompt: self._litellm.tokens(request.model, prompt)
+                )
         call_details = {
             "stream": True,
             "call_type": request.call_type,
             **(_CACHE_HIT if attempt.is_cached else {}),
         }
-        outcome = map_success(call_details, response, self._settings, request.capture_content)
-        if not has_finish(chunks):
-            outcome.outputs.pop("finish_reason", None)  # LiteLLM's `assemble` makes one up
+        if stream.end is not None and stream.end.how == ERROR:
+            outcome = map_failure(call_details, stream.end.error, self._settings, request.capture_content)
+            usage_and_ids = map_success(call_details, response, self._settings, request.capture_content)
+            outcome.metadata = {**usage_and_ids.metadata, **outcome.metadata}
+        else:
+            outcome = map_success(call_details, response, self._settings, request.capture_content)
         if is_estimate:
             mark_estimate(outcome.metadata)
-        if stream.first_chunk_ms is not None:
-            outcome.metadata["time_to_first_token_ms"] = round(stream.first_chunk_ms - attempt.started_ms, 3)
         self._add_cost(attempt, outcome, response)
         self._payments.keep_once(attempt, outcome, response)
+        return outcome
+
+    def _as_read(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """Replace status, answer and times of a stream's outcome by what its reader got."""
+        stream = attempt.stream
+        if stream is None:
+            return outcome
+        answer = stream.answer()
+        include_content = outcome.has_content
+        if answer.response is not None or not stream.pieces:
+            name = event_name(attempt.request.call_type)
+            outputs = outputs_of(name, answer.response, include_content)
+            says_nothing = set(outputs) <= {"role", "content"} and not outputs.get("content")
+            outcome.outputs = {} if says_nothing else outputs
+        outcome.status, error = _status(attempt, stream, answer, outcome.status)
+        if error is not None:
+            outcome.metadata["error_class"] = error.error_class
+            text = f"{error.error_class}: {error.message}" if error.message else error.error_class
+            outcome.error = text if outcome.has_content else error.error_class
+        if outcome.status == "cancelled" and attempt.request.metadata.get("proxy"):
+            proxy = mapping(outcome.metadata.get("proxy"))
+            outcome.metadata["proxy"] = {**proxy, "client_disconnected": True}
+        outcome.metadata.pop("time_to_first_token_ms", None)
+        if stream.first_output_ms is not None:
+            waited_ms = stream.first_output_ms - attempt.started_ms
+            outcome.metadata["time_to_first_token_ms"] = round(max(waited_ms, 0.0), 3)
+        outcome.end_ms = stream.ended_ms or outcome.end_ms
         return outcome
 
     def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
@@ -144,6 +172,41 @@ class OutcomeResolver:
                 metadata["estimated_cost"] = amount
                 if "usage_estimated" not in metadata:
                     metadata["cost"] = amount
+
+
+_INCOMPLETE = StreamError("IncompleteStream", "the stream ended before its last event")
+
+
+def _status(attempt: Attempt, stream: StreamState, answer: Answer, reported: str) -> Tuple[str, Optional[StreamError]]:
+    """The status of a stream by what its reader got, and an error that LiteLLM did not report.
+
+    `reported` is the status by LiteLLM's callback; where none came it is a success.
+    """
+    how = None if stream.end is None else stream.end.how
+    has_left = how in (CANCELLED, CLOSED) or (how is None and stream.is_dropped)
+    if how == ERROR:
+        return (reported, None) if reported != "success" else ("failure", _error_of(stream))
+    if reported == "failure" and (not has_left or answer.is_complete or attempt.report is not None):
+        return "failure", None
+    if answer.error is not None:
+        return "failure", answer.error
+    if reported == "cancelled":
+        return "cancelled", None
+    if answer.is_complete:
+        return "success", None
+    if how == END:
+        # A stream without any event has nothing that could be missing; of an unknown protocol nobody knows the last.
+        # A chat without a last chunk is an error of LiteLLM's, or it makes one.
+        is_cut = answer.response is not None and not stream.is_chat
+        return ("failure", _INCOMPLETE) if is_cut else ("success", None)
+    is_cancelled = how == CANCELLED or bool(attempt.request.metadata.get("proxy"))
+    return ("cancelled" if is_cancelled else "abandoned"), None
+
+
+def _error_of(stream: StreamState) -> StreamError:
+    error = None if stream.end is None else stream.end.error
+    failed = or_default(UNREADABLE, failure, error, {})
+    return StreamError(failed.error_class, failed.message.partition(": ")[2])
 
 
 def bare_outcome(status: str, error: Optional[str]) -> Outcome:

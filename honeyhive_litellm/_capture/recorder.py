@@ -11,7 +11,7 @@ A hook does no more than it must: mapping, redaction and encoding of what is lon
 from __future__ import annotations
 
 import time
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop
 from typing import Any, Callable, Iterable, Mapping, MutableMapping, Optional, Sequence
 
 from honeyhive_litellm._config.settings import Settings
@@ -19,13 +19,14 @@ from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import Entry
 
-from .attempt import Attempt
+from .attempt import Attempt, Report
 from .emitter import Emitter
 from .open_attempts import OpenAttempts
 from .opener import AttemptOpener, started_ms_of
 from .outcomes import LiteLLMFunctions, OutcomeResolver, bare_outcome
 from .request_mapper import RequestMapper
 from .router_request import RouterRequests
+from .stream_state import CANCELLED
 
 HOLD_S = 5.0
 """How long an outcome that the hooks saw waits for LiteLLM's callback to complete it."""
@@ -79,7 +80,9 @@ class Recorder:
     def _supersede(self, id_: str) -> None:
         """LiteLLM tries again under the same call id, and does not report how the attempt before it ended."""
         attempt = self._open.claim(id_)
-        if attempt is not None:
+        if attempt is not None and attempt.stream is not None:
+            self._complete(attempt)
+        elif attempt is not None:
             error = "Retried: LiteLLM tried again and did not report this error"
             self._finish(attempt, bare_outcome, "failure", error)
 
@@ -88,7 +91,7 @@ class Recorder:
     def on_provider_reply(self, call_details: Mapping[str, Any]) -> None:
         """The provider has replied. LiteLLM's callback reports the reply later, from a thread or a queue of its own."""
         attempt = self._attempt_of(call_details)
-        if attempt is not None and not attempt.has_chunks and not call_details.get("stream"):
+        if attempt is not None and attempt.stream is None and not call_details.get("stream"):
             # After some retries LiteLLM reports nothing more: then this text, of a success, is all there is.
             text = call_details.get("original_response")
             is_success = isinstance(text, str) and text.startswith("{") and '"error"' not in text[:200]
@@ -101,7 +104,7 @@ class Recorder:
         thread.
         """
         attempt = self._attempt_of(call_details)
-        if attempt is not None and not attempt.has_chunks:
+        if attempt is not None and attempt.stream is None:
             attempt.hold(response, loop)
             self._settle_if_closed(attempt)
 
@@ -115,53 +118,75 @@ class Recorder:
                 attempt.hold(response, loop)
                 self._settle_if_closed(attempt)
 
-    def on_cached_stream(self, call_details: MutableMapping[str, Any], chunks: Optional[Sequence[Any]]) -> None:
+    def on_cached_stream(
+        self, call_details: MutableMapping[str, Any], wrapper: object, chunks: Optional[Sequence[Any]]
+    ) -> None:
         """LiteLLM's cache answers with a stream. LiteLLM reports it once it is read, and never if it is dropped.
 
-        `chunks` is the list that LiteLLM fills; None if it fills none: then `on_chunk` gets each.
+        The arguments are those of `on_stream_start`.
         """
         if call_details.get(self._key) is not None:
             return
         attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
         if attempt is not None:
-            attempt.stream_state().chunks = chunks
+            attempt.stream_state().begin(wrapper, chunks)
             self._emitter.start(attempt)
 
-    def on_stream_start(self, call_details: Mapping[str, Any], chunks: Sequence[Any], wrapper: object) -> None:
-        """LiteLLM wraps the provider's stream; it will fill the list `chunks` as `wrapper` is read."""
+    def on_stream_start(
+        self, call_details: Mapping[str, Any], wrapper: object, chunks: Optional[Sequence[Any]] = None
+    ) -> None:
+        """The caller gets a stream: it will read `wrapper`. LiteLLM fills the list `chunks` meanwhile, for a chat."""
         attempt = self._attempt_of(call_details)
-        if attempt is not None and not attempt.has_chunks:  # a Router wraps a stream again, and fills the first list
-            attempt.stream_state().begin(chunks, wrapper)
+        if attempt is not None and attempt.stream is None:  # a Router wraps a stream again
+            attempt.stream_state().begin(wrapper, chunks)
 
-    def on_chunk(self, call_details: Mapping[str, Any], chunk: object) -> None:
-        """The reader of a stream other than a chat's gets a chunk: a Responses API event, or Gemini's bytes."""
+    def on_chunk(
+        self,
+        call_details: Mapping[str, Any],
+        wrapper: object,
+        chunk: object,
+        loop: Optional[AbstractEventLoop] = None,
+    ) -> None:
+        """The reader of a stream gets a chunk from `wrapper`; `loop` is that of an async reader.
+
+        LiteLLM may wrap one stream in another, both of the same call: the innermost counts.
+        """
         attempt = self._attempt_of(call_details)
-        if attempt is not None:
-            attempt.stream_state().add_chunk(chunk)
-
-    def on_last_chunk(self, call_details: Mapping[str, Any]) -> None:
-        """A stream's reader gets the last chunk. LiteLLM's callback comes later, as for `on_response`."""
-        attempt = self._attempt_of(call_details)
-        if attempt is not None:
-            attempt.stream_state().finish(get_running_loop())
-            self._settle_if_closed(attempt)
-
-    def on_stream_end(self, call_details: Mapping[str, Any], error: Optional[BaseException]) -> None:
-        """A stream ends, or breaks with `error`, and no callback of LiteLLM's will report that."""
-        attempt = self._open.claim(call_details.get(self._key, ""))
         if attempt is None:
             return
-        if error is None:
-            attempt.stream_state().finish()
-            self._finish(attempt, self._outcomes.held, attempt)
-        else:
-            self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
+        stream = attempt.stream_state()
+        if not stream.is_read_through(wrapper):
+            return
+        stream.loop = loop
+        stream.add_chunk(chunk)
+        if stream.is_complete:
+            self._reading_ended(attempt)
 
-    def on_cancel(self, call_details: Mapping[str, Any]) -> None:
-        """A stream's reader was cancelled while it waited for a chunk. It may read on later."""
+    def on_read_end(
+        self,
+        call_details: Mapping[str, Any],
+        how: str,
+        error: Optional[BaseException] = None,
+        loop: Optional[AbstractEventLoop] = None,
+        wrapper: object = None,
+        *,
+        is_reported: bool = True,
+    ) -> None:
+        """The reading of a stream ends; `how` and `error` as in ReadEnd.
+
+        LiteLLM's callback comes later, as for `on_response`, or has come; without `is_reported` none will come. A
+        reader that was cancelled may read on.
+        """
         attempt = self._attempt_of(call_details)
-        if attempt is not None:
-            attempt.stream_state().cancel()
+        if attempt is None or not attempt.stream_state().is_read_through(wrapper):
+            return
+        attempt.stream_state().finish(how, error, loop)
+        if how != CANCELLED:
+            self._reading_ended(attempt, is_reported)
+
+    def _reading_ended(self, attempt: Attempt, is_reported: bool = True) -> None:
+        if attempt.report is not None or not is_reported or self._is_closed:
+            self._settle([attempt])
 
     def checkpoint(self, call_details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
         """Strict mode: write a start record that already holds the outcome.
@@ -183,22 +208,46 @@ class Recorder:
 
     def on_success(self, call_details: MutableMapping[str, Any], response: object) -> None:
         """LiteLLM's callback reports a success, up to three times."""
-        attempt = self._claim_for_outcome(call_details, "success")
-        if attempt is None:
-            return
-        if attempt.is_sampled_out or self.router_requests.is_waiting_for(attempt):
+        if not self._waits_for_reader(call_details, True, response):
+            attempt = self._claim_for_outcome(call_details, "success")
+            if attempt is not None:
+                self._succeed(attempt, call_details, response)
+
+    def on_failure(self, call_details: MutableMapping[str, Any]) -> None:
+        """LiteLLM's callback reports a failure, up to three times."""
+        error = call_details.get("exception")
+        if not self._waits_for_reader(call_details, False, error):
+            attempt = self._claim_for_outcome(call_details, "failure")
+            if attempt is not None:
+                self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
+
+    def _waits_for_reader(self, call_details: MutableMapping[str, Any], is_success: bool, result: object) -> bool:
+        """Whether this is about a stream that is still being read: then it is held, and the reader's end completes it.
+
+        LiteLLM reports a stream when the provider has ended it, which the reader may learn later, or never.
+        """
+        attempt = self._attempt_of(call_details)
+        if attempt is None or attempt.stream is None or not attempt.stream.is_being_read or self._is_closed:
+            return False
+        if attempt.report is None:
+            # Without the token, whose death reports that the stream was dropped.
+            copied = {name: value for name, value in call_details.items() if name != self._key}
+            attempt.report = Report(is_success, copied, result)
+        if not attempt.stream_state().is_being_read:  # it has ended on another thread meanwhile
+            self._settle([attempt])
+        return True
+
+    def _succeed(self, attempt: Attempt, call_details: Mapping[str, Any], response: object) -> None:
+        """Emit the event of an attempt that this thread has claimed and whose success LiteLLM reported."""
+        # The outcome is needed at once for the sample, and for the Router: what a stream's reader got may be a failure.
+        is_routed_stream = attempt.stream is not None and attempt.router_request is not None
+        if attempt.is_sampled_out or is_routed_stream or self.router_requests.is_waiting_for(attempt):
             self._finish(attempt, self._outcomes.success, attempt, call_details, response)
             return
         try:
             self._emitter.success(attempt, call_details, response)
         finally:
             self._open.release(attempt)
-
-    def on_failure(self, call_details: MutableMapping[str, Any]) -> None:
-        """LiteLLM's callback reports a failure, up to three times."""
-        attempt = self._claim_for_outcome(call_details, "failure")
-        if attempt is not None:
-            self._finish(attempt, self._outcomes.failure, attempt, call_details, call_details.get("exception"))
 
     def _claim_for_outcome(self, call_details: MutableMapping[str, Any], outcome: str) -> Optional[Attempt]:
         """The attempt that an outcome is about, for the first thread that reports it; None for the others."""
@@ -223,7 +272,7 @@ class Recorder:
     def settle_all_held(self) -> None:
         """Write every outcome that the hooks saw, and wait no longer for the callbacks."""
         self.sweep()
-        self._settle(attempt for attempt in self._looked_at() if attempt.has_outcome)
+        self._settle(attempt for attempt in self._open.attempts() if attempt.has_outcome)
 
     def close(self) -> None:
         """At the process's exit: write what the hooks saw of every attempt, also of streams that are being read.
@@ -234,12 +283,6 @@ class Recorder:
         self.settle_all_held()
         self._settle(attempt for attempt in self._open.attempts() if attempt.has_partial_outcome)
 
-    def _looked_at(self) -> Iterable[Attempt]:
-        for attempt in self._open.attempts():
-            if attempt.stream is not None:
-                attempt.stream.look_at_chunks()
-            yield attempt
-
     def _settle_if_closed(self, attempt: Attempt) -> None:
         """Nobody sweeps after `close`, and LiteLLM's callback may not come any more."""
         if self._is_closed:
@@ -248,7 +291,17 @@ class Recorder:
     def _settle(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
             if self._open.claim(attempt.event_id) is not None:
-                self._finish(attempt, self._outcomes.held, attempt)
+                self._complete(attempt)
+
+    def _complete(self, attempt: Attempt) -> None:
+        """Emit the event of an attempt that this thread has claimed, by what was seen and reported of it so far."""
+        report = attempt.report
+        if report is None:
+            self._finish(attempt, self._outcomes.held, attempt)
+        elif report.is_success:
+            self._succeed(attempt, report.call_details, report.result)
+        else:
+            self._finish(attempt, self._outcomes.failure, attempt, report.call_details, report.result)
 
     # ---- all of them
 

@@ -1,129 +1,153 @@
-"""What the hooks see of a stream while it is read."""
+"""What a stream's reader got, how its reading ended, and when."""
 
 from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence
 
-from honeyhive_litellm._mapping.stream_assembly import is_last
+from honeyhive_litellm._mapping.streams.answer import Answer, FirstOutput, answer_of, may_be_last
+from honeyhive_litellm._mapping.streams.snapshot import snapshot
+
+END = "end"
+ERROR = "error"
+CANCELLED = "cancelled"
+CLOSED = "closed"
+
+
+class ReadEnd(NamedTuple):
+    """How the reading of a stream ended, and when on the monotonic clock.
+
+    END: there was nothing more. ERROR: the reader got an exception. CANCELLED: the reader was cancelled while it waited
+    for the next chunk. CLOSED: the reader closed the stream.
+    """
+
+    how: str
+    since: float
+    error: Optional[BaseException] = None
 
 
 class StreamState:
-    """The chunks of a stream, and how its reading goes. Nothing here copies a chunk.
+    """The pieces of a stream as its reader got them, and how its reading goes.
 
     Each field stands by itself: a thread that sees one of them and not yet the next makes the same event of them, at
     most with an end that is a little later.
     """
 
     __slots__ = (
-        "_cancelled",
-        "_counted",
-        "_own_chunks",
+        "_answer",
+        "_first_output",
         "_wrapper",
         "chunks",
+        "end",
         "ended_ms",
-        "first_chunk_ms",
+        "first_output_ms",
         "is_complete",
+        "last_read",
         "loop",
         "over_since",
+        "pieces",
     )
 
     def __init__(self) -> None:
         # The thread that reads the stream writes these, in the hooks.
+        self.pieces: List[object] = []
+        """A snapshot of each chunk that the reader got."""
         self.chunks: Optional[Sequence[Any]] = None
-        """LiteLLM's own list of the chunks, or ours where LiteLLM keeps none; None until one of them exists."""
-        self._own_chunks: Optional[List[Any]] = None
+        """LiteLLM's own list of a chat's chunks, which has the provider's usage; None where LiteLLM keeps none."""
         self._wrapper: Optional[weakref.ref[Any]] = None
-        self._cancelled: Optional[Tuple[float, int]] = None
-        self.first_chunk_ms: Optional[float] = None
+        self._first_output: Optional[FirstOutput] = FirstOutput()
+        self.first_output_ms: Optional[float] = None
+        self.ended_ms: Optional[float] = None
+        """When the reader got the latest chunk, or the stream's end, in Unix milliseconds."""
+        self.last_read = time.monotonic()
         self.loop: Any = None
         """The loop that got the last chunk: LiteLLM's callback comes on it."""
-
-        # Any thread writes these, in `look_at_chunks`. `is_complete` never goes back to False.
         self.is_complete = False
-        self.ended_ms: Optional[float] = None
-        """When the latest chunk was seen, in Unix milliseconds."""
-        self._counted = 0
+        """Whether the last chunk seems to have come; `answer` knows for certain."""
+        self.end: Optional[ReadEnd] = None
+        """None while the reader may read on. A cancelled reader may, too: then this becomes None again."""
 
         # Only the thread that sweeps writes this.
         self.over_since: Optional[float] = None
         """When the sweep found that nobody reads on, on the monotonic clock."""
 
-    def begin(self, chunks: Sequence[Any], wrapper: object) -> None:
-        """`chunks` is the list that LiteLLM fills as `wrapper` is read."""
+        self._answer: Optional[Answer] = None
+
+    def begin(self, wrapper: object, chunks: Optional[Sequence[Any]] = None) -> None:
+        """`wrapper` is what the reader reads; LiteLLM fills the list `chunks` meanwhile."""
         self.chunks = chunks
-        self._wrapper = weakref.ref(wrapper)
+        self._wrapper = None if wrapper is None else weakref.ref(wrapper)
+
+    def is_read_through(self, wrapper: object) -> bool:
+        """Whether `wrapper` is what the reader reads; None, and one where none was announced, are taken for it."""
+        return wrapper is None or self._wrapper is None or self._wrapper() is wrapper
 
     def add_chunk(self, chunk: object) -> None:
-        """Keep a chunk of a stream for which LiteLLM keeps no list."""
-        if self.chunks is None:
-            self.first_chunk_ms = time.time() * 1000
-            self._own_chunks = []
-            self.chunks = self._own_chunks
-        if self._own_chunks is not None:
-            self._own_chunks.append(chunk)
+        """The reader gets a chunk."""
+        piece = snapshot(chunk)
+        self.pieces.append(piece)
+        self.last_read = time.monotonic()
+        self.ended_ms = time.time() * 1000
+        self.end = self._answer = None
+        if self._first_output is not None and self._first_output.is_in(piece):
+            self._first_output = None
+            self.first_output_ms = self.ended_ms
+        if not self.is_complete and may_be_last(piece):
+            self.is_complete = True
 
-    def finish(self, loop: object = None) -> None:
-        """Note that nothing is missing from the answer any more."""
+    def finish(self, how: str, error: Optional[BaseException] = None, loop: object = None) -> None:
+        """The reading ends; `how` as in ReadEnd. What comes after an end says nothing."""
+        if self.end is not None and self.end.how != CANCELLED:
+            return
         self.loop = loop
         self.ended_ms = time.time() * 1000
-        self.is_complete = True
-
-    def cancel(self) -> None:
-        """Note that the reader was cancelled while it waited for the next chunk. It may read on later."""
-        self._cancelled = time.monotonic(), self._count()
-
-    def look_at_chunks(self) -> None:
-        """Note how far the stream has come. LiteLLM fills its list without calling a hook."""
-        count = self._count()
-        if count != self._counted:
-            self._counted = count
-            self.ended_ms = time.time() * 1000
-            self.is_complete = self.is_complete or has_finish(self.chunks)
+        self.last_read = time.monotonic()
+        self.end = ReadEnd(how, self.last_read, error)
 
     def find_over(self) -> None:
-        """Sweep: note when the stream turns out to be complete or dropped, so that nobody reads on."""
-        if self.over_since is None and self.chunks is not None and (self.is_complete or self._is_dropped):
-            self.over_since = time.monotonic()
+        """Sweep: note since when nobody reads on, or the stream is complete and nobody has read on."""
+        if self.is_dropped:
+            self.over_since = self.over_since or time.monotonic()
+        elif self.end is not None:
+            self.over_since = self.end.since
+        else:
+            self.over_since = self.last_read if self.is_complete else None
 
     @property
-    def cancelled_since(self) -> Optional[float]:
-        """When the reader was cancelled, on the monotonic clock; None if it was not, or has read on since."""
-        cancelled = self._cancelled
-        return cancelled[0] if cancelled is not None and cancelled[1] == self._count() else None
+    def is_being_read(self) -> bool:
+        """Whether the reader may get more than it has."""
+        return self.end is None and not self.is_complete and not self.is_dropped
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether it is certain how the stream ended, for a reader that may never read on."""
+        return self.is_complete or (self.end is not None and self.end.how != CANCELLED)
+
+    def answer(self) -> Answer:
+        """What the pieces make. Kept once the reading has ended."""
+        if self._answer is not None:
+            return self._answer
+        answer = answer_of(list(self.pieces))
+        if self.end is not None:
+            self._answer = answer
+        return answer
 
     @property
     def is_chat(self) -> bool:
-        """Whether the chunks are a chat's, which LiteLLM itself can put together."""
-        return self._own_chunks is None
+        """Whether it is a chat that LiteLLM wraps, or a text completion."""
+        return self.chunks is not None
 
     @property
     def lacks_usage(self) -> bool:
         """Whether these are a chat's chunks and none of them has token counts."""
-        return (
-            bool(self.chunks) and self.is_chat and not any(getattr(chunk, "usage", None) for chunk in self.chunks or ())
-        )
+        return bool(self.chunks) and not any(getattr(chunk, "usage", None) for chunk in self.chunks or ())
 
     @property
-    def _is_dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         """Whether the application has dropped the stream.
 
         The attempt's token usually dies with it, at once. Before LiteLLM 1.110 cycles of references keep the token
         alive until a garbage collection.
         """
         return self._wrapper is not None and self._wrapper() is None
-
-    def _count(self) -> int:
-        return len(self.chunks or ())
-
-
-def has_finish(chunks: Optional[Sequence[Any]]) -> bool:
-    """Whether one of the last chunks says why the stream is finished."""
-    for chunk in reversed(chunks[-3:] if chunks else ()):
-        if is_last(chunk):
-            return True
-        for choice in getattr(chunk, "choices", None) or ():
-            if getattr(choice, "finish_reason", None):
-                return True
-    return False

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional
 
 import litellm
 
 
 class ImportedLiteLLM:
     """The functions of the `litellm` module of this process; what LiteLLM cannot compute is None."""
-
-    def assemble(self, chunks: Sequence[Any]) -> object:
-        return litellm.stream_chunk_builder(list(chunks))
 
     def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
         text_or_messages = {"text": prompt} if isinstance(prompt, str) else {"messages": prompt}

@@ -146,7 +146,7 @@ def map_success(
         if disconnected.error_class == "ClientDisconnected":
             outcome.status = metadata["status"] = "cancelled"
             metadata["success"] = False
-    include_content = _allows_content(call_details, capture_content)
+    include_content = outcome.has_content = _allows_content(call_details, capture_content)
     _add_proxy(metadata, call_details, include_content)
     outcome.outputs = outputs_of(name, reported, include_content)
     return outcome
@@ -186,7 +186,7 @@ def map_failure(
         del metadata["estimated_cost"]
         metadata.pop("cost", None)
     _add_failure(metadata, failed)
-    include_content = _allows_content(call_details, capture_content)
+    include_content = outcome.has_content = _allows_content(call_details, capture_content)
     _add_proxy(metadata, call_details, include_content, client_disconnected)
     outcome.outputs = outputs_of(event_name(text(call_details.get("call_type")) or ""), partial, include_content)
     generated = text(or_default(mapping(None), fields, exception).get("generated_content"))

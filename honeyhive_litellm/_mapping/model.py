@@ -97,7 +97,8 @@ class Request:
 class Outcome:
     """The outcome's part of an event.
 
-    `status` is success, failure, cancelled or abandoned. Times are Unix milliseconds.
+    `status` is success, failure, cancelled or abandoned. Times are Unix milliseconds. `has_content`: whether content
+    may be recorded; LiteLLM's own redaction shows only when the call has ended.
     """
 
     status: str
@@ -106,3 +107,4 @@ class Outcome:
     error: Optional[str]
     start_ms: Optional[float]
     end_ms: Optional[float]
+    has_content: bool = True

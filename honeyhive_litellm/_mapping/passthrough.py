@@ -12,7 +12,7 @@ from typing import Any, List, Mapping
 from honeyhive_litellm._json import decode
 
 from .reading import items, mapping
-from .stream_assembly import assembled
+from .streams.answer import assembled
 
 _LINES_MARKER = "Chunks="  # LiteLLM writes it before the lines of a stream that it cannot assemble
 _CONTENT = ("messages", "input", "prompt", "contents")

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from typing import Any, Dict, Optional, Sequence
+from typing import Dict, Optional
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime.lifecycle import runtime_for
@@ -20,9 +20,6 @@ from tests.waiting import until
 
 class NoLiteLLM:
     """Stands where LiteLLM would."""
-
-    def assemble(self, chunks: Sequence[Any]) -> object:
-        return None
 
     def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
         return None

@@ -13,7 +13,8 @@ import litellm
 import pytest
 
 import honeyhive_litellm
-from honeyhive_litellm._mapping.stream_assembly import assembled
+from honeyhive_litellm._mapping.outputs import outputs
+from honeyhive_litellm._mapping.streams.answer import assembled
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm
@@ -206,15 +207,19 @@ def test_the_last_event_of_the_responses_api_is_the_answer_and_without_it_the_de
         {"type": "response.output_text.delta", "delta": "i"},
     ]
     partial: Any = assembled(events)
-    (choice,) = partial["choices"]
-    assert (choice["message"]["content"], choice["message"]["reasoning_content"]) == ("hi", "hm")
-    assert choice["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
-    assert (partial["id"], choice["finish_reason"]) == ("r", None)
+    found: Any = outputs(partial, True)
+    assert (found["content"], found["reasoning_content"]) == ("hi", "hm")
+    assert found["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+    assert partial["id"] == "r"
+    assert "finish_reason" not in found
     whole = {"id": "r", "status": "completed", "output": []}
-    assert assembled([*events, {"type": "response.completed", "response": whole}]) == whole
+    assert outputs(assembled([*events, {"type": "response.completed", "response": whole}]), True) == {
+        **found,
+        "finish_reason": "completed",
+    }
 
 
 @pytest.mark.parametrize("odd", [[], [b"\xff\xfe"], [b"data: [1]"], ["data: {"], [None, 7]])
 def test_what_is_no_event_says_nothing(odd: List[Any]) -> None:
     answer: Any = assembled(odd)
-    assert answer is None or answer["choices"][0]["message"]["content"] == ""
+    assert answer is None

@@ -67,14 +67,22 @@ def test_the_response_is_mapped_like_any_response() -> None:
             {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hi"}},
             {"type": "message_delta", "delta": {"stop_reason": "end"}},
         ],
-        [{"choices": [{"text": "h"}]}, {"choices": [{"text": "i", "finish_reason": "end"}]}],
     ],
-    ids=["chat", "Anthropic", "text"],
+    ids=["chat", "Anthropic"],
 )
 def test_a_streams_lines_are_assembled(events: List[Dict[str, Any]]) -> None:
     outcome = map_success(call(), streamed(*events), MappingOptions(), True)
 
     assert outcome.outputs == {"role": "assistant", "content": "hi", "finish_reason": "end"}
+
+
+def test_a_streamed_text_completion_is_a_text() -> None:
+    events = [{"choices": [{"text": "h"}]}, {"choices": [{"text": "i", "finish_reason": "end"}]}]
+
+    assert map_success(call(), streamed(*events), MappingOptions(), True).outputs == {
+        "text": "hi",
+        "finish_reason": "end",
+    }
 
 
 def test_a_stream_of_the_responses_api_ends_with_the_whole_response() -> None:

@@ -66,7 +66,9 @@ METADATA: Dict[str, Field] = {
     "metadata.timestamp": Field("ISO 8601, UTC", "When the call began."),
     "metadata.duration_ms": Field("ms", "The same as `duration`."),
     "metadata.latency_ms": Field("ms", "The same, under the name that HoneyHive's page reads."),
-    "metadata.time_to_first_token_ms": Field("ms", "For a stream: from the start to the first chunk."),
+    "metadata.time_to_first_token_ms": Field(
+        "ms", "For a stream: from the attempt's start to the first piece of the answer that its reader got."
+    ),
     "metadata.litellm_overhead_ms": Field("ms", "The time that LiteLLM itself took, by its own measurement."),
     "metadata.trace_id": Field(
         "", "LiteLLM's trace id, or the `trace_id` of the call's metadata. A call without either is its own trace."

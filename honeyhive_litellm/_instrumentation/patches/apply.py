@@ -13,8 +13,9 @@ from honeyhive_litellm._instrumentation.logging_threads import patch_logging_poo
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 
-from . import cache, chat_streams, other_streams, router
+from . import cache, chat_streams, other_streams, readers, router
 from .arguments import patch_arguments
+from .late_modules import on_import
 from .notify import Subscriber, subscribers
 from .unreported import patch_functions
 
@@ -39,13 +40,27 @@ class PatchPoint(NamedTuple):
 
     def apply(self) -> None:
         owner = self.find_owner()
-        if owner is not None:
-            setattr(owner, self.method, self.wrapper(vars(owner)[self.method]))
+        if owner is None:
+            return
+        method = vars(owner)[self.method]
+        if isinstance(method, staticmethod):
+            setattr(owner, self.method, staticmethod(self.wrapper(method.__func__)))
+        else:
+            setattr(owner, self.method, self.wrapper(method))
 
 
 _CHATS = ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper")
 _CACHE = ("litellm.caching.caching_handler", "LLMCachingHandler")
 _RESPONSES = "litellm.responses.streaming_iterator"
+_MESSAGES = (
+    "litellm.llms.anthropic.messages.native.streaming_iterator",
+    "BaseAnthropicMessagesStreamingIterator",
+)
+_OLD_MESSAGES = (
+    "litellm.llms.anthropic.experimental_pass_through.messages.streaming_iterator",
+    "BaseAnthropicMessagesStreamingIterator",
+)
+_PASS_THROUGH = ("litellm.proxy.pass_through_endpoints.streaming_handler", "PassThroughStreamingHandler")
 _CONTENTS = ("litellm.llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler")
 
 FEATURES: Tuple[Tuple[str, Tuple[Tuple[PatchPoint, ...], ...]], ...] = (
@@ -55,6 +70,7 @@ FEATURES: Tuple[Tuple[str, Tuple[Tuple[PatchPoint, ...], ...]], ...] = (
             (
                 PatchPoint(*_CHATS, "__init__", chat_streams.on_init),
                 PatchPoint(*_CHATS, "__anext__", chat_streams.on_anext),
+                PatchPoint(*_CHATS, "__next__", readers.on_next),
             ),
         ),
     ),
@@ -89,12 +105,25 @@ Without any of them one warning says what is recorded in less detail.
 """
 
 OPTIONAL = (
-    PatchPoint(_RESPONSES, "ResponsesAPIStreamingIterator", "__anext__", other_streams.on_anext_event),
-    PatchPoint(_RESPONSES, "SyncResponsesAPIStreamingIterator", "__next__", other_streams.on_next_event),
+    PatchPoint(_RESPONSES, "BaseResponsesAPIStreamingIterator", "__init__", readers.on_init),
+    PatchPoint(_RESPONSES, "ResponsesAPIStreamingIterator", "__anext__", readers.on_anext),
+    PatchPoint(_RESPONSES, "SyncResponsesAPIStreamingIterator", "__next__", readers.on_next),
+    PatchPoint(_RESPONSES, "MockResponsesAPIStreamingIterator", "__anext__", readers.on_anext),
+    PatchPoint(_RESPONSES, "MockResponsesAPIStreamingIterator", "__next__", readers.on_next),
     PatchPoint(*_CONTENTS, "generate_content_handler", other_streams.on_contents),
     PatchPoint(*_CONTENTS, "async_generate_content_handler", other_streams.on_async_contents),
 )
 """What a LiteLLM may lack: it has no such streams then."""
+
+
+LATE = (
+    PatchPoint(*_MESSAGES, "async_sse_wrapper", readers.on_generator),
+    PatchPoint(*_OLD_MESSAGES, "async_sse_wrapper", readers.on_generator),
+    PatchPoint(*_PASS_THROUGH, "chunk_processor", readers.on_generator),
+)
+"""Optional as well, and patched when LiteLLM imports the module."""
+
+_LATE_MODULES = {point.module for point in LATE}
 
 
 def apply_patches(subscriber: Subscriber) -> None:
@@ -122,6 +151,7 @@ def _patch() -> None:
             point.apply()
     for point in OPTIONAL:
         point.apply()
+    on_import({module: [point.apply for point in LATE if point.module == module] for module in _LATE_MODULES})
     patch_functions()
     patch_arguments()
     patch_logging_pools()

@@ -77,4 +77,4 @@ def _on_cached_stream(result: Any) -> None:
     chunks = getattr(stream, "chunks", None)
     if chunks is None:
         patch_readers_of(stream)
-    notify_active(Recorder.on_cached_stream, call_details_of(stream), chunks)
+    notify_active(Recorder.on_cached_stream, call_details_of(stream), stream, chunks)

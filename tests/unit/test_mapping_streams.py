@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping.stream_assembly import add_estimated_usage, assembled, is_last
+from honeyhive_litellm._mapping.outputs import outputs
+from honeyhive_litellm._mapping.streams.answer import add_estimated_usage, answer_of, assembled
 
 
 def lines(*events: object) -> List[bytes]:
@@ -39,15 +40,19 @@ def test_a_chat_of_chunks_that_are_objects() -> None:
 def test_anthropics_messages_with_thinking_and_usage_in_two_parts() -> None:
     chunks = lines(
         {"type": "message_start", "message": {"id": "m", "model": "claude", "usage": {"input_tokens": 4}}},
-        {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "why"}},
-        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "why"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "hi"}},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
     )
     response: Any = assembled(chunks)
 
     assert response["usage"] == {"input_tokens": 4, "output_tokens": 2}
-    assert response["choices"][0]["message"]["reasoning_content"] == "why"
-    assert response["choices"][0]["finish_reason"] == "end_turn"
+    assert outputs(response, True) == {
+        "role": "assistant",
+        "content": "hi",
+        "reasoning_content": "why",
+        "finish_reason": "end_turn",
+    }
 
 
 def test_geminis_contents_with_thoughts_a_function_and_usage() -> None:
@@ -84,7 +89,7 @@ def test_geminis_contents_with_thoughts_a_function_and_usage() -> None:
             "finish_reason": "stop",
         }
     ]
-    assert is_last(chunks[1]) and not is_last(chunks[0])
+    assert answer_of(chunks).is_complete and not answer_of(chunks[:1]).is_complete
     assert assembled(lines({"usageMetadata": {"promptTokenCount": 3}}))["usage"] == {"prompt_tokens": 3}  # type: ignore[index]
 
 
@@ -99,18 +104,44 @@ def test_the_responses_api_whole_or_cut_off() -> None:
             "type": "response.output_item.done",
             "item": {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         },
-        {"type": "response.output_item.done", "item": {"type": "message"}},
     ]
     last = {"type": "response.completed", "response": {"status": "completed", "output": output}}
 
-    assert choice(*deltas)["message"] == {
-        "role": "assistant",
-        "content": "h!",
-        "reasoning_content": "why",
-        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
-    }
-    assert assembled([*deltas, last]) == last["response"]
-    assert is_last(last) and not is_last(deltas[0])
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    streamed = {"role": "assistant", "content": "h", "reasoning_content": "why", "tool_calls": [call], "refusal": "!"}
+    assert outputs(assembled(deltas), True) == streamed
+    assert not answer_of(deltas).is_complete
+    whole = answer_of([*deltas, last])
+    assert whole.is_complete
+    streamed.pop("refusal")
+    assert outputs(whole.response, True) == {**streamed, "content": "hi", "finish_reason": "completed"}
+
+
+def test_the_items_that_the_last_event_of_the_responses_api_lacks_are_those_that_were_streamed() -> None:
+    events = [
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "content": []}},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "h"},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "i"},
+        *(
+            {"type": "response.output_item.added", "output_index": place, "item": item}
+            for place, item in ((1, function_call("a")), (2, function_call("b")))
+        ),
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": "[2"},
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": "[1]"},
+        {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": "]"},
+        {"type": "response.completed", "response": {"status": "completed", "output": []}},
+    ]
+    found = outputs(assembled(events), True)
+
+    assert found["content"] == "hi"
+    assert found["tool_calls"] == [
+        {"id": id_, "type": "function", "function": {"name": "f", "arguments": arguments}}
+        for id_, arguments in (("a", "[1]"), ("b", "[2]"))
+    ]
+
+
+def function_call(id_: str) -> Dict[str, str]:
+    return {"type": "function_call", "call_id": id_, "name": "f", "arguments": ""}
 
 
 def test_lines_in_text_and_lines_that_are_no_event() -> None:
@@ -118,7 +149,7 @@ def test_lines_in_text_and_lines_that_are_no_event() -> None:
 
     assert choice(f"event: x\ndata: {event}\ndata: [DONE]\ndata: {{}}\n")["finish_reason"] == "length"
     assert assembled([b"data: [DONE]\n", b": comment\n", ""]) is None
-    assert choice(object())["message"] == {"role": "assistant", "content": ""}
+    assert assembled([object()]) is None
 
 
 # ---- token counts
@@ -149,21 +180,3 @@ def test_an_estimated_usage_has_the_counts_that_can_be_made(response: Any, promp
     add_estimated_usage(response, prompt, count)
 
     assert response["usage"] == usage
-
-
-@pytest.mark.parametrize(
-    ("usage", "prompt", "expected"),
-    [
-        ({"prompt_tokens": 0, "completion_tokens": 4}, "123", (3, 7)),
-        ({"prompt_tokens": 0, "completion_tokens": None}, "123", (3, 3)),
-        ({"prompt_tokens": 2, "total_tokens": 6}, "123", (2, 6)),
-        ({"prompt_tokens": 0, "total_tokens": 6}, None, (0, 6)),
-    ],
-)
-def test_litellms_count_gets_the_tokens_of_the_prompt(usage: Dict[str, Any], prompt: object, expected: object) -> None:
-    response = SimpleNamespace(usage=SimpleNamespace(**usage))
-
-    add_estimated_usage(response, prompt, count)
-    add_estimated_usage(SimpleNamespace(usage=None), prompt, count)
-
-    assert (response.usage.prompt_tokens, response.usage.total_tokens) == expected
