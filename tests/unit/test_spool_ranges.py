@@ -25,6 +25,12 @@ def test_a_batch_between_two_settled_ranges_merges_with_both_when_it_is_settled(
     assert ranges.mark(seq_range(11, 20)) == (1, 30, (SeqRange(1, 30, SETTLED, 30, 0.0),))
 
 
+def test_settled_ranges_with_unsent_records_between_them_stay_apart() -> None:
+    ranges = RangeSet([seq_range(1, 10), seq_range(40, 50)])
+    assert ranges.mark(seq_range(20, 30)) == (20, 30, (seq_range(20, 30),))
+    assert ranges.unsettled(50) == [(11, 19), (31, 39)]
+
+
 def test_a_range_that_is_being_sent_does_not_merge() -> None:
     ranges = RangeSet([seq_range(1, 10)])
     assert ranges.mark(seq_range(11, 20, SENDING)) == (11, 20, (seq_range(11, 20, SENDING),))
@@ -82,6 +88,10 @@ def test_batches_settled_in_any_order_end_as_one_range_and_the_table_follows(
         change = ranges.mark(batches[index]._replace(state=SETTLED))
         table = {k: v for k, v in table.items() if not change.lo <= k <= change.hi}
         table.update({r.lo: r for r in change.ranges})
+        assert ranges.settled_events() == sum(r.events for r in table.values() if r.state == SETTLED)
+        assert [(r.lo, r.hi) for r in ranges.sending()] == sorted(
+            (r.lo, r.hi) for r in table.values() if r.state != SETTLED
+        )
     assert list(table.values()) == [seq_range(1, lo - 1)]
     assert ranges.next_unsent(0, lo - 1) is None
     assert ranges.settled_events() == lo - 1
