@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Awaitable, Callable, Sequence, TypeVar
 
+from honeyhive_litellm._foreign import class_name
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 
 _T = TypeVar("_T")
+
+RESTART_AFTER_S = 1.0
 
 
 async def run_to_completion(work: Awaitable[_T]) -> _T:
@@ -30,12 +33,20 @@ async def run_to_completion(work: Awaitable[_T]) -> _T:
         raise
 
 
-async def restart_forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` until cancelled. If it ends or raises, start it again a second later."""
-    while True:
+async def restart_forever(name: str, work: Callable[[], Awaitable[None]], is_over: Callable[[], bool]) -> None:
+    """Run `work` until cancelled. If it ends or raises anything, start it again a second later.
+
+    A cancellation ends it only once `is_over()`: any other one was not meant for it.
+    """
+    while not is_over():
         try:
             await work()
-        except Exception as error:
+            await asyncio.sleep(RESTART_AFTER_S)
+        except GeneratorExit:  # the loop is gone
+            raise
+        except BaseException as error:
+            if is_over():
+                raise
             warn(
                 LogCode.TASK_RESTARTED,
                 "honeyhive: the %s failed and is started again: %r",
@@ -43,7 +54,37 @@ async def restart_forever(name: str, work: Callable[[], Awaitable[None]]) -> Non
                 error,
                 about=name,
             )
-        await asyncio.sleep(1)
+            await _pause()
+
+
+async def _pause() -> None:
+    try:
+        await asyncio.sleep(RESTART_AFTER_S)
+    except asyncio.CancelledError:
+        pass  # the next round sees whether it was meant
+
+
+def run_until_done(
+    loop: asyncio.AbstractEventLoop, work: asyncio.Task[None], on_interrupted: Callable[[], None]
+) -> None:
+    """Run the loop until `work` has ended, whatever is raised in between; then raise what `work` raised.
+
+    SystemExit and KeyboardInterrupt leave a loop wherever they are raised on it, and so does what another thread raises
+    in this one. The loop can be run again. `on_interrupted` is called before that. The callback that was about to run
+    may be lost.
+    """
+    while not work.done():
+        try:
+            loop.run_until_complete(work)
+        except BaseException as error:
+            if work.done() or loop.is_running():  # running: interrupted while it was leaving, it cannot be run again
+                raise
+            warn(
+                LogCode.LOOP_INTERRUPTED,
+                "honeyhive: %s interrupted this package's event loop, which goes on",
+                class_name(error),
+            )
+            on_interrupted()
 
 
 async def cancel_all(tasks: Sequence[asyncio.Future[None]]) -> None:

@@ -16,6 +16,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Type
 
+from ._foreign import contained
 from ._log_codes import LogCode
 
 # Not through `_log`, which imports this module.
@@ -80,11 +81,12 @@ def _run(order: Sequence[Part], handlers: Dict[Part, Handler]) -> None:
             try:
                 handler()
             except Exception:  # the other parts must have their turn
-                _log.exception(
-                    "honeyhive: a fault at a fork, in %s",
-                    part.value,
-                    extra={"event_code": LogCode.FORK_HANDLER_FAILED.code},
-                )
+                with contained():
+                    _log.exception(
+                        "honeyhive: a fault at a fork, in %s",
+                        part.value,
+                        extra={"event_code": LogCode.FORK_HANDLER_FAILED.code},
+                    )
 
 
 class ForkSafeLock:
@@ -155,12 +157,13 @@ class ForkGate:
             if self._inside <= ourselves:
                 return
             if not self._one_left.wait(max(0.0, deadline - time.monotonic())):
-                _log.warning(
-                    "honeyhive: this process forked although %s for %g s; calls of the child may not be recorded",
-                    self._obstacle,
-                    self._wait_s,
-                    extra={"event_code": LogCode.FORK_WHILE_BUSY.code},
-                )
+                with contained():
+                    _log.warning(
+                        "honeyhive: this process forked although %s for %g s; calls of the child may not be recorded",
+                        self._obstacle,
+                        self._wait_s,
+                        extra={"event_code": LogCode.FORK_WHILE_BUSY.code},
+                    )
                 return
 
     def reopen(self) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Dict, Mapping, Optional, Set, Tuple
 
+from ._foreign import contained
 from ._fork import ForkSafeLock, Part, on_fork
 from ._log_codes import LogCode
 
@@ -51,7 +52,8 @@ def warn(
         _last[kind] = now
         _ongoing.add(kind)
         suppressed = _suppressed.pop(kind, 0)
-    logger.warning(message, *args, extra=fields_of(code, {**(counts or {}), "suppressed": suppressed}))
+    with contained():
+        logger.warning(message, *args, extra=fields_of(code, {**(counts or {}), "suppressed": suppressed}))
 
 
 def recovered(trouble: LogCode, code: LogCode, message: str, *args: object) -> None:
@@ -60,12 +62,14 @@ def recovered(trouble: LogCode, code: LogCode, message: str, *args: object) -> N
         if (trouble, "") not in _ongoing:
             return
         _ongoing.discard((trouble, ""))
-    logger.warning(message, *args, extra=fields_of(code))
+    with contained():
+        logger.warning(message, *args, extra=fields_of(code))
 
 
 def log_error(code: LogCode, message: str, *args: object) -> None:
     """Log an error, each time."""
-    logger.error(message, *args, extra=fields_of(code))
+    with contained():
+        logger.error(message, *args, extra=fields_of(code))
 
 
 def fields_of(code: LogCode, counts: Optional[Counts] = None) -> Dict[str, object]:
@@ -74,8 +78,9 @@ def fields_of(code: LogCode, counts: Optional[Counts] = None) -> Dict[str, objec
 
 
 def announce(line: str) -> None:
-    """Print a line, for the option `debug`."""
-    sys.stdout.write(line + "\n")
+    """Print a line, for the option `debug`. The application may have closed or replaced the standard output."""
+    with contained():
+        sys.stdout.write(line + "\n")
 
 
 def reset() -> None:

@@ -28,7 +28,7 @@ class LogCode(Enum):
     # ---- delivery: batches go to the server
 
     BATCH_FAILED = ("delivery.batch_failed", "Report it: this is an error in this package.")
-    BATCH_NOT_HANDLED = ("delivery.batch_not_handled", "Report it. Restart the process to deliver the batch.")
+    BATCH_NOT_HANDLED = ("delivery.batch_not_handled", "Report it: this is an error in this package.")
     BATCH_NOT_TAKEN = ("delivery.batch_not_taken", "Check the spool folder, then report it.")
     DEAD_LETTERS_UNWRITABLE = ("delivery.dead_letters_unwritable", "Free disk space, or make the folder writable.")
     EVENT_REFUSED = ("delivery.event_refused", "Read the reason with `honeyhive-litellm dead list`.")
@@ -61,10 +61,13 @@ class LogCode(Enum):
     # ---- runtime: the background thread
 
     EVENT_AFTER_SHUTDOWN_LOST = ("runtime.event_after_shutdown_lost", "Free disk space, or make the folder writable.")
+    LOOP_INTERRUPTED = ("runtime.loop_interrupted", "Find out what raises exceptions in threads of other code.")
+    MAINTENANCE_FAILED = ("runtime.maintenance_failed", "Check the spool folder, then report it.")
     OUTCOME_NOT_COMMITTED = ("runtime.outcome_not_committed", "Use a faster disk for the spool.")
     QUEUE_FULL = ("runtime.queue_full", "Use a faster disk for the spool.")
     START_NOT_COMMITTED = ("runtime.start_not_committed", "Use a faster disk for the spool.")
     TASK_RESTARTED = ("runtime.task_restarted", "Report it: this is an error in this package.")
+    THREAD_ENDED = ("runtime.thread_ended", "Restart the process, then report it.")
 
     # ---- forks and the Proxy
 

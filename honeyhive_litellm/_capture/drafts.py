@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from honeyhive_litellm._mapping.model import Outcome
+from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._spool.record import EVENT, START, Record
 
 from .attempt import Attempt
 from .encoder import EventEncoder
-from .outcomes import OutcomeResolver
+from .outcomes import OutcomeResolver, bare_outcome
 
 
 class StartDraft:
@@ -80,5 +81,6 @@ class SuccessDraft:
         return self._attempt.event_id
 
     def encode(self) -> Record:
-        outcome = self._outcomes.success(self._attempt, self._call_details, self._response)
+        arguments = self._attempt, self._call_details, self._response
+        outcome = or_default(bare_outcome("success", None), self._outcomes.success, *arguments)
         return self._encoder.event(EVENT, self._attempt, outcome)

@@ -61,8 +61,10 @@ class Emitter:
         self._submit_event(attempt, draft)
 
     def _submit_event(self, attempt: Attempt, draft: Entry) -> None:
-        self._submit(draft)
+        is_refused = not self._submit(draft)
         attempt.is_emitted = True
+        if is_refused and attempt.start_position:
+            self._close_start(attempt)
 
     def _close_start(self, attempt: Attempt) -> None:
         """Void the start record of a call that gets no event, which adoption would take for interrupted."""

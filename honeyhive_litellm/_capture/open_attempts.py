@@ -13,6 +13,8 @@ import weakref
 from collections import deque
 from typing import Deque, Dict, List, Optional, Set, Tuple
 
+from honeyhive_litellm._mapping.reading import or_default
+
 from .attempt import Attempt, Token
 from .recent_counts import RecentCounts
 
@@ -113,7 +115,7 @@ class OpenAttempts:
             if attempt is not None:
                 freed.append(attempt)
         latest = time.monotonic() - hold_s
-        waiting = [(attempt, attempt.look()) for attempt in self.attempts()]
+        waiting = [(attempt, or_default(None, attempt.look)) for attempt in self.attempts()]
         return freed + [attempt for attempt, since in waiting if since is not None and since <= latest]
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterable, Mapping, MutableMapping, Optional, S
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._mapping.model import Outcome
+from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import Entry
 
@@ -316,7 +317,8 @@ class Recorder:
     def _finish(self, attempt: Attempt, resolve: Callable[..., Outcome], *arguments: object) -> None:
         """Emit the event of an attempt that this thread has claimed; `resolve(*arguments)` returns its outcome."""
         try:
-            outcome = resolve(*arguments)
+            status = "failure" if resolve == self._outcomes.failure else "success"
+            outcome = or_default(bare_outcome(status, None), resolve, *arguments)
             outcome.end_ms = outcome.end_ms or time.time() * 1000
             self.router_requests.attempt_ended(attempt, outcome)
             self._emitter.event(attempt, outcome)

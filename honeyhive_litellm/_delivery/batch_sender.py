@@ -128,7 +128,9 @@ class BatchSender:
             was_suspect = self._is_suspect
             try:
                 result = await self._try_once()
-            except Exception as error:
+            except (asyncio.CancelledError, GeneratorExit):
+                raise
+            except BaseException as error:
                 # A fault of ours must not end the delivery of this batch. How far it came is unknown: ambiguous.
                 warn(
                     LogCode.BATCH_FAILED,

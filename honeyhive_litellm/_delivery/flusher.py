@@ -8,6 +8,7 @@ wait for their look-up, must not keep the others from going out.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Callable, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
@@ -22,7 +23,7 @@ from honeyhive_litellm._stats import Counters
 from .backoff import BackOff
 from .batch_sender import BatchSender
 from .circuit_breaker import WORKERS, CircuitBreaker
-from .sink import Result, Sink, Verdict
+from .sink import WAITING, Result, Sink, Verdict
 
 LINGER_S = 1.0
 """How long a lone event, which is safe on disk, waits for others. A full batch or a `flush` does not wait.
@@ -34,6 +35,7 @@ HELD_BYTES = 32 * 1024 * 1024
 """The most memory for batches that are being sent or wait. With more, none is taken until one is settled."""
 
 _DEAD_LETTER_RETRY_S = 5.0
+_FAULT_RETRY_S = 1.0
 
 
 class Flusher:
@@ -70,7 +72,9 @@ class Flusher:
                 try:
                     await self._wait_for_room()
                     self._start_sending(await self._take())
-                except Exception as error:
+                except (asyncio.CancelledError, GeneratorExit):
+                    raise
+                except BaseException as error:
                     # A fault of ours must not end delivery.
                     warn(
                         LogCode.BATCH_NOT_TAKEN,
@@ -146,14 +150,18 @@ class Flusher:
     async def _deliver(self, sender: BatchSender) -> None:
         try:
             await self._act(sender, await sender.send())
-        except Exception as error:
-            # Its events stay marked: the process that adopts them looks them up.
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
             warn(
                 LogCode.BATCH_NOT_HANDLED,
-                "honeyhive: a batch could not be handled and waits for the next process: %r",
+                "honeyhive: a batch could not be handled and is tried again: %r",
                 error,
                 counts={"events": len(sender.batch.rows)},
             )
+            if sender.verdict in WAITING:
+                await sender.park(_FAULT_RETRY_S)
+                self._start_sending(sender.batch._replace(ambiguous_since=sender.batch.ambiguous_since or time.time()))
         finally:
             self._senders.discard(sender)
             self._room.set()

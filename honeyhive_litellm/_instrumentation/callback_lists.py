@@ -18,16 +18,21 @@ def add_to_outcome_lists(logger: object, is_present: Callable[[Sequence[Any]], b
     """
     for name in _OUTCOME_LISTS:
         callbacks = getattr(litellm, name, None)
-        if isinstance(callbacks, list) and logger not in callbacks and not is_present(callbacks):
+        if isinstance(callbacks, list) and not is_among(logger, callbacks) and not is_present(callbacks):
             callbacks.append(logger)
+
+
+def is_among(logger: object, callbacks: Sequence[Any]) -> bool:
+    """Whether this very object is in the list. The `==` of another callback is not asked: it may raise."""
+    return any(callback is logger for callback in callbacks)
 
 
 def remove_everywhere(logger: object) -> None:
     """Take `logger` out of every list that it is in."""
     for name in CALLBACK_LISTS:
         callbacks = getattr(litellm, name, None)
-        while isinstance(callbacks, list) and logger in callbacks:
-            callbacks.remove(logger)
+        if isinstance(callbacks, list):
+            callbacks[:] = [callback for callback in callbacks if callback is not logger]
 
 
 def is_in_any_list(is_present: Callable[[Sequence[Any]], bool]) -> bool:

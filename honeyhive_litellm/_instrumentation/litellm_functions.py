@@ -6,25 +6,26 @@ from typing import Optional
 
 import litellm
 
+from honeyhive_litellm._mapping.reading import or_default
+
 
 class ImportedLiteLLM:
     """The functions of the `litellm` module of this process; what LiteLLM cannot compute is None."""
 
     def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
         text_or_messages = {"text": prompt} if isinstance(prompt, str) else {"messages": prompt}
-        try:
+
+        def count() -> int:
             # With the default count for images: LiteLLM would fetch each image from its URL otherwise.
-            count = litellm.token_counter(model=model or "", use_default_image_token_count=True, **text_or_messages)
-            return int(count)
-        except Exception:
-            return None  # not the messages of a chat
+            return int(litellm.token_counter(model=model or "", use_default_image_token_count=True, **text_or_messages))
+
+        return or_default(None, count)  # it raises if these are not the messages of a chat
 
     def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
-        try:
-            amount = litellm.completion_cost(completion_response=response, model=model, call_type=call_type)
-        except Exception:
-            return None  # LiteLLM's price list lacks the model
-        return float(amount)
+        def amount() -> float:
+            return float(litellm.completion_cost(completion_response=response, model=model, call_type=call_type))
+
+        return or_default(None, amount)  # it raises if LiteLLM's price list lacks the model
 
     def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
         entries = [litellm.model_cost.get(name) or {} for name in (model, f"{provider}/{model}")]

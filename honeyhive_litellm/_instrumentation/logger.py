@@ -29,7 +29,7 @@ from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 
-from .callback_lists import add_to_outcome_lists, is_in_any_list, remove_everywhere
+from .callback_lists import add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
 from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_position_in
@@ -67,6 +67,10 @@ class HoneyHiveLogger(CustomLogger):
     def records_in(self, runtime: Runtime) -> bool:
         """Whether this logger reports to `runtime`."""
         return self._runtime is runtime
+
+    def shares_runtime_with(self, other: HoneyHiveLogger) -> bool:
+        """Whether both have the same settings, and record each call once."""
+        return other.records_in(self._runtime)
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         guarded(self._stay_registered)
@@ -122,7 +126,7 @@ def install(**options: Any) -> None:
     logger = HoneyHiveLogger(**options)
     with _lock:
         if _installed is not None:
-            if _installed.settings == logger.settings and _installed in litellm.callbacks:
+            if logger.shares_runtime_with(_installed) and is_among(_installed, litellm.callbacks):
                 return
             remove_everywhere(_installed)
         litellm.callbacks.append(logger)
@@ -140,7 +144,7 @@ def uninstall() -> None:
 
 def _has_logger_of(runtime: Runtime, callbacks: Sequence[Any]) -> bool:
     """Whether a logger that reports to `runtime` is in the list."""
-    return any(isinstance(callback, HoneyHiveLogger) and callback.records_in(runtime) for callback in callbacks)
+    return any(issubclass(type(c), HoneyHiveLogger) and c.records_in(runtime) for c in callbacks)
 
 
 def _forget_latest_call(key: str) -> None:

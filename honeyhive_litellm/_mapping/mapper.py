@@ -14,7 +14,7 @@ metadata stays, because the caller wrote it for us.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from . import realtime, response, usage
 from .call_types import call_type_of, event_name, inputs_of, outputs_of
@@ -37,6 +37,7 @@ from .reading import ARGUMENTS_KEY, fields, mapping, number, or_default, text, w
 from .switches import allows_content, is_redacted, is_skipped
 
 _CLIENT_CLOSED_REQUEST = 499
+_NO_PROVIDER: Tuple[Optional[str], Optional[str]] = (None, None)
 _RESPONSE_FIELDS = (("response_id", "id"), ("response_model", "model"), ("system_fingerprint", "system_fingerprint"))
 
 
@@ -61,11 +62,13 @@ def map_request(
     include_content = settings.capture_message_content and or_default(
         False, allows_content, call_details, caller_metadata
     )
-    provider, model = provider_and_model(call_details, litellm_params)
+    provider, model = or_default(_NO_PROVIDER, provider_and_model, call_details, litellm_params)
 
     config: Dict[str, object] = {}
     or_default(None, add_parameters, config, call_details, optional_params, include_content)
-    config.update(provider=provider, model=model, is_streaming=is_streaming(call_details, optional_params))
+    config.update(
+        provider=provider, model=model, is_streaming=or_default(False, is_streaming, call_details, optional_params)
+    )
 
     inputs: Dict[str, object] = or_default({}, inputs_of, name, call_details, optional_params, include_content)
 
@@ -80,8 +83,8 @@ def map_request(
         ("model", model),
         ("model_name", model),
         ("tool_name", (text(inputs.get("tool")) or name) if row.event_type == "tool" else None),
-        ("trace_id", trace_of(call_details, litellm_params, caller_metadata)),
-        ("tags", tags(caller_metadata)),
+        ("trace_id", or_default(None, trace_of, call_details, litellm_params, caller_metadata)),
+        ("tags", or_default(None, tags, caller_metadata)),
         ("api_base", api_base),
         ("router", or_default(None, router, caller_metadata)),
         ("proxy", or_default(None, proxy, call_details, caller_metadata, include_content)),
@@ -93,7 +96,7 @@ def map_request(
         if raw:
             metadata["raw_request"] = raw
 
-    session = session_of(call_details, litellm_params, caller_metadata, context.session)
+    session = or_default(context.session, session_of, call_details, litellm_params, caller_metadata, context.session)
     return Request(
         call_type=call_type,
         event_type=row.event_type,

@@ -2,6 +2,8 @@
 
 A response is a pydantic object on one path and a dictionary on another, and any part of it may be missing or of
 another type than documented. These functions accept every value and change none.
+
+They look at `type(value)`: `isinstance` also reads the value's `__class__`, which may be code that raises.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 import uuid
 from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
+from honeyhive_litellm._foreign import is_interrupt
 from honeyhive_litellm._privacy.secret_names import is_secret_header
 
 ARGUMENTS_KEY = "honeyhive_arguments"
@@ -29,22 +32,26 @@ def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
     """What the function returns, or the default if it raises: an unreadable part costs that part only."""
     try:
         return function(*arguments)
-    except Exception:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return default
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
     """The value if it is a dictionary, else an empty one."""
-    return value if isinstance(value, dict) else _EMPTY
+    return value if issubclass(type(value), dict) else _EMPTY
 
 
-def fields(value: object) -> Mapping[str, Any]:
+def fields(value: Any) -> Mapping[str, Any]:
     """A dictionary as it is, or the attributes of an object; empty for a value that has none.
 
     Reads a pydantic object's own dictionaries, because asking it for a missing attribute takes some 4 microseconds.
     """
-    if isinstance(value, dict):
-        return value
+    return mapping(value) if issubclass(type(value), dict) else or_default(_EMPTY, _attributes, value)
+
+
+def _attributes(value: object) -> Mapping[str, Any]:
     own = getattr(value, "__dict__", None)
     if not isinstance(own, dict):
         return _EMPTY
@@ -65,13 +72,14 @@ def complete_input(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
     return mapping(mapping(call_details.get("additional_args")).get("complete_input_dict"))
 
 
-def text(value: object) -> Optional[str]:
+def text(value: Any) -> Optional[str]:
     """A string that is not empty; a whole number or a UUID as text; None for anything else."""
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, (int, uuid.UUID)) and not isinstance(value, bool):
-        return str(value)
-    return None
+    kind = type(value)
+    if issubclass(kind, str):
+        return (value if kind is str else str.__str__(value)) or None
+    if issubclass(kind, int) and kind is not bool:
+        return int.__repr__(value)
+    return or_default(None, str, value) if issubclass(kind, uuid.UUID) else None
 
 
 def file_name(file: object) -> Optional[str]:
@@ -81,21 +89,24 @@ def file_name(file: object) -> Optional[str]:
     return text(file) or text(getattr(file, "name", None))
 
 
-def number(value: object) -> Optional[Union[int, float]]:
+def number(value: Any) -> Optional[Union[int, float]]:
     """A finite number that is no boolean, else None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INT_LIMIT:
-        return value
+    kind = type(value)
+    if issubclass(kind, float):
+        exact: float = value if kind is float else float.__add__(value, 0.0)
+        return exact if math.isfinite(exact) else None
+    if issubclass(kind, int) and kind is not bool:
+        whole: int = value if kind is int else int.__add__(value, 0)
+        return whole if abs(whole) < _INT_LIMIT else None
     return None
 
 
-def switch(value: object) -> Optional[bool]:
+def switch(value: Any) -> Optional[bool]:
     """A flag as callers set it, a boolean or a word for one; None if it is not set."""
     if value is None:
         return None
-    if isinstance(value, str):
-        return value.strip().lower() not in _FALSE_WORDS
+    if issubclass(type(value), str):
+        return str.__str__(value).strip().lower() not in _FALSE_WORDS
     return bool(value)
 
 
@@ -146,9 +157,9 @@ def _copy(value: Any, copies: Dict[int, Any]) -> Any:
     return copy
 
 
-def items(value: object) -> List[Any]:
+def items(value: Any) -> List[Any]:
     """The value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
+    return value if issubclass(type(value), list) else []
 
 
 def without_none(**values: object) -> Dict[str, object]:

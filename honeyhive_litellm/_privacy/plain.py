@@ -16,6 +16,8 @@ from itertools import islice
 from os import PathLike, fspath
 from typing import Any
 
+from honeyhive_litellm._foreign import class_name, is_interrupt
+
 from .media import facts
 from .secret_names import REDACTED
 
@@ -45,12 +47,12 @@ def plain(value: Any, max_items: int) -> object:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return facts(bytes(value))
     if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
+        return f"{class_name(value)}: {value}"
     return _plain_object(value)
 
 
 def unserialisable(value: object) -> str:
-    return f"<unserialisable: {type(value).__name__}>"
+    return f"<unserialisable: {class_name(value)}>"
 
 
 def _plain_object(value: Any) -> object:
@@ -82,5 +84,7 @@ def _dumped(model: Any) -> object:
     """The fields of a pydantic model, without warnings on the user's screen; its attributes if it cannot be dumped."""
     try:
         return model.model_dump(warnings=False)
-    except Exception:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return dict(vars(model))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import AbstractSet, Any, Callable, Dict, List, Mapping
 
+from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 
@@ -66,12 +67,14 @@ class Redactor:
             return _same_parts(content, clean(content, self._max_bytes))
         try:
             redacted = clean(self._redact(content), self._max_bytes)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             # The text of the error may quote what was to be redacted.
             warn(
                 LogCode.REDACT_FAILED,
                 "honeyhive: the option redact failed with %s; the event is recorded without its content",
-                type(error).__name__,
+                class_name(error),
             )
             redacted = clean(_withheld(content, self._outcome_metadata), self._max_bytes)
         return _same_parts(content, redacted)

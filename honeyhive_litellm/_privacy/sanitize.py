@@ -12,6 +12,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Dict, List, Set, Tuple
 
+from honeyhive_litellm._foreign import is_interrupt
+
 from .clean_texts import CleanTexts
 from .credentials import possible_rules, scrub
 from .media import MIN_BASE64, media_facts, without_media
@@ -53,7 +55,9 @@ def clean(value: object, max_field_bytes: int) -> object:
             return _scrubbed(copy, max_field_bytes)
         _clean_texts.add(new)
         return copy
-    except Exception:  # fail closed: no content is better than content that was not searched
+    except BaseException as error:  # fail closed: no content is better than content that was not searched
+        if is_interrupt(error):
+            raise
         return unserialisable(value)
 
 
@@ -61,7 +65,9 @@ def clean_text(text: str, max_field_bytes: int) -> str:
     """One text without credentials, cut to size."""
     try:
         return _text(text, max_field_bytes)
-    except Exception:  # fail closed, as above
+    except BaseException as error:  # fail closed, as above
+        if is_interrupt(error):
+            raise
         return unserialisable(text)
 
 
@@ -106,7 +112,9 @@ class _Walk:
                     return f"[{lost} more]"
             self._room -= taken
             return self._dict(value, taken, lost) if kind is dict else self._list(value, taken, lost)
-        except Exception:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             return unserialisable(value)
         finally:
             self._ancestors.discard(identity)

@@ -20,6 +20,7 @@ of LiteLLM's lists; then, runtime by runtime, settle what is held, deliver, and 
 from __future__ import annotations
 
 import atexit
+import operator
 import sys
 import time
 from typing import Callable, List, Optional
@@ -27,6 +28,7 @@ from typing import Callable, List, Optional
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._fork import Part, on_fork
+from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._stats import Stats, sum_of
 
 from .runtime import CALLBACKS_SHARE, Runtime, ShutdownReason
@@ -42,7 +44,7 @@ _runtimes: List[Runtime] = []
 def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
     """The process's runtime for these settings; a new one if there is none or it is closed."""
     for runtime in _runtimes:
-        if runtime.settings == settings and not runtime.is_closed:
+        if not runtime.is_closed and or_default(False, operator.eq, runtime.settings, settings):
             return runtime
     # Runtimes with different settings each record a call, so each needs a token of its own in the call's details.
     token_key = f"{TOKEN_KEY}_{len(_runtimes)}" if _runtimes else TOKEN_KEY

@@ -9,6 +9,8 @@ from typing import Callable
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Entry
 from honeyhive_litellm._stats import Stats
 
@@ -63,16 +65,25 @@ class Maintenance:
             await asyncio.sleep(ADOPT_NEXT_S if is_behind else EVERY_S)
 
     async def _round(self) -> None:
+        for step in (self._settle_and_publish, self._maintain, self._adopt if self._flushes else self._hand_off):
+            try:
+                await step()
+            except Exception as error:  # trouble in one of them must not keep the others from their turn
+                warn(
+                    LogCode.MAINTENANCE_FAILED,
+                    "honeyhive: a part of the maintenance failed and is tried again: %r",
+                    error,
+                )
+
+    async def _settle_and_publish(self) -> None:
         self._recorder.sweep()
-        await run_to_completion(self._pipeline.spool.maintain())
         await self._pipeline.heartbeat.publish(self._stats())
         report = self._drop_report.due(self._stats())
         if report is not None:
             self._submit(report)
-        if self._flushes:
-            await self._adopt()
-        else:
-            await self._hand_off()
+
+    async def _maintain(self) -> None:
+        await run_to_completion(self._pipeline.spool.maintain())
 
     async def _adopt(self) -> None:
         if self._pipeline.is_stopping:

@@ -70,14 +70,27 @@ class Pipeline:
         self.heartbeat = Publisher(self.spool, flushes=flushes)
         self._tasks: List[asyncio.Future[None]] = []
         self._stop = asyncio.Event()
+        self._is_closing = False
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` until `aclose`; after a failure it is started again. `name` is what a log line calls it."""
-        self._tasks.append(asyncio.ensure_future(restart_forever(name, work)))
+        self._tasks.append(asyncio.ensure_future(restart_forever(name, work, lambda: self._is_closing)))
 
     def stop(self) -> None:
         """Let `stopped` return. From any thread."""
-        self.loop.call_soon_threadsafe(self._stop.set)
+        self.call_soon(self._stop.set)
+
+    def call_soon(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call `callback` on the loop, from any thread; nothing if the loop is closed."""
+        try:
+            self.loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            pass  # it has just ended
+
+    def resume(self) -> None:
+        """After an interrupt of the loop: look for work again, since a wake-up may be lost."""
+        self.writer.resume()
+        self.flusher.wake()
 
     @property
     def is_stopping(self) -> bool:
@@ -98,6 +111,16 @@ class Pipeline:
         while self._counters.snapshot().pending and time.monotonic() < deadline:  # noqa: ASYNC110  settling wakes threads, not this loop
             await asyncio.sleep(_POLL_S)
 
+    def begin_hand_off(self, on_done: Callable[[], None]) -> None:
+        """`hand_off`, on the loop, and then call `on_done`."""
+
+        def done(hand_off: asyncio.Future[None]) -> None:
+            if not hand_off.cancelled():
+                hand_off.exception()  # else asyncio logs it; the next hand-off meets the same trouble
+            on_done()
+
+        asyncio.ensure_future(self.hand_off()).add_done_callback(done)
+
     async def hand_off(self) -> None:
         """Give what was recorded so far to another process to deliver."""
         await self.writer.commit_all()
@@ -108,6 +131,7 @@ class Pipeline:
     async def aclose(self) -> None:
         """End the tasks, commit what is in the queue, close connections and files. What is left stays in the spool."""
         self._queue.close()
+        self._is_closing = True
         try:
             async with self.writer.commit_lock:  # a transaction would go on although its task was cancelled
                 await cancel_all(self._tasks)

@@ -8,7 +8,6 @@ interpreter's exit waits for our `atexit` handler, which is bounded in time, and
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import ctypes
 import sys
 import threading
@@ -16,11 +15,12 @@ import time
 from enum import Enum
 from typing import Callable, Optional, Sequence
 
-from honeyhive_litellm._aio import on_event_loop
+from honeyhive_litellm._aio import on_event_loop, run_until_done
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._foreign import class_name
 from honeyhive_litellm._log import announce, warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.late_writer import LateWriter
@@ -83,6 +83,7 @@ class Runtime:
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
         self._first_scan = threading.Event()
+        self._has_ended = threading.Event()
         self._pipeline: Optional[Pipeline] = None
         self._late_writer: Optional[LateWriter] = None
         self._deadline = 0.0
@@ -124,7 +125,7 @@ class Runtime:
         try:
             with self._lock:
                 if self._late_writer is None:
-                    if self._thread is not None:
+                    if self._thread is not None and self._thread is not threading.current_thread():
                         self._thread.join(CLOSING_S)  # it is about to release the lease
                     owner = self._pipeline.spool.owner if self._pipeline is not None else None
                     self._late_writer = LateWriter(self.settings.spool_path, owner)
@@ -159,13 +160,14 @@ class Runtime:
         self.start()
         pipeline = self._running_pipeline(deadline)
         if pipeline is not None and not self.settings.flush:
-            hand_off = asyncio.run_coroutine_threadsafe(pipeline.hand_off(), pipeline.loop)
-            concurrent.futures.wait([hand_off], _until(deadline))
+            handed_off = threading.Event()
+            pipeline.call_soon(pipeline.begin_hand_off, handed_off.set)
+            handed_off.wait(_until(deadline))
         elif pipeline is not None:
-            pipeline.loop.call_soon_threadsafe(pipeline.flusher.set_urgent, True)
+            pipeline.call_soon(pipeline.flusher.set_urgent, True)
             self._first_scan.wait(_until(deadline))
             self._counters.wait_until_settled(_until(deadline))
-            pipeline.loop.call_soon_threadsafe(pipeline.flusher.set_urgent, False)
+            pipeline.call_soon(pipeline.flusher.set_urgent, False)
         return self._counters.snapshot().pending
 
     def await_callbacks(self, deadline: float) -> None:
@@ -207,7 +209,7 @@ class Runtime:
         if self._state is not State.RUNNING:
             return None
         self._ready.wait(_until(deadline))
-        return self._pipeline
+        return None if self._has_ended.is_set() else self._pipeline
 
     @property
     def _threads_outlive_atexit(self) -> bool:
@@ -239,12 +241,40 @@ class Runtime:
             self._on_thread_started()
 
     def _main(self) -> None:
-        # A plain selector loop, whatever policy the application has set: this loop must not depend on it.
-        loop = asyncio.SelectorEventLoop()
         try:
-            loop.run_until_complete(self._run())
+            # A plain selector loop, whatever policy the application has set: this loop must not depend on it.
+            loop = asyncio.SelectorEventLoop()
+            try:
+                run_until_done(loop, loop.create_task(self._run()), self._resume)
+            finally:
+                loop.close()
+        except BaseException as error:
+            warn(
+                LogCode.THREAD_ENDED,
+                "honeyhive: the background thread of this package ended by %s. What is recorded is still written to "
+                "the spool %s, and delivered by the next process that opens it",
+                class_name(error),
+                self.settings.spool_path,
+            )
         finally:
-            loop.close()
+            self._write_rest()
+
+    def _resume(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.resume()
+
+    def _write_rest(self) -> None:
+        """After the loop has ended, write what is left in the queue: nothing, unless it did not end in order."""
+        self._queue.close()
+        self._has_ended.set()
+        self._ready.set()
+        self._first_scan.set()
+        group = self._queue.take()
+        while group:
+            for record in group:
+                self._write_late(record)
+            self._queue.committed()
+            group = self._queue.take()
 
     async def _run(self) -> None:
         pipeline = self._pipeline = Pipeline(

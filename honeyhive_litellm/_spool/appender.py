@@ -70,6 +70,14 @@ class Appender:
             self._appended(records, segment)
         return is_done
 
+    async def has_appended(self, records: Sequence[Record]) -> bool:
+        """Whether an `append` of these records that was interrupted has committed them all the same."""
+        segment = self._held.active
+        try:
+            return segment is not None and await segment.ends_with(records)
+        except SpoolError:
+            return False  # then they are at worst there twice, under the same ids
+
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
         if self._limits.drops_newest and self._held.bytes_on_disk() >= self._ceiling.bytes:

@@ -47,7 +47,7 @@ class LateWriter:
                 row = (self._seq, record.kind, record.id, record.started_ms, record.session)
                 with gate:
                     db.execute(sql.APPEND, (*row, zlib.crc32(record.body), record.body))
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # also what SQLite cannot take as a value
                 raise SpoolError(f"{self._folder}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:

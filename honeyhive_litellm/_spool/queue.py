@@ -11,11 +11,12 @@ import threading
 from collections import deque
 from typing import Callable, Deque, List, Optional, Tuple
 
+from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
 
-from .record import EVENT, Entry, Record
+from .record import CLOSED, EVENT, Entry, Record
 
 GROUP_RECORDS = 1000
 GROUP_BYTES = 8 * 1024 * 1024
@@ -34,14 +35,20 @@ memory."""
 
 
 class RecordQueue:
-    """Entries on their way to the writer, in order. `take` encodes them."""
+    """Entries on their way to the writer, in order. `take` encodes them.
+
+    What was taken stays in hand until `committed`: if the writer is interrupted in between, it gets the same group
+    again.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._entries: Deque[Entry] = deque()
+        self._in_hand: List[Record] = []
         self._bytes = 0
         self._lock = threading.Lock()
         self._wake: Optional[Callable[[], None]] = None
+        self._is_whole_group = False
         self._put = self._taken = self._committed = 0
         self._waiting: List[Tuple[int, Callable[[], None]]] = []
         self.is_closed = False
@@ -49,16 +56,22 @@ class RecordQueue:
     def put(self, entry: Entry) -> bool:
         """Append `entry`; False if the queue is full or closed. Never waits.
 
-        With more than MAX_UNENCODED entries in the queue, the calling thread encodes.
+        With more than MAX_UNENCODED entries in the queue, the calling thread encodes. A record that voids a start
+        record is taken even if the queue is full: there are no more of these than calls in flight.
         """
-        if len(self._entries) > MAX_UNENCODED and not self.is_closed:
+        if len(self._entries) <= MAX_UNENCODED or self.is_closed:
+            return self._append(entry)
+        try:
             record = self.encode(entry)
-            if record is None:
-                return True
-            entry = record
+        except BaseException:  # an interrupt of the caller's thread
+            self._append(entry)
+            raise
+        return record is None or self._append(record)
+
+    def _append(self, entry: Entry) -> bool:
         size = _size(entry)
         with self._lock:
-            if self.is_closed or self._bytes > MAX_BYTES:
+            if self.is_closed or (self._bytes > MAX_BYTES and entry.kind != CLOSED):
                 return False
             self._bytes += size
             self._put += 1
@@ -71,7 +84,7 @@ class RecordQueue:
     def arm_wakeup(self, wake: Callable[[], None]) -> bool:
         """Have the next `put` call `wake`. If the queue is not empty, do nothing and return False."""
         with self._lock:
-            if self._entries:
+            if self._entries or self._in_hand:
                 return False
             self._wake = wake
             return True
@@ -82,42 +95,72 @@ class RecordQueue:
             self.is_closed = True
 
     def take(self) -> List[Record]:
-        """Remove and encode the oldest entries, one group at most. An empty list means that the queue is empty."""
-        group: List[Record] = []
+        """Encode the oldest entries, one group at most, for the writer's thread; empty if the queue is empty.
+
+        Before `committed` is called, the same group is returned again.
+        """
+        group = self._in_hand
         size = encoded = 0
-        while len(group) < GROUP_RECORDS and size < GROUP_BYTES and (encoded < GROUP_UNENCODED or not group):
+        while not self._is_whole_group and len(group) < GROUP_RECORDS and size < GROUP_BYTES:
+            if encoded >= GROUP_UNENCODED and group:
+                break
             with self._lock:
                 if not self._entries:
                     break
-                entry = self._entries.popleft()
+                entry = self._entries[0]
+            record = self._encode_for_writer(entry)
+            encoded += entry is not record
+            with self._lock:
+                if record is not None:
+                    size += len(record.body)
+                    group.append(record)
+                self._entries.popleft()
                 self._bytes -= _size(entry)
                 self._taken += 1
-            record = self.encode(entry)
-            encoded += entry is not record
-            if record is not None:
-                size += len(record.body)
-                group.append(record)
-        return group
+        self._is_whole_group = bool(group)
+        return list(group)
+
+    def _encode_for_writer(self, entry: Entry) -> Optional[Record]:
+        """`encode`, once more if an interrupt came in between: one that comes each time is the entry's own."""
+        try:
+            return self.encode(entry)
+        except BaseException:
+            try:
+                return self.encode(entry)
+            except BaseException as error:
+                return self.lose(entry, error)
 
     def encode(self, entry: Entry) -> Optional[Record]:
-        """The record of `entry`; None if there is none any more, or if encoding failed. Never raises."""
+        """The record of `entry`; None if there is none any more. Raises nothing but interrupts of this thread.
+
+        If an event cannot be encoded, it is counted as dropped, and the record voids its start record.
+        """
         try:
             return entry.encode()
-        except Exception as error:
-            # The message may quote the call's content, so the log gets the class alone.
-            warn(
-                LogCode.ENCODING_FAILED,
-                "honeyhive: a call could not be recorded: %s while encoding it",
-                type(error).__name__,
-            )
-            if entry.kind == EVENT:
-                self._counters.lose("fault", 1)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return self.lose(entry, error)
+
+    def lose(self, entry: Entry, error: BaseException) -> Optional[Record]:
+        """Log and count that `entry` cannot be recorded; the record that voids the start record of an event."""
+        # The message may quote the call's content, so the log gets the class alone.
+        warn(
+            LogCode.ENCODING_FAILED,
+            "honeyhive: a call could not be recorded: %s while encoding it",
+            class_name(error),
+        )
+        if entry.kind != EVENT:
             return None
+        self._counters.lose("fault", 1)
+        return Record(CLOSED, entry.id, 0.0, None, b"")
 
     def committed(self) -> None:
         """Note that all that was taken so far is committed, or dropped and counted; run the callbacks that wait."""
         ready: List[Callable[[], None]] = []
         with self._lock:
+            self._in_hand = []
+            self._is_whole_group = False
             self._committed = self._taken
             if self._waiting:
                 ready = [callback for position, callback in self._waiting if position <= self._committed]

@@ -237,6 +237,15 @@ class Segment:
         await self._connection.insert(sql.APPEND, self._rows_of(records))
         self._appended(records, sum(len(record.body) for record in records))
 
+    async def ends_with(self, records: Sequence[Record]) -> bool:
+        """Whether the latest records are these. Counts them if an interrupted `append` did not. Raises SpoolError."""
+        latest = await self._connection.fetch(sql.LATEST_RECORD)
+        if not latest or latest[0][1:] != (records[-1].kind, records[-1].id, zlib.crc32(records[-1].body)):
+            return False
+        if latest[0][0] > self.last:
+            self._appended(records, sum(len(record.body) for record in records))
+        return True
+
     def _rows_of(self, records: Sequence[Record]) -> List[Tuple[Any, ...]]:
         return [
             (seq, r.kind, r.id, r.started_ms, r.session, zlib.crc32(r.body), r.body)

@@ -76,6 +76,10 @@ class Spool:
         """Do what `append` does if nothing has to be awaited for it; otherwise do nothing and return False."""
         return self._appender.append_inline(records)
 
+    async def has_appended(self, records: Sequence[Record]) -> bool:
+        """Whether an `append` of these records that was interrupted has committed them all the same."""
+        return await self._appender.has_appended(records)
+
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
         await self._appender.append(records)

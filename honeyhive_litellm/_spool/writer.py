@@ -12,7 +12,7 @@ group, a new segment, a disk in trouble.
 from __future__ import annotations
 
 import asyncio
-from typing import Callable, List, Sequence
+from typing import Callable, Sequence
 
 from .queue import RecordQueue
 from .record import Record
@@ -37,7 +37,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._next_commit_at = 0.0
         self._is_quiet = False
-        self._not_committed: List[Record] = []
+        self._may_be_committed = False
+        """Whether the group in hand was being appended when the writer was interrupted."""
         self._has_work = asyncio.Event()
         self.commit_lock = asyncio.Lock()
         """Held during each awaited transaction. Whoever else holds it has the spool's active segment alone."""
@@ -59,13 +60,31 @@ class Writer:
     async def commit_some(self) -> bool:
         """Commit one group; False if there was nothing."""
         async with self.commit_lock:
-            group, self._not_committed = self._not_committed or self._queue.take(), []
-            if group:
-                await self._spool.append(group)
+            group = self._queue.take()
+            if group and not (self._may_be_committed and await self._spool.has_appended(group)):
+                self._may_be_committed = True
+                await self._append(group)
             self._committed(group)
             return bool(group)
 
+    async def _append(self, group: Sequence[Record]) -> None:
+        try:
+            await self._spool.append(group)
+        except Exception as error:
+            if len(group) > 1:
+                for record in group:  # one that SQLite cannot take must not keep the others from the disk
+                    await self._append([record])
+            else:
+                void = self._queue.lose(group[0], error)
+                if void is not None:
+                    await self._append([void])
+
+    def resume(self) -> None:
+        """Look at the queue again: after an interrupt of the loop."""
+        self._has_work.set()
+
     def _committed(self, group: Sequence[Record]) -> None:
+        self._may_be_committed = False
         self._queue.committed()
         self._on_committed(group)
 
@@ -81,7 +100,10 @@ class Writer:
             self._commit_inline()
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._commit_when_due)
+        try:
+            self._loop.call_soon_threadsafe(self._commit_when_due)
+        except RuntimeError:
+            pass  # the loop has ended: what is in the queue is written by the late writer
 
     def _commit_when_due(self) -> None:
         """Commit what has come, but not within `pause_s` of the last group."""
@@ -96,12 +118,14 @@ class Writer:
         """Commit a group here if nothing has to be awaited; else, or after a bug of ours, leave it to the task."""
         is_done = False
         try:
-            if not self.commit_lock.locked():
-                group = self._not_committed = self._queue.take()
+            if not self.commit_lock.locked() and not self._may_be_committed:
+                group = self._queue.take()
+                self._may_be_committed = bool(group)
                 is_done = not group or self._spool.append_inline(group)
                 if is_done:
-                    self._not_committed = []
                     self._committed(group)
+                else:
+                    self._may_be_committed = False
         finally:
             if is_done:
                 self._schedule_next()

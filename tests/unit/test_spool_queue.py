@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Type
 
 import pytest
 
@@ -25,6 +25,14 @@ def event(number: int, size: int = 10) -> Record:
     return Record(EVENT, f"e{number}", 1.0, None, json.dumps({"x": "x" * size}).encode())
 
 
+def taken(entries: RecordQueue) -> List[Record]:
+    """A group, as the writer takes and commits it."""
+    group = entries.take()
+    assert entries.take() == group  # until it is committed
+    entries.committed()
+    return group
+
+
 def test_the_order_is_kept_and_an_entry_that_encodes_to_nothing_is_left_out() -> None:
     entries = RecordQueue(Counters())
     first, second, third = (event(number) for number in range(3))
@@ -32,8 +40,8 @@ def test_the_order_is_kept_and_an_entry_that_encodes_to_nothing_is_left_out() ->
     entries.put(Draft(START, lambda: None))
     entries.put(second)
     entries.put(Draft(EVENT, lambda: third))
-    assert entries.take() == [first, second, third]
-    assert entries.take() == []
+    assert taken(entries) == [first, second, third]
+    assert taken(entries) == []
 
 
 def test_waiting_callers_are_called_once_all_that_they_put_is_committed() -> None:
@@ -78,10 +86,10 @@ def test_few_entries_are_encoded_for_one_group_and_an_empty_group_means_an_empty
     last = Record(CLOSED, "last", 1.0, None, b"")
     entries.put(last)
     sizes = []
-    group = entries.take()
+    group = taken(entries)
     while group:
         sizes.append(len(group))
-        final, group = group, entries.take()
+        final, group = group, taken(entries)
     assert sizes == [GROUP_UNENCODED, GROUP_UNENCODED, 1]
     assert final == [last]
 
@@ -93,7 +101,7 @@ def test_a_group_is_bounded_in_records_and_in_bytes(count: int, size: int, expec
     entries = RecordQueue(Counters())
     for number in range(count):
         entries.put(event(number, size))
-    assert [len(entries.take()), len(entries.take())] == [expected, count - expected]
+    assert [len(taken(entries)), len(taken(entries))] == [expected, count - expected]
 
 
 def test_a_queue_that_is_full_refuses_until_some_of_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +110,9 @@ def test_a_queue_that_is_full_refuses_until_some_of_it_is_taken(monkeypatch: pyt
     entries = RecordQueue(Counters())
     accepted = [number for number in range(40) if entries.put(event(number, 10_000))]
     assert accepted == list(range(10))
-    assert len(entries.take()) == 5
+    assert len(taken(entries)) == 5
     assert entries.put(event(40, 10_000))
-    rest = [record.id for record in [*entries.take(), *entries.take()]]
+    rest = [record.id for record in [*taken(entries), *taken(entries)]]
     assert rest == ["e5", "e6", "e7", "e8", "e9", "e40"]
 
 
@@ -129,7 +137,7 @@ def test_a_closed_queue_takes_nothing_more_and_still_gives_what_it_has() -> None
     entries.put(event(0))
     entries.close()
     assert not entries.put(event(1))
-    assert entries.take() == [event(0)]
+    assert taken(entries) == [event(0)]
 
 
 def test_the_wakeup_is_used_once_and_only_while_the_queue_is_empty() -> None:
@@ -142,3 +150,32 @@ def test_the_wakeup_is_used_once_and_only_while_the_queue_is_empty() -> None:
     assert not entries.arm_wakeup(lambda: woken.append(2))
     entries.put(event(2))
     assert woken == [1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_an_event_that_cannot_be_encoded_is_counted_and_voids_its_start(error: Type[BaseException]) -> None:
+    def fail() -> Optional[Record]:
+        raise error("words of the call")
+
+    counters = Counters()
+    entries = RecordQueue(counters)
+    entries.put(event(0))
+    entries.put(Draft(EVENT, fail))
+    entries.put(Draft(START, fail))
+    entries.put(event(1))
+    assert [(record.kind, record.id) for record in taken(entries)] == [
+        (EVENT, "e0"),
+        (CLOSED, "an id"),
+        (EVENT, "e1"),
+    ]
+    assert counters.snapshot().dropped == {"fault": 1}
+
+
+def test_a_full_queue_still_takes_what_voids_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "MAX_BYTES", 10)
+    entries = RecordQueue(Counters())
+    void = Record(CLOSED, "e0", 1.0, None, b"")
+    assert entries.put(event(0))
+    assert not entries.put(event(1))
+    assert entries.put(void)
+    assert taken(entries) == [event(0), void]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Mapping, NamedTuple, Optional
 
 from honeyhive_litellm._capture.recorder import Recorder
+from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._runtime.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ subscribers: List[Subscriber] = []
 def active_runtimes() -> Iterator[Runtime]:
     """The runtimes that are to record a call that LiteLLM itself does not report."""
     for subscriber in subscribers:
-        if not subscriber.runtime.is_closed and subscriber.is_registered():
+        if not subscriber.runtime.is_closed and or_default(False, subscriber.is_registered):
             yield subscriber.runtime
 
 
@@ -41,11 +43,13 @@ def guarded(hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     """Call `hook`. A fault of ours goes to the log, without the call's content, and never to the caller."""
     try:
         hook(*args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         warn(
             LogCode.CALL_NOT_RECORDED,
             "honeyhive: a call could not be recorded: %s in %s",
-            type(error).__name__,
+            class_name(error),
             hook.__qualname__,
         )
 
@@ -82,10 +86,8 @@ async def checkpoint_in(
 
 def start_position_in(runtime: Runtime, call_details: Mapping[str, Any]) -> int:
     """Where the start of this call is in the runtime's queue; 0, for which nobody waits, if it has none there."""
-    try:
-        return runtime.recorder.start_position(call_details)
-    except Exception:
-        return 0  # details that cannot be read: the hook that records the outcome logs that
+    # It raises for details that cannot be read: the hook that records the outcome logs that.
+    return or_default(0, runtime.recorder.start_position, call_details)
 
 
 async def start_committed(call_details: Mapping[str, Any]) -> None:

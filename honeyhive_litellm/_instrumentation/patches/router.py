@@ -7,8 +7,10 @@ import functools
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from honeyhive_litellm._capture.router_request import RouterRequest, call_details_of_request
+from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._mapping.reading import or_default
 
 from .notify import Subscriber, guarded, subscribers
 
@@ -55,8 +57,8 @@ def _recorded(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Ite
         raise
     finally:
         for subscriber, request in begun:
-            end = subscriber.runtime.recorder.router_requests.end
-            guarded(end, request, answer.response, error, subscriber.is_registered())
+            is_registered = or_default(False, subscriber.is_registered)
+            guarded(subscriber.runtime.recorder.router_requests.end, request, answer.response, error, is_registered)
 
 
 def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[Tuple[Subscriber, RouterRequest]]:
@@ -70,11 +72,13 @@ def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[T
                 request = subscriber.runtime.recorder.router_requests.begin(call_details, strategy_of(router))
                 if request is not None:
                     begun.append((subscriber, request))
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         warn(
             LogCode.ROUTER_REQUEST_NOT_RECORDED,
             "honeyhive: a request to a Router could not be recorded: %s",
-            type(error).__name__,
+            class_name(error),
         )
     return begun
 

@@ -14,6 +14,7 @@ import uuid
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
+from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.call_types import named_arguments
@@ -63,12 +64,14 @@ def _begin(name: str, signature: inspect.Signature, args: Tuple[Any, ...], kwarg
         arguments = dict(signature.bind(*args, **kwargs).arguments)
         arguments.update(arguments.pop("kwargs", {}))
         return _Call(name, arguments)
-    except Exception as error:  # a call that LiteLLM will refuse as well
+    except BaseException as error:  # a call that LiteLLM will refuse as well
+        if is_interrupt(error):
+            raise
         warn(
             LogCode.UNREPORTED_CALL_NOT_RECORDED,
             "honeyhive: a call of %s could not be recorded: %s",
             name,
-            type(error).__name__,
+            class_name(error),
         )
         return None
 
