@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import Any, Callable, Iterator, List, Type
 
 import pytest
@@ -62,7 +61,7 @@ def test_ctrl_c_and_what_a_signal_handler_raises_reach_the_application(restored:
     def signalled(number: int) -> Any:
         def foreign() -> str:
             os.kill(os.getpid(), number)
-            time.sleep(5)
+            threading.Event().wait(5)
             return "no signal"
 
         return lambda: or_default("swallowed", foreign)
