@@ -78,6 +78,7 @@ class LogCode(Enum):
     # ---- the commands, with `--log-format json`
 
     DRAIN_STARTED = ("drain.started", "Nothing.")
+    METRICS_SERVED = ("drain.metrics_served", "Nothing.")
     DRAIN_ENDED = ("drain.ended", "Nothing. `pending` events stay for the next run.")
 
     # ---- the local server

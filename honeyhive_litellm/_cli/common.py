@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -102,6 +103,14 @@ def duration(seconds: float) -> str:
             units = seconds / unit
             return f"{units:.1f} {name}" if units < 10 else f"{units:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def span(value: str) -> float:
+    """An option's value as seconds: "300", "30s", "5m", "2h", "1d". Raises BadParameter."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", value.strip())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no span of time: give 30s, 5m, 2h or 1d")
+    return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match.group(2)]
 
 
 def counted(number: int, noun: str) -> str:

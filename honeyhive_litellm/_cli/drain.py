@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Optional
+from contextlib import contextmanager
+from typing import Iterator, Optional
 
 import click
 
@@ -16,6 +17,8 @@ from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._stats import Stats
 
 from .common import LEFT, errors_reported, print_json
+from .folder_metrics import Exposition, FolderReader
+from .health_server import Health, serving
 from .logs import JSON, log_format_option, set_up_logs
 from .spool_folder import existing, settings_of, spool_options
 
@@ -24,26 +27,47 @@ from .spool_folder import existing, settings_of, spool_options
 @spool_options
 @click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    help="with --follow: serve /metrics, /livez and /readyz on this port; 0 takes a free one",
+)
+@click.option("--metrics-host", default="", help="address to serve them on; all, if there is none")
 @log_format_option
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
-def drain(follow: bool, timeout: Optional[float], log_format: str, as_json: bool, **options: Optional[str]) -> None:
+def drain(
+    follow: bool,
+    timeout: Optional[float],
+    metrics_port: Optional[int],
+    metrics_host: str,
+    log_format: str,
+    as_json: bool,
+    **options: Optional[str],
+) -> None:
     """Deliver what is in a spool: of processes that ended, and of those that only write (`flush=False`).
 
     What a living process delivers itself is left to that process. The key is taken from HONEYHIVE_API_KEY alone, since
     other users can read command lines. Without --follow and --timeout this ends when everything is delivered, or when
     nothing has changed for a minute. Exit code 0 if everything was delivered, 3 if something stays in the spool.
 
+    --metrics-port needs the extra prometheus. /metrics has the numbers of all processes of the spool; /livez fails if
+    this process hangs, and /readyz if the spool cannot be written and read.
+
     \b
     Example:
-        honeyhive-litellm drain --project my-project --follow
+        honeyhive-litellm drain --project my-project --follow --metrics-port 9464
     """
+    if metrics_port is not None and not follow:
+        raise click.UsageError("--metrics-port needs --follow: without it this process ends before it is scraped")
     with errors_reported():
         settings = settings_of(options)
         if not follow:
             existing(settings.spool_path)
         set_up_logs(log_format)
         logger.info("the drain of %s starts", settings.spool_path, extra=fields_of(LogCode.DRAIN_STARTED))
-        stats = asyncio.run(_run(Drain(settings, follow=follow, timeout_s=timeout)))
+        work = Drain(settings, follow=follow, timeout_s=timeout)
+        with _metrics_served(work, settings, metrics_host, metrics_port, log_format):
+            stats = asyncio.run(_run(work))
     dropped = sum(stats.dropped.values())
     numbers = {"delivered": stats.delivered, "dead": stats.dead, "dropped": dropped, "pending": stats.pending}
     logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
@@ -53,6 +77,24 @@ def drain(follow: bool, timeout: Optional[float], log_format: str, as_json: bool
         _print(stats, dropped, settings)
     if stats.pending:
         sys.exit(LEFT)
+
+
+@contextmanager
+def _metrics_served(work: Drain, settings: Settings, host: str, port: Optional[int], log_format: str) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    reader = FolderReader(settings.spool_path, settings.spool_max_bytes, lambda: work.is_circuit_open)
+    try:
+        exposition = Exposition(reader)
+    except ImportError as error:
+        raise click.ClickException("--metrics-port needs: pip install 'honeyhive-litellm[prometheus]'") from error
+    health = Health(settings.spool_path, lambda: work.turned_at, exposition.text)
+    with serving(host, port, health) as bound:
+        logger.info("metrics and health are served on port %d", bound, extra=fields_of(LogCode.METRICS_SERVED))
+        if log_format != JSON:
+            click.echo(f"metrics: http://{host or 'localhost'}:{bound}/metrics", err=True)
+        yield
 
 
 def _print(stats: Stats, dropped: int, settings: Settings) -> None:

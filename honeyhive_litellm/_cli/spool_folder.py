@@ -19,6 +19,14 @@ _MAX_LISTED = 20
 _HOW_TO_NAME = "give --spool-path or --project, or set HONEYHIVE_SPOOL_PATH or HONEYHIVE_PROJECT"
 
 
+class MissingSpoolError(click.ClickException):
+    """The folder that the user named is not there."""
+
+    def __init__(self, folder: Path, message: str) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
 def spool_options(command: _F) -> _F:
     """The options that name a spool, each with its environment variable."""
     for decorator in reversed(
@@ -87,9 +95,10 @@ def existing(folder: Path) -> Path:
     """`folder`, which must exist: a mistyped name must not look like an empty spool."""
     if not folder.is_dir():
         parents = dict.fromkeys((folder.parent, _state_folder()))
-        raise click.ClickException(
+        raise MissingSpoolError(
+            folder,
             f"there is no spool in {folder}. The first recorded call creates it. If you mean another one: "
-            f"{_HOW_TO_NAME}{_list_of([spool for parent in parents for spool in _spools_in(parent)])}"
+            f"{_HOW_TO_NAME}{_list_of([spool for parent in parents for spool in _spools_in(parent)])}",
         )
     return folder
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from dataclasses import asdict
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import click
 
@@ -14,31 +14,59 @@ from honeyhive_litellm._config.explain import size
 from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
-from .common import LEFT, counted, duration, errors_reported, moment, print_json, style, table, wrapped
-from .spool_folder import folder_to_read, spool_options
+from .common import LEFT, counted, duration, errors_reported, moment, print_json, span, style, table, wrapped
+from .spool_folder import MissingSpoolError, folder_to_read, spool_options
 
 
 @click.command()
 @spool_options
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-def status(as_json: bool, **options: Optional[str]) -> None:
+@click.option("--check", is_flag=True, help="print one line, for a probe")
+@click.option("--max-age", type=span, metavar="SPAN", help="exit with 3 if an event has waited for longer: 30s, 5m, 2h")
+def status(as_json: bool, check: bool, max_age: Optional[float], **options: Optional[str]) -> None:
     """Show what became of every event in a spool, and which processes use it.
 
     When all processes have ended the numbers are exact; those of living processes are about a second old. Exit code 0,
-    or 3 if the numbers do not add up or a file cannot be read.
+    or 3 if the numbers do not add up, a file cannot be read, or an event is older than --max-age. With --check a
+    folder that is not there yet is no error.
 
     \b
     Example:
-        honeyhive-litellm status --project my-project
+        honeyhive-litellm status --project my-project --check --max-age 5m
     """
     with errors_reported():
-        found = asyncio.run(status_of(folder_to_read(options)))
+        found = _status_of(options, may_be_missing=check)
+    wrong = _what_is_wrong(found, max_age, time.time())
     if as_json:
-        print_json(**_as_json(found))
+        print_json(**_as_json(found), ok=not wrong)
+    elif check:
+        click.echo(f"{'; '.join(wrong) or 'ok'}: {counted(found.pending, 'event')} pending in {found.folder}")
     else:
         _print(found)
-    if not found.adds_up or found.unreadable:
+    if wrong:
         sys.exit(LEFT)
+
+
+def _status_of(options: Dict[str, Optional[str]], *, may_be_missing: bool) -> FolderStatus:
+    try:
+        folder = folder_to_read(options)
+    except MissingSpoolError as error:
+        if may_be_missing:  # before the first call
+            return FolderStatus(error.folder)
+        raise
+    return asyncio.run(status_of(folder))
+
+
+def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) -> List[str]:
+    age_s = found.oldest_age_s(now)
+    wrong = []
+    if not found.adds_up:
+        wrong.append("the numbers do not add up")
+    if found.unreadable:
+        wrong.append(f"{counted(len(found.unreadable), 'file')} cannot be read")
+    if max_age_s is not None and age_s is not None and age_s > max_age_s:
+        wrong.append(f"the oldest event has waited for {duration(age_s)}, more than {duration(max_age_s)}")
+    return wrong
 
 
 def _as_json(found: FolderStatus) -> Dict[str, Any]:

@@ -88,6 +88,11 @@ class Flusher:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def is_circuit_open(self) -> bool:
+        """Whether the server takes nothing now, so that one batch at a time probes."""
+        return self._breaker.is_open
+
     def wake(self) -> None:
         """Something was committed or adopted."""
         self._has_events.set()

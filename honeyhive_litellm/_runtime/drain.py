@@ -18,6 +18,7 @@ STALLED_S = 60.0
 """A run without `follow` and without a timeout ends when nothing has changed for so long."""
 
 _POLL_S = 0.05
+_PULSE_S = 0.5
 
 
 class Drain:
@@ -30,16 +31,25 @@ class Drain:
         self._timeout_s = timeout_s
         self._counters = Counters()
         self._is_stopped = False
+        self._pipeline: Optional[Pipeline] = None
+        self.turned_at = time.monotonic()
+        """When the loop last turned, by the monotonic clock; other threads read it."""
 
     def stop(self) -> None:
         """Adopt nothing more, deliver what is in hand, for `shutdown_timeout` seconds at most, and end."""
         self._is_stopped = True
 
+    @property
+    def is_circuit_open(self) -> bool:
+        """Whether the server takes no events now. From any thread."""
+        return self._pipeline is not None and self._pipeline.flusher.is_circuit_open
+
     async def run(self) -> Stats:
         """Deliver; the numbers of what was adopted. What could not be delivered in time stays in the spool."""
-        pipeline = Pipeline(self._settings, self._counters)
+        pipeline = self._pipeline = Pipeline(self._settings, self._counters)
         pipeline.flusher.set_urgent(True)
         pipeline.start("flusher", pipeline.flusher.run)
+        pipeline.start("pulse", self._note_turns)
         try:
             await self._adopt_until_done(pipeline)
             if self._is_stopped:
@@ -47,6 +57,11 @@ class Drain:
         finally:
             await pipeline.aclose()
         return self._counters.snapshot()
+
+    async def _note_turns(self) -> None:
+        while True:
+            self.turned_at = time.monotonic()
+            await asyncio.sleep(_PULSE_S)
 
     async def _adopt_until_done(self, pipeline: Pipeline) -> None:
         began = changed_at = time.monotonic()

@@ -23,6 +23,7 @@ import atexit
 import operator
 import sys
 import time
+from dataclasses import replace
 from typing import Callable, List, Optional
 
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
@@ -31,6 +32,7 @@ from honeyhive_litellm._fork import Part, on_fork
 from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._stats import Stats, sum_of
 
+from .metric_table import Reading
 from .runtime import CALLBACKS_SHARE, Runtime, ShutdownReason
 
 CHILD_EXIT_PRIORITY = -100
@@ -89,6 +91,25 @@ def shutdown_all(
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
     return sum_of([runtime.stats() for runtime in _current()])
+
+
+def reading_of_all() -> Reading:
+    """The numbers of the current runtimes for the metrics, of one moment."""
+    current = _current()
+    reading = Reading.of_stats(stats_of_all())
+    spools = [spool for spool in (runtime.spool_reading() for runtime in current) if spool is not None]
+    if not spools:
+        return reading
+    ages = [spool.oldest_pending_age_s for spool in spools if spool.oldest_pending_age_s is not None]
+    free = [spool.spool_free for spool in spools if spool.spool_free is not None]
+    return replace(
+        reading,
+        spool_bytes=sum(spool.spool_bytes or 0 for spool in spools),
+        spool_capacity=sum(spool.spool_capacity or 0 for spool in spools),
+        spool_free=min(free, default=None),
+        oldest_pending_age_s=max(ages, default=None),
+        is_circuit_open=any(spool.is_circuit_open for spool in spools),
+    )
 
 
 def _current() -> List[Runtime]:

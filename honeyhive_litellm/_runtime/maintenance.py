@@ -78,6 +78,7 @@ class Maintenance:
     async def _settle_and_publish(self) -> None:
         self._recorder.sweep()
         await self._pipeline.heartbeat.publish(self._stats())
+        self._pipeline.refresh_spool_reading()
         report = self._drop_report.due(self._stats())
         if report is not None:
             self._submit(report)

@@ -15,6 +15,7 @@ from honeyhive_litellm._delivery.backoff import BackOff
 from honeyhive_litellm._delivery.flusher import Flusher
 from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
 from honeyhive_litellm._delivery.sinks.factory import sink_for
+from honeyhive_litellm._delivery.sinks.timed import TimedSink
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.limits import Limits
@@ -23,6 +24,9 @@ from honeyhive_litellm._spool.record import EVENT, Record, Row
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import COMMIT_EVERY_S, Writer
 from honeyhive_litellm._stats import Counters
+
+from .batch_durations import note_batch
+from .metric_table import Reading
 
 CLOSING_S = 0.5
 """The part of a shutdown's time that is reserved for closing the files."""
@@ -56,7 +60,7 @@ class Pipeline:
         self._on_committed = on_committed
         self._queue = queue or RecordQueue(counters)
         self.spool = Spool(settings.spool_path, counters, durability=settings.durability, limits=limits_of(settings))
-        self.sink = sink_for(settings)
+        self.sink = TimedSink(sink_for(settings), note_batch)
         self.flusher = Flusher(
             self.spool,
             self.sink,
@@ -68,6 +72,9 @@ class Pipeline:
         pause_s = 0.0 if settings.strict else COMMIT_EVERY_S
         self.writer = Writer(self._queue, self.spool, self._committed, pause_s=pause_s)
         self.heartbeat = Publisher(self.spool, flushes=flushes)
+        self.spool_reading: Optional[Reading] = None
+        """What the metrics show of the spool; other threads read it, so it is replaced as a whole."""
+        self._capacity = settings.spool_max_bytes
         self._tasks: List[asyncio.Future[None]] = []
         self._stop = asyncio.Event()
         self._is_closing = False
@@ -120,6 +127,17 @@ class Pipeline:
             on_done()
 
         asyncio.ensure_future(self.hand_off()).add_done_callback(done)
+
+    def refresh_spool_reading(self) -> None:
+        """Take a new `spool_reading`."""
+        oldest_at = self.spool.oldest_pending_at()
+        self.spool_reading = Reading(
+            spool_bytes=self.spool.bytes_on_disk(),
+            spool_capacity=self._capacity,
+            spool_free=self.spool.free_bytes,
+            oldest_pending_age_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
+            is_circuit_open=self.flusher.is_circuit_open,
+        )
 
     async def hand_off(self) -> None:
         """Give what was recorded so far to another process to deliver."""

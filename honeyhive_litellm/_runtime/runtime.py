@@ -30,6 +30,7 @@ from honeyhive_litellm._stats import Counters, Stats
 
 from .commit_waiter import CommitWaiter
 from .maintenance import Maintenance
+from .metric_table import Reading
 from .pipeline import CLOSING_S, Pipeline
 
 CALLBACK_GRACE_S = 2.0
@@ -95,6 +96,11 @@ class Runtime:
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
         return self._counters.snapshot(self.recorder.in_flight, self.recorder.sampled)
+
+    def spool_reading(self) -> Optional[Reading]:
+        """The spool's part of a reading, as of the last round of maintenance; None before the first."""
+        pipeline = self._pipeline
+        return None if pipeline is None else pipeline.spool_reading
 
     # ---- taking records in, on any thread
 

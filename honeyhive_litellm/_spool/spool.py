@@ -46,6 +46,8 @@ class Spool:
         )
         self._adoption = Adoption(folder, self.owner, self._held, self._appender, counters, durability=durability)
         self._adopted_first = False
+        self.free_bytes: Optional[int] = None
+        """Free space on the disk, as of the last `maintain`; None if it cannot be determined."""
 
     def segments(self) -> Iterator[Segment]:
         """Every segment that is held, own ones first, oldest first."""
@@ -59,6 +61,10 @@ class Spool:
     def totals(self) -> Tuple[Totals, Dict[str, Totals]]:
         """What has become of the events that are in no file, and of those in each held segment file."""
         return self._held.totals()
+
+    def bytes_on_disk(self) -> int:
+        """The size of the held segments' files."""
+        return self._held.bytes_on_disk()
 
     def oldest_pending_at(self) -> Optional[float]:
         """The Unix time at which the call of the oldest unsettled event began, as of the last `look_for_oldest`."""
@@ -204,10 +210,10 @@ class Spool:
     async def maintain(self) -> None:
         """Look at free space, at the age of the events, and for segment files that were deleted; call it regularly."""
         try:
-            free_bytes: Optional[int] = shutil.disk_usage(self.folder).free
+            self.free_bytes = shutil.disk_usage(self.folder).free
         except OSError:
-            free_bytes = None
-        self._ceiling.update(self._held.bytes_on_disk(), free_bytes)
+            self.free_bytes = None
+        self._ceiling.update(self._held.bytes_on_disk(), self.free_bytes)
         for segment in list(self.segments()):
             if segment.has_vanished():
                 await self._rewrite_vanished(segment)

@@ -20,7 +20,15 @@ from .pages import PAGES, ROOT, Block, blocks
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 VARIABLES = {name for option in OPTIONS for name in option.variables}
-PACKAGES = {"fastapi", "honeyhive-litellm", "litellm[proxy]", "mcp", "soundfile", "uvicorn"}
+PACKAGES = {
+    "fastapi",
+    "honeyhive-litellm",
+    "honeyhive-litellm[prometheus]",
+    "litellm[proxy]",
+    "mcp",
+    "soundfile",
+    "uvicorn",
+}
 REMOVED = {"openinference-instrumentation-litellm", "openlit"}
 
 

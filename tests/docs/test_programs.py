@@ -32,7 +32,7 @@ OPENINFERENCE, OPENLIT = "how-to/migrate-from-openinference", "how-to/migrate-fr
 PREFORK, PROJECTS, REDACTION = "how-to/prefork", "how-to/several-projects", "how-to/redaction"
 ROUTER, SAMPLING, SESSIONS = "how-to/router", "how-to/sampling", "how-to/sessions"
 STREAMS, TESTING, TROUBLE = "how-to/streams", "how-to/testing", "how-to/nothing-arrives"
-LOG_MESSAGES = "reference/log-messages"
+LOG_MESSAGES, METRICS = "reference/log-messages", "how-to/metrics"
 
 # What the programs send that can run one after the other in one process, page by page.
 TOGETHER: Dict[str, Sequence[Expected]] = {
@@ -71,7 +71,20 @@ TOGETHER: Dict[str, Sequence[Expected]] = {
 }
 
 # The others, with what they send. `tests/docs/test_tutorial.py` walks through the tutorial and README.
-ALONE = {FASTAPI, HOOKS, LOG_MESSAGES, OPENINFERENCE, OPENLIT, PREFORK, PROJECTS, REDACTION, SAMPLING, TESTING, TROUBLE}
+ALONE = {
+    FASTAPI,
+    HOOKS,
+    LOG_MESSAGES,
+    METRICS,
+    OPENINFERENCE,
+    OPENLIT,
+    PREFORK,
+    PROJECTS,
+    REDACTION,
+    SAMPLING,
+    TESTING,
+    TROUBLE,
+}
 
 
 def page(name: str) -> List[Program]:
@@ -279,6 +292,15 @@ def test_a_program_with_its_settings_in_the_environment_sends_its_call(launcher:
         _, logged = launcher.run(readme.code, collector, models, tmp_path)
         assert_fit(collector.events, [CHAT])
     assert "honeyhive" not in logged
+
+
+def test_the_metrics_of_the_page_are_exported(launcher: Launcher, tmp_path: Path) -> None:
+    (program,) = page(METRICS)
+    with Collector() as collector, ModelServer() as models:
+        code = f"{program.code}\nimport litellm\nlitellm.completion(model='gpt-4o-mini', messages={MESSAGES})\n"
+        code += "assert honeyhive_litellm.flush(30) == 0\nreader.force_flush()\n"
+        printed = launcher.run(code, collector, models, tmp_path).printed
+    assert '"name": "honeyhive.events.delivered"' in printed and '"value": 1' in printed
 
 
 # ---- programs that call nothing

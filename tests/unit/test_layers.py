@@ -20,7 +20,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("_mapping", "_spool", "_config"),
     ("_privacy",),
 )
-FACES = {"__init__", "__main__", "proxy", "cli"}
+FACES = {"__init__", "__main__", "proxy", "cli", "metrics"}
 APART = {"collector", "testing"}
 """Programs of their own, which import our errors, our log codes and each other."""
 
@@ -28,9 +28,11 @@ CONTRACTS = {("_capture", "honeyhive_litellm._spool.record")}
 """What a folder may import of its own floor: `_capture` makes the records that `_spool` stores."""
 
 ONLY = {
-    "litellm": "_instrumentation/",
-    "aiohttp": "_delivery/sinks/",
-    "orjson": "_json.py",
+    "litellm": ("_instrumentation/",),
+    "aiohttp": ("_delivery/sinks/",),
+    "opentelemetry": ("_runtime/otel.py", "metrics.py"),
+    "orjson": ("_json.py",),
+    "prometheus_client": ("_cli/folder_metrics.py",),
 }
 """Who may import these. The collector and the testing tools are apart."""
 

@@ -14,9 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import honeyhive_litellm
 import honeyhive_litellm.collector
+import honeyhive_litellm.metrics
 import honeyhive_litellm.testing
 
 API_PAGE = Path("reference") / "api.html"
+MODULES = (honeyhive_litellm, honeyhive_litellm.metrics, honeyhive_litellm.testing, honeyhive_litellm.collector)
 
 
 class _Page(HTMLParser):
@@ -50,7 +52,12 @@ def problems_of(site: Path) -> List[str]:
 
 def public_symbols() -> Iterator[str]:
     """The full names of all that a user may import."""
-    for module in (honeyhive_litellm, honeyhive_litellm.testing, honeyhive_litellm.collector):
+    for module in (
+        honeyhive_litellm,
+        honeyhive_litellm.metrics,
+        honeyhive_litellm.testing,
+        honeyhive_litellm.collector,
+    ):
         for name in module.__all__:
             if not name.startswith("__"):
                 yield f"{module.__name__}.{name}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict
 
 from tests import coverage_table
-from tools.docs import commands, event_fields, log_messages, options
+from tools.docs import commands, event_fields, log_messages, metrics, options
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,6 +23,7 @@ PARTS: Dict[str, Callable[[], str]] = {
     "standard fields": event_fields.standard,
     "kinds of call": event_fields.kinds,
     "log messages": log_messages.table,
+    "metrics": metrics.table,
     **{f"fields of {group}": functools.partial(event_fields.table, group) for group in event_fields.GROUPS},
 }
 

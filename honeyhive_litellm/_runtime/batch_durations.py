@@ -1,0 +1,20 @@
+"""Who wants to know how long each batch took: the metrics, if they are registered."""
+
+from __future__ import annotations
+
+from typing import Callable, List
+
+Listener = Callable[[float, str], None]
+"""Takes the seconds and the result of one request: "delivered", "retry", "pause", "split", or "reject"."""
+
+_listeners: List[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Call `listener` after each batch of this process, on its runtime's thread. It must not block or raise."""
+    _listeners.append(listener)
+
+
+def note_batch(seconds: float, result: str) -> None:
+    for listener in _listeners:
+        listener(seconds, result)
