@@ -21,6 +21,7 @@ class LogCode(Enum):
     CALL_NOT_RECORDED = ("capture.call_not_recorded", "Report it: this is an error in this package.")
     ENCODING_FAILED = ("capture.encoding_failed", "Report it: this is an error in this package.")
     REDACT_FAILED = ("capture.redact_failed", "Correct the function that the option `redact` names.")
+    REDACT_OVERDUE = ("capture.redact_overdue", "Correct the function: it must return, and soon.")
     ROUTER_REQUEST_NOT_RECORDED = ("capture.router_request_not_recorded", "Report it with LiteLLM's version.")
     UNKNOWN_LITELLM = ("capture.unknown_litellm", "Report LiteLLM's version, or use a tested one.")
     UNREPORTED_CALL_NOT_RECORDED = ("capture.unreported_call_not_recorded", "Report it with LiteLLM's version.")

@@ -56,6 +56,8 @@ class Stats:
     * `in_flight`: calls that began and have no event yet; not part of the sum.
     * `sampled`: calls that ended well and have no event, because their session is not in the sample
       (`sample_rate`); neither accepted nor part of the sum.
+    * `withheld`: events without content, because a `redact` function raised or did not return; each is
+      counted above as well.
     * `last_error`: the newest delivery trouble, in words, None after a success.
     """
 
@@ -68,6 +70,7 @@ class Stats:
     adopted: int = 0
     in_flight: int = 0
     sampled: int = 0
+    withheld: int = 0
     last_error: Optional[str] = None
 
 
@@ -87,6 +90,7 @@ def sum_of(snapshots: Sequence[Stats]) -> Stats:
         adopted=sum(s.adopted for s in snapshots),
         in_flight=sum(s.in_flight for s in snapshots),
         sampled=sum(s.sampled for s in snapshots),
+        withheld=sum(s.withheld for s in snapshots),
         last_error=next((s.last_error for s in snapshots if s.last_error), None),
     )
 
@@ -157,7 +161,7 @@ class Counters:
             goal = self._accepted
             return self._lock.wait_for(lambda: self._settled() >= goal, timeout_s)
 
-    def snapshot(self, in_flight: int = 0, sampled: int = 0) -> Stats:
+    def snapshot(self, in_flight: int = 0, sampled: int = 0, withheld: int = 0) -> Stats:
         """All numbers as of one instant."""
         with self._lock:
             return Stats(
@@ -170,5 +174,6 @@ class Counters:
                 adopted=self._adopted,
                 in_flight=in_flight,
                 sampled=sampled,
+                withheld=withheld,
                 last_error=self.last_error,
             )

@@ -33,6 +33,15 @@ class Emitter:
         self.sampled = 0
         """How many successes got no event, because they are not in the sample."""
 
+    @property
+    def withheld(self) -> int:
+        """How many events have no content, because its redaction failed."""
+        return self._encoder.withheld
+
+    def hurry(self) -> None:
+        """Wait for a function of the user no longer than the process's end allows."""
+        self._encoder.hurry()
+
     def start(self, attempt: Attempt) -> None:
         """Emit the start record, if the settings want one."""
         if self._captures_in_flight:

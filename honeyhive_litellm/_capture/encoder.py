@@ -6,6 +6,7 @@ between the two.
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import datetime, timezone
 from typing import Dict, Optional
@@ -19,9 +20,10 @@ from honeyhive_litellm._mapping.reading import mapping, text
 from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._privacy.truncate import fit
-from honeyhive_litellm._spool.record import IN_FLIGHT, START, Record
+from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
 
 from .attempt import Attempt, EncodedRequest
+from .bounded_calls import BoundedCalls
 
 _LONGEST_SESSION_NAME = 512
 
@@ -42,7 +44,15 @@ class EventEncoder:
     def __init__(self, settings: Settings) -> None:
         self._source = settings.environment
         self._max_bytes = settings.max_event_bytes
-        self._redactor = Redactor(settings.redact, settings.max_field_bytes, OUTCOME_METADATA)
+        self._calls = BoundedCalls()
+        self._redactor = Redactor(settings.redact, settings.max_field_bytes, OUTCOME_METADATA, self._calls.call)
+        self._lock = threading.Lock()
+        self.withheld = 0
+        """How many events were encoded without their content, because its redaction failed."""
+
+    def hurry(self) -> None:
+        """Wait for a function of the user no longer than the process's end allows."""
+        self._calls.hurry()
 
     def start(self, attempt: Attempt) -> Record:
         """The start record of an attempt whose outcome is unknown."""
@@ -69,6 +79,9 @@ class EventEncoder:
             content["error"] = outcome.error
         content["outputs"] = outcome.outputs
         redacted = self._redactor.redact_outcome(content)
+        if kind == EVENT and (request.is_withheld or "redaction_failed" in redacted["metadata"]):
+            with self._lock:
+                self.withheld += 1
         metadata = {**redacted.pop("metadata"), **facts}
         metadata.update({name: metadata[ours] for name, ours in _PAGE_NAMES if ours in metadata})
         if request.is_withheld:

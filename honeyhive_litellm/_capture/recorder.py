@@ -338,6 +338,15 @@ class Recorder:
         return self._emitter.sampled
 
     @property
+    def withheld(self) -> int:
+        """How many events have no content, because its redaction failed."""
+        return self._emitter.withheld
+
+    def hurry(self) -> None:
+        """Wait for a function of the user no longer than the process's end allows."""
+        self._emitter.hurry()
+
+    @property
     def is_awaiting_callback(self) -> bool:
         """Whether LiteLLM's callback is due for a call whose provider has replied."""
         return self._open.is_awaiting_callback

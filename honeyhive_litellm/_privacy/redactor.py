@@ -18,6 +18,9 @@ from .sanitize import clean
 
 Function = Callable[[Dict[str, Any]], Mapping[str, Any]]
 
+Call = Callable[[Function, Dict[str, Any]], object]
+"""How a function is called. It may raise FailedCallError."""
+
 _UNCUT = 2**62
 _PARTS = ("inputs", "outputs", "metadata", "config", "user_properties")
 _TEXTS = ("event_name", "error")
@@ -27,10 +30,20 @@ _SAFE_CONFIG = ("provider", "model", "is_streaming")
 _SAFE_TEXTS = ("status", "error_class", "call_type", "provider", "model", "project", "timestamp")
 
 
+class FailedCallError(Exception):
+    """A function of the user raised, or did not return. The argument names the class of the error."""
+
+
 class Redactor:
     """Makes content fit for an event: free of credentials, redacted as the user configured, cut to size."""
 
-    def __init__(self, redact: object, max_field_bytes: int, outcome_metadata: AbstractSet[str]) -> None:
+    def __init__(
+        self,
+        redact: object,
+        max_field_bytes: int,
+        outcome_metadata: AbstractSet[str],
+        call: Call = lambda function, content: function(content),
+    ) -> None:
         """`redact` is the option's value: a tuple of names of `pii` and then functions, or None.
 
         `outcome_metadata` are the metadata names that only an outcome may write.
@@ -41,6 +54,7 @@ class Redactor:
         self._is_configured = bool(steps)
         self._max_bytes = max_field_bytes
         self._outcome_metadata = outcome_metadata
+        self._call = call
 
     def redact_request(self, content: Mapping[str, object]) -> Dict[str, Any]:
         """The request's part, without metadata under a name that an outcome may write."""
@@ -74,7 +88,7 @@ class Redactor:
             warn(
                 LogCode.REDACT_FAILED,
                 "honeyhive: the option redact failed with %s; the event is recorded without its content",
-                class_name(error),
+                error if isinstance(error, FailedCallError) else class_name(error),
             )
             redacted = clean(_withheld(content, self._outcome_metadata), self._max_bytes)
         return _same_parts(content, redacted)
@@ -83,7 +97,7 @@ class Redactor:
         """Raises whatever a function of the user raises, and TypeError if one returns something else than content."""
         redacted: Any = without(clean(content, _UNCUT), self._names)
         for function in self._functions:
-            redacted = function({**{name: {} for name in _PARTS}, **dict.fromkeys(_TEXTS, ""), **redacted})
+            redacted = self._call(function, {**{name: {} for name in _PARTS}, **dict.fromkeys(_TEXTS, ""), **redacted})
             if not isinstance(redacted, Mapping):
                 raise TypeError("not a dict")
             redacted = {name: redacted[name] for name in (*_PARTS, *_TEXTS) if redacted.get(name) is not None}

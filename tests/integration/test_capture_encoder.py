@@ -66,7 +66,7 @@ def test_a_call_returns_while_its_content_waits_to_be_redacted(
     assert honeyhive_litellm.flush(PATIENCE_S) == 0
     (event,) = collector.events
     assert event["outputs"]["content"] == "yes"
-    assert set(gate.threads) == {"honeyhive-litellm"}
+    assert set(gate.threads) == {"honeyhive-redact"}
 
 
 @pytest.mark.parametrize("is_async", [False, True])
