@@ -48,8 +48,11 @@ class AttemptOpener:
         is_cached: bool = False,
     ) -> Optional[Attempt]:
         """Open a new attempt at this call, in the caller's context; None if the call is to have no event."""
-        request = self._mapper.request(call_details, current_context())
+        context = current_context()
         router_request = self._router_requests.current()
+        if router_request is not None:
+            context = context._replace(noted_metadata=router_request.context.noted_metadata)
+        request = self._mapper.request(call_details, context)
         numbers = None if router_request is None else router_request.numbers
         number = self._open.next_number(request.call_id, call_details.get(self._key), numbers)
         token = call_details[self._key] = Token(self._event_id(call_details, request.call_id, number))

@@ -12,6 +12,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from honeyhive_litellm._mapping.call_types import event_name, outputs_of
+from honeyhive_litellm._mapping.metadata import note_metadata
 from honeyhive_litellm._mapping.model import CallContext, Outcome
 from honeyhive_litellm._mapping.reading import copy_containers, mapping, text
 
@@ -160,7 +161,8 @@ class RouterRequests:
         """
         if self.current() is not None:
             return None
-        request = RouterRequest(call_details, strategy, current_context(), time.time() * 1000)
+        context = current_context()._replace(noted_metadata=note_metadata(mapping(call_details.get("litellm_params"))))
+        request = RouterRequest(call_details, strategy, context, time.time() * 1000)
         request.context_token = self._current.set(request)
         return request
 

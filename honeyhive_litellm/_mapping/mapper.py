@@ -14,15 +14,19 @@ metadata stays, because the caller wrote it for us.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from . import realtime, response, usage
 from .call_types import call_type_of, event_name, inputs_of, outputs_of
 from .failures import UNREADABLE, Failure, failure
+from .ids import session_id
 from .metadata import (
+    NOTED_KEY,
     add_custom,
+    given_metadata,
     incoming_trace,
     is_proxied,
+    is_same,
     metadata_of,
     session_of,
     tags,
@@ -73,9 +77,20 @@ def map_request(
     inputs: Dict[str, object] = or_default({}, inputs_of, name, call_details, optional_params, include_content)
 
     metadata: Dict[str, object] = dict(context.metadata)
-    or_default(None, add_custom, metadata, caller_metadata, settings.custom_attributes)
+    noted = context.noted_metadata
+    if noted is None:
+        noted = call_details.get(NOTED_KEY)
+    nothing: Sequence[Mapping[str, Any]] = ()
+    given = or_default(nothing, given_metadata, noted, caller_metadata)
+    empty: Dict[str, object] = {}
+    renamed = or_default(empty, add_custom, metadata, caller_metadata, given, settings.custom_attributes)
     address = text(litellm_params.get("api_base"))
     api_base = origin(address) if address else None
+    session = or_default(context.session, session_of, call_details, litellm_params, caller_metadata, context.session)
+    users = {
+        **context.user_properties,
+        **or_default({}, user_properties, call_details, optional_params, caller_metadata),
+    }
     own = (
         ("call_type", call_type),
         ("project", settings.project),
@@ -84,6 +99,7 @@ def map_request(
         ("model_name", model),
         ("tool_name", (text(inputs.get("tool")) or name) if row.event_type == "tool" else None),
         ("trace_id", or_default(None, trace_of, call_details, litellm_params, caller_metadata)),
+        ("user_id", text(users.get("user_id"))),
         ("tags", or_default(None, tags, caller_metadata)),
         ("api_base", api_base),
         ("router", or_default(None, router, caller_metadata)),
@@ -91,12 +107,15 @@ def map_request(
         ("otel", context.otel or or_default(None, incoming_trace, litellm_params, caller_metadata)),
     )
     metadata.update({key: value for key, value in own if value})
+    held = metadata if session is None or session_id(session) == session else {**metadata, "session_id": session}
+    renamed = {name: value for name, value in renamed.items() if name not in held or not is_same(held[name], value)}
+    if renamed:
+        metadata["user_metadata"] = renamed
     if settings.capture_raw_request and include_content:
         raw = or_default(None, raw_request, call_details, api_base)
         if raw:
             metadata["raw_request"] = raw
 
-    session = or_default(context.session, session_of, call_details, litellm_params, caller_metadata, context.session)
     return Request(
         call_type=call_type,
         event_type=row.event_type,
@@ -106,10 +125,7 @@ def map_request(
         config={key: value for key, value in config.items() if value is not None},
         inputs=inputs,
         metadata=metadata,
-        user_properties={
-            **context.user_properties,
-            **or_default({}, user_properties, call_details, optional_params, caller_metadata),
-        },
+        user_properties=users,
         session=session,
         session_name=context.session_name if session == context.session else None,
         parent_id=text(caller_metadata.get("honeyhive_parent_id")) or context.parent_id,

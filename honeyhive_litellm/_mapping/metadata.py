@@ -7,7 +7,7 @@ LiteLLM keeps it in `litellm_params["metadata"]`, on some paths (`/v1/messages`,
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 from .model import RESERVED_METADATA
 from .reading import mapping, text
@@ -17,8 +17,11 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2
 
 _EMPTY: Mapping[str, Any] = {}
 
-_READ_ELSEWHERE = frozenset(("session_id", "trace_id", "event_name", "user_id", "user_properties", "tags", "no-log"))
-"""The caller's metadata that becomes another part of the event, or none."""
+NOTED_KEY = "honeyhive_metadata"
+"""Where a patch leaves what `note_metadata` returns, in the `call_details` of a call."""
+
+_READ_ELSEWHERE = frozenset(("session_id", "trace_id", "event_name", "user_properties", "tags", "no-log"))
+"""The metadata that becomes another part of the event, or none. What the caller gave is metadata all the same."""
 
 # Keys that LiteLLM adds to the metadata of any call.
 _LITELLM = frozenset(
@@ -41,6 +44,20 @@ _LITELLM_ROUTED = _LITELLM | frozenset(
         "user_agent",
     )
 )  # fmt: skip
+
+_MARKS_OF_PROXY = ("litellm_api_version", "user_api_key_auth")
+"""Names that are in a dictionary which LiteLLM's proxy has written into, and in no other."""
+
+_ADDED_BY_PROXY = ("headers", "used_client_oauth_token")
+
+_ROUTERS = (
+    "model_group", "model_group_alias", "model_group_size", "original_model_group", "deployment",
+    "deployment_model_name", "caching_groups", "attempted_fallbacks", "attempted_retries", "max_retries", "api_base",
+)  # fmt: skip
+"""Names that the Router writes; with `_ENOUGH` of them, and the id of a deployment, a dictionary is one of its."""
+_ENOUGH = 5
+
+_JSON_TYPES = (str, int, float, dict, list, tuple)
 
 _LITELLM_PREFIXES = (
     "user_api_", "honeyhive_", "litellm_", "standard_logging_", "sensitive_data_routing_", "adaptive_router_",
@@ -162,10 +179,51 @@ def tags(caller_metadata: Mapping[str, Any]) -> Optional[Sequence[object]]:
     return [value] if isinstance(value, str) and value else None
 
 
-def add_custom(metadata: Dict[str, object], caller_metadata: Mapping[str, Any], attributes: object) -> None:
+def note_metadata(arguments: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Copies of the metadata among the arguments of a call, the strongest first, before LiteLLM writes into them.
+
+    What LiteLLM's proxy or Router wrote before, into a dictionary that is used once more, is left out.
+    """
+    noted = []
+    for name in ("metadata", "litellm_metadata"):
+        metadata = arguments.get(name)
+        if metadata and type(metadata) is dict and not any(mark in metadata for mark in _MARKS_OF_PROXY):
+            noted.append(_without_routers(metadata) if _is_of_router(metadata) else dict(metadata))
+    return noted
+
+
+def _is_of_router(metadata: Mapping[str, Any]) -> bool:
+    return "id" in mapping(metadata.get("model_info")) and sum(name in metadata for name in _ROUTERS) >= _ENOUGH
+
+
+def _without_routers(metadata: Mapping[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in metadata.items() if not _is_litellms(name, _LITELLM_ROUTED)}
+
+
+def given_metadata(
+    noted: Optional[Sequence[Mapping[str, Any]]], caller_metadata: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]]:
+    """What the caller itself gave as metadata, the strongest source first: as noted, or as the proxy's client sent it.
+
+    The proxy adds its own to what a client sent before it copies that, on some of its routes.
+    """
+    if noted or not is_proxied(caller_metadata):
+        return noted or ()
+    sent = mapping(caller_metadata.get("requester_metadata"))
+    added = [name for name in _ADDED_BY_PROXY if name in sent and sent[name] == caller_metadata.get(name)]
+    return ({name: value for name, value in sent.items() if name not in added},)
+
+
+def add_custom(
+    metadata: Dict[str, object],
+    caller_metadata: Mapping[str, Any],
+    given: Sequence[Mapping[str, Any]],
+    attributes: object,
+) -> Dict[str, object]:
     """Add the configured attributes and then the caller's own metadata to the event's.
 
-    What the caller has under a reserved name goes to `user_metadata`.
+    Returns what has a name that is reserved, or LiteLLM's own: it belongs under `user_metadata`, unless the event has
+    the same under that name already. Nothing that the caller is known to have given (`given`) is left out.
     """
     litellm_names = _LITELLM_ROUTED if is_routed(caller_metadata) else _LITELLM
     renamed: Dict[str, object] = {}
@@ -173,10 +231,27 @@ def add_custom(metadata: Dict[str, object], caller_metadata: Mapping[str, Any], 
         for name, value in attributes.items():
             (renamed if name in RESERVED_METADATA else metadata)[name] = value
     for name, value in caller_metadata.items():
-        if value is None or name in _READ_ELSEWHERE or name in litellm_names:
-            continue
-        if isinstance(name, str) and name.startswith(_LITELLM_PREFIXES):
+        if value is None or name in _READ_ELSEWHERE or _is_litellms(name, litellm_names):
             continue
         (renamed if name in RESERVED_METADATA else metadata)[name] = value
-    if renamed:
-        metadata["user_metadata"] = renamed
+    for source in reversed(given):  # the strongest last
+        for name, value in source.items():
+            if _is_litellms(name, litellm_names):
+                if value is None or isinstance(value, _JSON_TYPES):
+                    renamed[name] = value
+            elif name in RESERVED_METADATA:
+                renamed[name] = value
+            else:
+                if name in metadata and not is_same(metadata[name], value) and any(name in other for other in given):
+                    renamed[name] = metadata[name]
+                metadata[name] = value
+    return renamed
+
+
+def is_same(first: object, second: object) -> bool:
+    """Whether both are the same in JSON, where true is not 1."""
+    return type(first) is type(second) and first == second
+
+
+def _is_litellms(name: object, litellm_names: FrozenSet[str]) -> bool:
+    return name in litellm_names or (isinstance(name, str) and name.startswith(_LITELLM_PREFIXES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 _EMPTY: Mapping[str, Any] = {}
 
@@ -25,7 +25,7 @@ object, where a name must not occur twice.
 REQUEST_METADATA = frozenset(
     (
         "trace_id", "timestamp", "call_type", "project", "model", "provider", "tags", "api_base", "router", "proxy",
-        "raw_request", "session_id", "otel", "user_metadata", "model_name", "tool_name",
+        "raw_request", "session_id", "otel", "user_metadata", "model_name", "tool_name", "user_id",
     )
 )  # fmt: skip
 """The metadata names that a request writes itself."""
@@ -62,6 +62,8 @@ class CallContext(NamedTuple):
     user_properties: Mapping[str, Any] = _EMPTY
     metadata: Mapping[str, Any] = _EMPTY
     otel: Optional[Dict[str, str]] = None
+    noted_metadata: Optional[Sequence[Mapping[str, Any]]] = None
+    """What the caller gave a Router as metadata, noted before the Router wrote into it; None outside of a Router."""
 
 
 NO_CONTEXT = CallContext()

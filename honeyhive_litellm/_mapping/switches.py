@@ -1,7 +1,7 @@
 """The switches of a single call: whether to record it at all, and whether to record its content.
 
-A new switch of ours is read here from the caller's metadata, under a name that begins with "honeyhive_": such names
-never get into an event.
+A new switch of ours is read here from the caller's metadata, under a name that begins with "honeyhive_". In the event
+it is among the caller's own metadata, under `user_metadata`.
 """
 
 from __future__ import annotations

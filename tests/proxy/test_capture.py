@@ -71,6 +71,9 @@ def test_a_chat_names_its_user_and_its_key(proxy: Proxy) -> None:
 
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+COLLIDING: Dict[str, Any] = {"status": "open", "raw_request": "mine", "litellm_x": "1", "hidden_params": "2"}
+"""Metadata of a client under names of ours and of LiteLLM's."""
+
 ENDPOINTS: Dict[str, Dict[str, Any]] = {
     "/v1/chat/completions": {},
     "/v1/completions": {"prompt": "hello"},
@@ -84,13 +87,16 @@ NAMES = ("completion", "text_completion", "embedding", "responses", "anthropic_m
 
 @pytest.mark.parametrize(("path", "name"), list(zip(ENDPOINTS, NAMES)))
 def test_every_endpoint_is_one_event(proxy: Proxy, path: str, name: str) -> None:
-    event = proxy.event(proxy.ask(path, **ENDPOINTS[path], metadata={"session_id": f"s {path}", "release": "7"}))
+    event = proxy.event(
+        proxy.ask(path, **ENDPOINTS[path], metadata={"session_id": f"s {path}", "release": "7", **COLLIDING})
+    )
 
     assert event["event_name"] == name
     assert event["metadata"]["status"] == "success"
     assert event["metadata"]["proxy"]["route"] == path
     assert event["metadata"]["proxy"]["key_alias"] == "batch jobs"
     assert event["metadata"]["release"] == "7"
+    assert event["metadata"]["user_metadata"].items() >= COLLIDING.items()
     assert event["metadata"]["session_id"] == f"s {path}"
     assert event["metadata"]["prompt_tokens"] > 0
     text = event["outputs"].get("content") or event["outputs"].get("text")

@@ -8,7 +8,8 @@ from typing import Any, Dict, Optional
 
 import pytest
 
-from honeyhive_litellm._mapping.model import OUTCOME_METADATA
+from honeyhive_litellm._mapping.metadata import note_metadata
+from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Request
 
 from .mapping_calls import SECRET, MappingOptions, mapped, with_metadata
 
@@ -59,7 +60,58 @@ def test_parent_user_and_tags_are_taken_out_of_the_metadata() -> None:
     assert request.user_properties == {"plan": "pro", "user_id": "u"}
     assert request.metadata["tags"] == ["a"]
     assert request.metadata["k"] == "v"
-    assert not {"user_id", "user_properties", "honeyhive_parent_id", "honeyhive_other"} & set(request.metadata)
+    assert request.metadata["user_id"] == "u"
+    assert not {"user_properties", "honeyhive_parent_id", "honeyhive_other"} & set(request.metadata)
+
+
+def given(*sources: Dict[str, Any], **details: Any) -> Request:
+    """A call whose caller gave these, the first the strongest, and to which LiteLLM has added a `raw_request`."""
+    merged: Dict[str, Any] = {}
+    for source in reversed(sources):
+        merged.update(source)
+    params = {"metadata": {**merged, "raw_request": "LiteLLM's"}}
+    return mapped(call_type="completion", litellm_params=params, honeyhive_metadata=list(sources), **details)
+
+
+def test_what_the_caller_gave_is_there_whole_whatever_its_name() -> None:
+    theirs = {
+        "k": None, "raw_request": {"mine": 1}, "litellm_x": [1], "honeyhive_parent_id": "p", "event_name": "e",
+        "user_properties": {"plan": "pro"}, "user_id": 7, "tags": ["a"], "session_id": str(A_UUID), "status": "open",
+        "no-log": False,
+    }  # fmt: skip
+    metadata = given(theirs).metadata
+    renamed = metadata["user_metadata"]
+    assert isinstance(renamed, dict)
+    assert {name: renamed.get(name, metadata.get(name)) for name in theirs} == theirs
+    assert renamed.keys() == {
+        "raw_request", "litellm_x", "honeyhive_parent_id", "user_id", "session_id", "status",
+    }  # fmt: skip
+    assert (metadata["user_id"], metadata["tags"], metadata["k"]) == ("7", ["a"], None)
+
+
+def test_of_two_sources_the_stronger_is_in_metadata_and_the_other_beside_it() -> None:
+    metadata = given({"k": 1, "same": 1}, {"k": 2, "same": 1}).metadata
+    assert (metadata["k"], metadata["same"], metadata["user_metadata"]) == (1, 1, {"k": 2})
+
+
+def test_of_a_dictionary_that_a_router_wrote_into_its_entries_are_not_the_callers() -> None:
+    stale = {
+        "mine": 1, "model_group": "g", "model_group_size": 1, "deployment": "d", "caching_groups": None,
+        "api_base": "https://x", "model_info": {"id": "one"},
+    }  # fmt: skip
+    assert note_metadata({"metadata": stale}) == [{"mine": 1}]
+    assert note_metadata({"metadata": {"model_group": "g"}, "litellm_metadata": {"a": 1}}) == [
+        {"model_group": "g"}, {"a": 1},
+    ]  # fmt: skip
+    assert note_metadata({"metadata": {"user_api_key_auth": object()}}) == []
+
+
+def test_what_a_client_sent_to_the_proxy_is_the_callers() -> None:
+    sent = {"litellm_x": 1, "error_information": 2, "headers": {"host": "h"}, "mine": None}
+    params = {"metadata": {**sent, "user_api_key_hash": "k", "requester_metadata": sent, "litellm_api_version": "1"}}
+    metadata = mapped(litellm_params=params).metadata
+    assert metadata["user_metadata"] == {"litellm_x": 1, "error_information": 2}
+    assert metadata["mine"] is None
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ METADATA: Dict[str, Field] = {
     "metadata.tags": Field("", "The `tags` of the call's metadata."),
     "metadata.session_id": Field("", "The session's id in your form, if it is not a UUID."),
     "metadata.session_name": Field("", "The session's name, if it has one."),
-    "metadata.user_metadata": Field("", "Your metadata under names that this table reserves."),
+    "metadata.user_id": Field("", "The user: the same as `user_properties.user_id`."),
+    "metadata.user_metadata": Field("", "Your metadata under names that this table or LiteLLM itself uses."),
     "metadata.otel": Field("", "The W3C ids of the OpenTelemetry span that surrounds the call."),
     "metadata.otel.trace_id": Field("32 hex digits", "The W3C trace id."),
     "metadata.otel.span_id": Field("16 hex digits", "The W3C span id."),
@@ -190,7 +191,10 @@ EVENT_TYPES = ("model", "tool", "chain")
 OPEN = ("inputs.", "outputs.", "config.", "user_properties.")
 """Parts whose fields differ by kind of call; the table of each kind shows them."""
 
-OWN = {"metadata.region", "metadata.release", "metadata.team"}
+OWN = {
+    "metadata.region", "metadata.release", "metadata.team", "metadata.event_name", "metadata.user_properties",
+    "metadata.user_properties.plan",
+}  # fmt: skip
 """Metadata that the golden calls themselves send."""
 
 _WHOLE = {

@@ -11,9 +11,10 @@ import functools
 import importlib
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Awaitable, Callable, Dict, Mapping, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, Tuple
 
 from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
+from honeyhive_litellm._mapping.metadata import NOTED_KEY, note_metadata
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import guarded
@@ -48,12 +49,19 @@ def _imported(name: str) -> Any:
 def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(setup)
     def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
+        metadata = note_metadata(kwargs) if kwargs.get("metadata") or kwargs.get("litellm_metadata") else None
         result = setup(original_function, rules_obj, start_time, *args, **kwargs)
+        if metadata:
+            guarded(_note_metadata, result[0], metadata)
         if original_function in NOTED_CALL_TYPES or _inherited.get():
             guarded(_note_arguments, result[0], original_function, args, kwargs)
         return result
 
     return wrapped
+
+
+def _note_metadata(logging_object: Any, metadata: List[Dict[str, Any]]) -> None:
+    logging_object.model_call_details[NOTED_KEY] = metadata
 
 
 def _note_arguments(logging_object: Any, name: str, args: Tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.call_types import named_arguments
+from honeyhive_litellm._mapping.metadata import NOTED_KEY, note_metadata
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import active_runtimes, checkpoint_in, guarded
@@ -133,5 +134,6 @@ def _call_details(name: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         "optional_params": {},
         "litellm_params": params,
         "start_time": datetime.now(timezone.utc),
+        NOTED_KEY: note_metadata(arguments),
         ARGUMENTS_KEY: named_arguments(name, (), arguments),
     }
