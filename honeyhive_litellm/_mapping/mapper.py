@@ -23,7 +23,7 @@ from .ids import session_id
 from .metadata import (
     NOTED_KEY,
     add_custom,
-    given_metadata,
+    callers_sources,
     incoming_trace,
     is_proxied,
     is_same,
@@ -81,9 +81,9 @@ def map_request(
     if noted is None:
         noted = call_details.get(NOTED_KEY)
     nothing: Sequence[Mapping[str, Any]] = ()
-    given = or_default(nothing, given_metadata, noted, caller_metadata)
+    sources = or_default(nothing, callers_sources, noted, caller_metadata, optional_params)
     empty: Dict[str, object] = {}
-    renamed = or_default(empty, add_custom, metadata, caller_metadata, given, settings.custom_attributes)
+    renamed = or_default(empty, add_custom, metadata, caller_metadata, sources, settings.custom_attributes)
     address = text(litellm_params.get("api_base"))
     api_base = origin(address) if address else None
     session = or_default(context.session, session_of, call_details, litellm_params, caller_metadata, context.session)

@@ -200,30 +200,35 @@ def _without_routers(metadata: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in metadata.items() if not _is_litellms(name, _LITELLM_ROUTED)}
 
 
-def given_metadata(
-    noted: Optional[Sequence[Mapping[str, Any]]], caller_metadata: Mapping[str, Any]
+def callers_sources(
+    noted: Optional[Sequence[Mapping[str, Any]]],
+    caller_metadata: Mapping[str, Any],
+    optional_params: Mapping[str, Any],
 ) -> Sequence[Mapping[str, Any]]:
-    """What the caller itself gave as metadata, the strongest source first: as noted, or as the proxy's client sent it.
+    """What the caller itself gave as metadata, the strongest source first.
 
-    The proxy adds its own to what a client sent before it copies that, on some of its routes.
+    As noted, or as the proxy's client sent it, and the provider's own parameter `metadata`. The proxy adds to what a
+    client sent before it copies that, on some of its routes.
     """
-    if noted or not is_proxied(caller_metadata):
-        return noted or ()
-    sent = mapping(caller_metadata.get("requester_metadata"))
-    added = [name for name in _ADDED_BY_PROXY if name in sent and sent[name] == caller_metadata.get(name)]
-    return ({name: value for name, value in sent.items() if name not in added},)
+    sources = list(noted or ())
+    if not sources and is_proxied(caller_metadata):
+        sent = mapping(caller_metadata.get("requester_metadata"))
+        added = [name for name in _ADDED_BY_PROXY if name in sent and sent[name] == caller_metadata.get(name)]
+        sources.append({name: value for name, value in sent.items() if name not in added})
+    sources.append(mapping(optional_params.get("metadata")))
+    return sources
 
 
 def add_custom(
     metadata: Dict[str, object],
     caller_metadata: Mapping[str, Any],
-    given: Sequence[Mapping[str, Any]],
+    sources: Sequence[Mapping[str, Any]],
     attributes: object,
 ) -> Dict[str, object]:
     """Add the configured attributes and then the caller's own metadata to the event's.
 
     Returns what has a name that is reserved, or LiteLLM's own: it belongs under `user_metadata`, unless the event has
-    the same under that name already. Nothing that the caller is known to have given (`given`) is left out.
+    the same under that name already. Nothing that the caller is known to have given (`sources`) is left out.
     """
     litellm_names = _LITELLM_ROUTED if is_routed(caller_metadata) else _LITELLM
     renamed: Dict[str, object] = {}
@@ -234,17 +239,17 @@ def add_custom(
         if value is None or name in _READ_ELSEWHERE or _is_litellms(name, litellm_names):
             continue
         (renamed if name in RESERVED_METADATA else metadata)[name] = value
-    for source in reversed(given):  # the strongest last
+    for source in reversed(sources):  # the strongest last
         for name, value in source.items():
             if _is_litellms(name, litellm_names):
                 if value is None or isinstance(value, _JSON_TYPES):
                     renamed[name] = value
             elif name in RESERVED_METADATA:
                 renamed[name] = value
-            else:
-                if name in metadata and not is_same(metadata[name], value) and any(name in other for other in given):
-                    renamed[name] = metadata[name]
+            elif name not in metadata:
                 metadata[name] = value
+            elif not is_same(metadata[name], value):  # a stronger source has another value
+                renamed[name] = value
     return renamed
 
 

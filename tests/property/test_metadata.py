@@ -111,12 +111,12 @@ def test_all_metadata_of_the_caller_comes_back(
     collector: Collector, way: Callable[[Json], None], calls: List[Json]
 ) -> None:
     collector.clear()
-    given_by_number = {next(numbers): metadata for metadata in calls}
-    for number, metadata in given_by_number.items():
+    calls_by_number = {next(numbers): metadata for metadata in calls}
+    for number, metadata in calls_by_number.items():
         way({**copy.deepcopy(metadata), "number of the call": number})
-    until(lambda: honeyhive_litellm.flush(5) == 0 and given_by_number.keys() <= events_of(collector).keys(), 30)
+    until(lambda: honeyhive_litellm.flush(5) == 0 and calls_by_number.keys() <= events_of(collector).keys(), 30)
     events = events_of(collector)
-    for number, metadata in given_by_number.items():
+    for number, metadata in calls_by_number.items():
         expected = clean(metadata, 2**18)
         assert isinstance(expected, dict)
         lost = {name: value for name, value in expected.items() if not held(events[number], name, value)}

@@ -64,7 +64,7 @@ def test_parent_user_and_tags_are_taken_out_of_the_metadata() -> None:
     assert not {"user_properties", "honeyhive_parent_id", "honeyhive_other"} & set(request.metadata)
 
 
-def given(*sources: Dict[str, Any], **details: Any) -> Request:
+def noted(*sources: Dict[str, Any], **details: Any) -> Request:
     """A call whose caller gave these, the first the strongest, and to which LiteLLM has added a `raw_request`."""
     merged: Dict[str, Any] = {}
     for source in reversed(sources):
@@ -79,7 +79,7 @@ def test_what_the_caller_gave_is_there_whole_whatever_its_name() -> None:
         "user_properties": {"plan": "pro"}, "user_id": 7, "tags": ["a"], "session_id": str(A_UUID), "status": "open",
         "no-log": False,
     }  # fmt: skip
-    metadata = given(theirs).metadata
+    metadata = noted(theirs).metadata
     renamed = metadata["user_metadata"]
     assert isinstance(renamed, dict)
     assert {name: renamed.get(name, metadata.get(name)) for name in theirs} == theirs
@@ -90,7 +90,7 @@ def test_what_the_caller_gave_is_there_whole_whatever_its_name() -> None:
 
 
 def test_of_two_sources_the_stronger_is_in_metadata_and_the_other_beside_it() -> None:
-    metadata = given({"k": 1, "same": 1}, {"k": 2, "same": 1}).metadata
+    metadata = noted({"k": 1, "same": 1}, {"k": 2, "same": 1}).metadata
     assert (metadata["k"], metadata["same"], metadata["user_metadata"]) == (1, 1, {"k": 2})
 
 
