@@ -1,19 +1,19 @@
-"""What credentials look like inside a text. The names that they go by are in `secret_names`.
+"""What credentials look like inside a text, and the search for them.
 
-To add a pattern:
-
-* of a vendor's keys that begin in their own way: a prefix in `_VENDORS` or `_SHORT_VENDORS`;
-* of anything else with a rare piece of text in it: a rule, and a row of `_ANCHORS` with that piece;
-* of a name before `=` or `:`: the name in `_NAMES`, and its end in `_ENDS_BEFORE_ASSIGNING`.
+* a vendor's keys that begin in their own way: a row of `KEYS` in `vendor_keys`;
+* a value behind a name: the name in `secret_names`; how names and values stand together in `assignments` and `pairs`;
+* private keys: `private_keys`;
+* anything else with a rare piece of text in it: a rule here, and a row of `_ANCHORS` with that piece.
 
 A row in `SECRETS` of tests/unit/test_privacy_credentials.py makes sure that it is found in every place.
 
 Almost no text holds a credential, so the first look has to be cheap: `possible_rules` says which rules may match, and
-spends its time in C. An anchor such as "AKIA" is searched in what remains of the text when the common characters of
+spends its time in C. An anchor such as "eyJ" is searched in what remains of the text when the common characters of
 prose are deleted: a tenth of it, and the deletion cannot hide an anchor, because of the anchor it deletes the same
-characters. What stands before a sign ("hh_", `"password":`) is searched where the text is split at that sign.
+characters.
 
-Every pattern takes linear time: a repetition cannot match in two ways, and every look ahead is bounded.
+Every pattern takes linear time: a repetition cannot match in two ways, and every look ahead is bounded. What a rule
+removes ends at a blank, a quote, its line or a bound: the text around a credential stays.
 """
 
 from __future__ import annotations
@@ -21,23 +21,64 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Callable, List, NamedTuple, Pattern, Sequence, Tuple, Union
+from typing import Callable, List, Pattern, Sequence, Tuple, Union
 
+from .assignments import Span
+from .key_shape import can_be_key, can_be_password, is_irregular, is_placeholder
 from .media import without_media
-from .secret_names import REDACTED
+from .pairs import credentials_by_name
+from .private_keys import without_private_keys
+from .secret_names import REDACTED, NameKind, name_kind
+from .vendor_keys import START, vendor_keys
+
+Rule = Callable[[str], str]
+"""Replaces every credential of one kind in a text."""
 
 Replacement = Union[str, Callable[["re.Match[str]"], str]]
 
 
-class Rule(NamedTuple):
-    """A kind of credential, and what replaces it."""
-
-    pattern: Pattern[str]
-    replacement: Replacement
+def _rule(pattern: str, replacement: Replacement, flags: int = re.ASCII) -> Rule:
+    compiled: Pattern[str] = re.compile(pattern, flags)
+    return lambda text: compiled.sub(replacement, text)
 
 
-def _rule(kind: str, pattern: str) -> Rule:
-    return Rule(re.compile(pattern, re.ASCII), f"[redacted: {kind}]")
+def _without(text: str, spans: Sequence[Tuple[int, int, str]]) -> str:
+    """`text` with each span, in order, replaced by its mark."""
+    parts: List[str] = []
+    done = 0
+    for start, end, mark in spans:
+        parts += (text[done:start], mark)
+        done = end
+    return "".join(parts) + text[done:] if parts else text
+
+
+# ---- rules
+
+
+def _vendor_keys(text: str) -> str:
+    found = vendor_keys(text, text.encode("utf-8", "replace"))
+    return _without(text, [(start, end, f"[redacted: {vendor} key]") for start, end, vendor in found])
+
+
+def _named(text: str) -> str:
+    return _without(text, [(start, end, REDACTED) for start, end in credentials_by_name(text)])
+
+
+_AWS_KEY_ID = re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])")
+_AWS_SECRET = re.compile(r"(?<![\w/+=-])(?=[A-Za-z0-9/+]{0,39}[g-zG-Z/+])[A-Za-z0-9/+]{40}(?![\w/+=-])", re.ASCII)
+_AWS_NEAR_CHARS = 256
+
+
+def _aws_secrets(text: str) -> str:
+    """Replace what has the form of AWS's secret keys and is near the id of one."""
+    near = [Span(max(m.start() - _AWS_NEAR_CHARS, 0), m.end() + _AWS_NEAR_CHARS) for m in _AWS_KEY_ID.finditer(text)]
+    done = 0
+    spans = []
+    for start, end in near:
+        for match in _AWS_SECRET.finditer(text, max(start, done), end):
+            spans.append((match.start(), match.end(), "[redacted: aws secret key]"))
+            done = match.end()
+    return _without(text, spans)
 
 
 def _basic(match: re.Match[str]) -> str:
@@ -51,250 +92,154 @@ def _basic(match: re.Match[str]) -> str:
 
 
 def _keep_head(match: re.Match[str]) -> str:
-    """Redact the value of an assignment. Name, sign and opening quote stay, so that JSON in a string stays JSON."""
-    return "".join(filter(None, match.groups())) + REDACTED
+    """Redact the value. What is before it stays."""
+    return match.group(1) + REDACTED
+
+
+def _option(match: re.Match[str]) -> str:
+    """Redact the value of a command's option, if the option's name makes it one."""
+    kind, value = name_kind(match.group("name")), match.group("value")
+    if is_placeholder(value) or value.startswith(("-", "[redacted")):
+        return match.group()
+    is_one = can_be_key(value) if kind is NameKind.PERHAPS else kind is not None and can_be_password(value, False)
+    return match.group()[: match.start("value") - match.start()] + REDACTED if is_one else match.group()
+
+
+def _api_key(match: re.Match[str]) -> str:
+    """Redact what follows "sk-" unless it is words, as in "sk-button--primary"."""
+    rest = match.group()[3:]
+    is_one = any(map(str.isdigit, rest)) or any(map(is_irregular, re.findall(r"[A-Za-z0-9]{8,}", rest)))
+    is_one = is_one or (len(rest) >= 16 and rest != rest.lower() and "-" not in rest)
+    return "[redacted: api key]" if is_one else match.group()
 
 
 _DIGIT_AHEAD = r"(?=[A-Za-z_~+/=.-]{0,64}[0-9])"
-_ESCAPED = r"(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"  # JSON in a string, or a URL
-_START = rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})"
-_START64 = rf"(?:(?<![\w-])|{_ESCAPED})"  # the same for what is base64 itself
-
-# An assignment in text: `api_key=...`, `"password": "..."` in JSON, once or twice escaped, `Authorization: Bearer ...`.
-_NAMES = (
-    r"(?:api|access|secret|private|account|client|master|signing|encryption|subscription|virtual|oci)[-_ ]?key"
-    r"(?:[-_ ]?(?:id|base))?"
-    r"|(?<![A-Za-z])x[-_]key|secret|passw(?:or)?d|passphrase|pwd|authorization|credentials?|connection[-_ ]?string"
-    r"|shared[-_ ]?access[-_ ]?signature"
-    r"|(?:access|refresh|id|auth|session|security|bearer|api|ad|bot|user|oauth|csrf|hf|gh|github|gitlab|slack|secret)"
-    r"[-_ ]?token"
-)
-_VALUES = (
-    r"""(b?")(?!")[^"\\]*(?:\\.[^"\\]*)*"""  # in double quotes, or from an opening one to the end
-    r"""|(b?')(?!')[^'\\]*(?:\\.[^'\\]*)*"""
-    r"""|(\\+["'])(?!\\+["'])[^"'\\]*(?:\\+[^"'\\][^"'\\]*)*"""  # JSON within JSON
-    r"""|(?:Bearer|Basic|Digest|Token|ApiKey|Negotiate|AWS4-HMAC-SHA256)[ ][^\s"'\[][^\r\n"']*"""
-    r"""|(?=[^\s\d"',;&<>(){}\[\]|\\]{0,128}\d)[^\s"',;&<>(){}\[\]|\\]{6,}"""  # or bare: a word with a digit, ...
-    r"""|(?<==)[A-Za-z_]{4,}(?![\w(\[.,)])"""  # ... or any word right after "=" that is no call or attribute
-)
-_ASSIGNMENT = re.compile(
-    rf"""((?:{_NAMES})\\*["']?\]?[ \t]*(?:=>|[:=])[ \t]*)(?:{_VALUES})""", re.IGNORECASE | re.ASCII | re.DOTALL
-)
-_COOKIE = re.compile(r"""(cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?)[\w.~-]+=[^\r\n"'}]+""", re.IGNORECASE | re.ASCII)
-_QUERY = re.compile(
-    r"""([?&;](?:key|api[-_]?key|access[-_]?token|auth[-_]?token|id_token|refresh_token|token|sig|signature"""
-    r"""|x-amz-signature|x-amz-credential|x-amz-security-token|x-goog-signature|x-goog-credential"""
-    r"""|client_secret|secret|password|passwd|pwd|auth|subscription-key)=)[^&\s"'#<>\[\]\\]{3,}""",
-    re.IGNORECASE | re.ASCII,
+_START64 = r"(?:(?<![\w-])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2}))"  # before what is base64 itself
+_HOST = (
+    r"(?:(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}|localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+    r"|\[[0-9a-fA-F:]{2,40}\]|[a-z][a-z0-9-]{1,40}(?=:[0-9]{2,5}\b))(?=[:/?#\s\"'`<>),;\\]|\Z)"
 )
 
-
-# Names that are ordinary before a short value and secret before a long one: {"token": "..."}.
-_QUOTED = re.compile(
-    r"""((?:token|auth|dsn)\\*["'][ \t]*:[ \t]*\\*["'])(?=[^\s"'\\]{0,128}[0-9])[^\s"'\\]{16,}""",
-    re.IGNORECASE | re.ASCII,
+_MEDIA = _rule(r"data:[^,]{0,400};base64,[^\"]*", lambda match: without_media(match.group()))
+_JWT = _rule(_START64 + r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*(?:\.[\w-]{8,}){0,2}|\Z)", "[redacted: jwt]")
+_ENCODED = _rule(
+    _START64 + r"(?:ZXlK[A-Za-z0-9]|eyJrIjoi)[A-Za-z0-9+/_-]{40,}={0,2}"
+    r"|LS0tLS1CRUdJTiB(?:SU0E|QUkl|FQy|PUEVO|FTkNS|EU0E|QR1Ag)[A-Za-z0-9+/]{40,}={0,2}",
+    "[redacted: encoded key]",
 )
-
-
-_MEDIA = Rule(re.compile(r"data:[^,]{0,400};base64,[^\"]*"), lambda match: without_media(match.group()))
-_PRIVATE_KEY = _rule(
-    "private key",
-    r"-----BEGIN[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----"
-    r"[^-]*(?:-(?!----END[ ])[^-]*)*(?:-----END[ ][A-Z0-9 ]{0,32}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----)?",
+_BEARER = _rule(r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})", "[redacted: bearer token]")
+_BASIC = _rule(r"(?:(?<=[Bb]asic )|(?<=BASIC ))([A-Za-z0-9+/]{8,}={0,2})", _basic)
+_BEFORE_QUERY = r"(?:(?![?&]\w{1,32}=)[^\s\"'`<>])"
+_USERINFO = _rule(  # to the "@" before a host, or to the last one; before a query, if there is one
+    r"(?<=://)(?:(?![\w.-]{1,256}:[0-9]{2,5}[/?#])[^\s/?#@:\"'`<>\[\\]{0,256}:"
+    rf"(?:{_BEFORE_QUERY}{{1,256}}?@(?={_HOST})|{_BEFORE_QUERY}{{1,256}}@|[^\s\"'`<>]{{1,256}}@)"
+    r"|(?=[^\s/@:]{0,64}[0-9])[^\s/?#@:\"'<>\[\\]{16,256}@)",
+    "[redacted: user and password]@",
 )
-_JWT = _rule("jwt", _START64 + r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*|\Z)")
-_AWS_KEY_ID = _rule("aws key id", _START + r"(?:AKIA|ASIA)[A-Z0-9]{16,}")
-_GOOGLE_KEY = _rule("google key", _START64 + r"AIza[\w-]{20,}")
-_GOOGLE_TOKEN = _rule("google token", _START + r"ya29\.[\w.-]{10,}")
-_BEARER = _rule("bearer token", r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})")
-_BASIC = Rule(re.compile(r"(?:(?<=[Bb]asic )|(?<=BASIC ))([A-Za-z0-9+/]{8,}={0,2})"), _basic)
-_USERINFO = _rule(
-    "user and password",
-    r"(?<=://)(?:[^\s/@:\"'<>\[\\]{0,256}:[^\s/?#\"'<>\[\\]{1,1024}"
-    r"|(?=[^\s/@:]{0,64}[0-9])[^\s/@:\"'<>\[\\]{16,256})@",
-)
-
-_API_KEY = _rule(
-    "api key",
-    _START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,}"
-    r"|(?=[A-Za-z_-]{0,64}[0-9])[\w-]{8,}|[\w-]{24,})",
-)
-_SLACK_TOKEN = _rule("slack token", _START + r"xox[a-eoprs]-[\w-]{8,}")
-_UNDERSCORED = (
-    _rule(
-        "honeyhive key",
-        _START + r"hh_(?:(?:ro|ingst|fgdp|fgcp)_[\w-]{8,}"
-        r"|(?=(?:[A-Za-z_-]{0,40}[0-9]){3})[\w-]{12,}|[A-Za-z0-9]{20,})",
-    ),
-    _rule("github token", _START + r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})"),
-    _rule("stripe key", _START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"),
-    _rule("huggingface token", _START + r"hf_[A-Za-z0-9]{16,}"),
-    _rule("groq key", _START + r"gsk_[A-Za-z0-9]{16,}"),
-)
-# Vendors whose keys have a prefix of their own. Digits follow, or it is a name in somebody's code.
-_TAIL = r"(?=(?:[A-Za-z_-]{0,40}[0-9]){2})"
-_VENDORS = (  # no words of prose or code: any characters may follow
-    "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "doo_v1_", "dor_v1_", "lsv2_pt_", "lsv2_sk_", "dckr_pat_",
-    "dckr_oat_", "glsa_", "sb_secret_", "tgp_v1_", "sntrys_", "sntryu_", "lin_api_", "pscale_tkn_", "pscale_pw_",
-    "whsec_", "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "nvapi-", "tvly-", "GOCSPX-", "SG.", "hvs.", "hvb.",
-)  # fmt: skip
-_SHORT_VENDORS = (  # may begin a name in code: only letters and digits follow
-    "npm_", "r8_", "fw_", "ntn_", "sbp_", "rpa_", "phx_", "figd_", "xai-", "pplx-", "csk-", "NRAK-",
-)  # fmt: skip
-_VENDOR_KEY = _rule(
-    "vendor key",
-    rf"{_START}(?:(?:{'|'.join(map(re.escape, _VENDORS))}){_TAIL}[\w+/=.-]{{16,}}"
-    rf"|(?:{'|'.join(map(re.escape, _SHORT_VENDORS))}){_TAIL}[A-Za-z0-9]{{16,}})",
-)
-_VENDOR_BEGINS = re.compile(
-    rf"[._-](?=[\w-]{{16}})(?:{'|'.join(f'(?<={re.escape(vendor)})' for vendor in (*_VENDORS, *_SHORT_VENDORS))})"
-)
-_PYPI = _rule("pypi token", _START + r"pypi-AgE[\w-]{16,}")
-_DATABRICKS = _rule("databricks token", _START + r"dapi" + _TAIL + r"[A-Za-z0-9]{32,}")
-_ATLASSIAN = _rule("atlassian token", _START + r"ATATT3[\w=-]{16,}")
-_TELEGRAM = _rule("telegram token", r"(?<![0-9])[0-9]{6,12}:AA[\w-]{30,}")
+_API_KEY = _rule(START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,})", "[redacted: api key]")
+_OTHER_API_KEY = _rule(START + r"sk-[\w-]{8,}", _api_key)
+_TELEGRAM = _rule(r"(?<![0-9])[0-9]{6,12}:AA[\w-]{30,}", "[redacted: telegram token]")
+_AZURE_SECRET = _rule(r"(?<![\w.~-])[\w.~-]{3}[0-9]Q~[\w.~-]{31,}", "[redacted: azure secret]")
 _WEBHOOK = _rule(
-    "webhook",
     r"(?:(?<=hooks\.slack\.com/)(?:services|workflows|triggers)|(?<=discord\.com/api/)webhooks"
-    r"|(?<=discordapp\.com/api/)webhooks)/[^\s\"'<>\\]{8,}",
+    r"|(?<=discordapp\.com/api/)webhooks|(?<=webhook\.office\.com/)webhookb2"
+    r"|(?<=hooks\.zapier\.com/)hooks)/[^\s\"'<>\\]{8,}",
+    "[redacted: webhook]",
 )
-_OPTION_VALUE = re.compile(
-    r"""((?<!-)--[\w-]{0,40}?(?:key|token|secret|password|passwd)[ ]["']?)"""
-    r"""(?=[^\s"']{0,128}[0-9])[^\s"'<\[-][^\s"']{5,}""",
-    re.ASCII,
+_SOFTLAYER = _rule(r"(?<=api\.softlayer\.com/soap/)v3(?:\.1)?/[a-z0-9]{64}", "[redacted: softlayer key]")
+_OPTION = _rule(r"""--(?P<name>[A-Za-z][\w-]{0,48})[ ]["']?(?P<value>[^\s"'<\[-][^\s"']{5,255})""", _option)
+_CURL = _rule(
+    r"""((?:\bcurl|\bwget|\bhttp)(?=[ ])(?:[^\n\\]|\\\n){0,200}?[ ](?:-u|-U|--user|--proxy-user)[ =]?["']?"""
+    r"""[^\s:"'/]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))[^\s"'\[][^\s"']{2,255}""",
+    _keep_head,
 )
-_USER_OPTION = re.compile(r"""((?:-u|--user)[ =]["']?[^\s:"']{0,64}:)(?!//)[^\s"'\[][^\s"']{2,}""")
-_TAG_VALUE = re.compile(
+_TAG = _rule(
     r"(<(?:\w{1,32}:)?(?:secret|password|passwd|(?:api[-_]?key|token)(?=>[^<]{8})(?=>[^<]{0,64}[0-9]))>)"
-    r"[^<\[][^<]{2,}(?=</)",
-    re.IGNORECASE | re.ASCII,
+    r"[^<\[][^<\n]{2,512}(?=</)",
+    _keep_head,
+    re.ASCII | re.IGNORECASE,
 )
-_OPTION, _CURL, _TAG = Rule(_OPTION_VALUE, _keep_head), Rule(_USER_OPTION, _keep_head), Rule(_TAG_VALUE, _keep_head)
-_ASSIGNED = (
-    Rule(_QUERY, _keep_head),
-    Rule(_COOKIE, _keep_head),
-    Rule(_ASSIGNMENT, _keep_head),
-    Rule(_QUOTED, _keep_head),
+_GITLAB_SESSION = _rule(r"(_gitlab_session=)[0-9a-z]{32}", _keep_head)
+_SECRET_DATA = re.compile(
+    r"(?:^|\n)(?P<indent>[ ]{0,16})(?:data|stringData):[ ]*\r?\n"
+    r"(?P<members>(?:(?P=indent)[ ]+[^\n]{1,20000}(?:\n|\Z)){1,200})"
 )
+_MEMBER = re.compile(r"([ ]+[\w./-]{1,128}:[ ]+[\"']?)(?![\[|>{])[^\s\"']{4,}")
+
+
+def _kubernetes_secrets(text: str) -> str:
+    """Redact the data of manifests of the kind Secret."""
+    return _SECRET_DATA.sub(
+        lambda match: match.group().replace(match.group("members"), _MEMBER.sub(_keep_head, match.group("members"))),
+        text,
+    )
+
 
 # ---- which rules may match
 
 _MIN_CHARS = 8
 """No rule matches a shorter text."""
 
-_COMMON_BYTES = bytes(set(b"abdefghijklmnopqrstuvw \t\r\n,.()'\"!?*#013578")) + bytes(range(128, 256))
-"""The characters that are deleted before the search: common ones, but for enough to tell the anchors from prose."""
+_RARE = b"ABCEIJKLPQRSTUVXYZ_=/:;~<-cyz246"
+_COMMON_BYTES = bytes(byte for byte in range(256) if byte not in _RARE)
+"""The characters that are deleted before the search: enough stay to tell the anchors from prose and code."""
 
 _ANCHORS: Sequence[Tuple[str, Rule]] = (
+    ("PRIVATE KEY", without_private_keys),
+    ("Private-Lines", without_private_keys),
     (";base64,", _MEDIA),
-    ("PRIVATE KEY", _PRIVATE_KEY),
     ("eyJ", _JWT),
-    ("AKIA", _AWS_KEY_ID),
-    ("ASIA", _AWS_KEY_ID),
-    ("AIza", _GOOGLE_KEY),
-    ("ya29.", _GOOGLE_TOKEN),
+    ("eyJrIjoi", _ENCODED),
+    ("ZXlK", _ENCODED),
+    ("LS0tLS1CRUdJTiB", _ENCODED),
     ("EARER ", _BEARER),
     ("Basic ", _BASIC),
     ("BASIC ", _BASIC),
-    ("xox", _SLACK_TOKEN),
-    ("ATATT3", _ATLASSIAN),
-    ("pypi-AgE", _PYPI),
     (":AA", _TELEGRAM),
-    ("hooks.slack.com/", _WEBHOOK),
+    ("Q~", _AZURE_SECRET),
     ("/api/webhooks/", _WEBHOOK),
-    ("dapi", _DATABRICKS),
-    ("curl ", _CURL),
+    ("/webhookb2/", _WEBHOOK),
+    ("hooks.zapier.com/", _WEBHOOK),
+    ("softlayer.com/soap/", _SOFTLAYER),
+    ("_gitlab_session=", _GITLAB_SESSION),
+    ("kind: Secret", _kubernetes_secrets),
 )
 _REMNANTS = [(anchor.encode().translate(None, _COMMON_BYTES), anchor, rule) for anchor, rule in _ANCHORS]
 
 
-def _is_rare(remnant: bytes) -> bool:
-    """Whether the remnant of an anchor is worth a search: not a single character, and no "c", which is everywhere."""
-    return len(remnant) > 1 and not remnant.startswith(b"c")
+_ANY_REMNANT = re.compile(b"|".join(sorted({re.escape(remnant) for remnant, _, _ in _REMNANTS})))
 
-
-_ANY_REMNANT = re.compile(b"|".join(re.escape(remnant) for remnant, _, _ in _REMNANTS if _is_rare(remnant)))
-_WITHOUT_REMNANT = [(anchor, rule) for remnant, anchor, rule in _REMNANTS if not _is_rare(remnant)]
-"""Anchors that are searched in the text itself."""
-
-_IN_WORDS = bytes(ord("a") if chr(byte).isalnum() or chr(byte) in "_.-" else ord(" ") for byte in range(256))
-_LONG_WORD = b"a" * 19
-"""A vendor's prefix and the least that follows it, after `_IN_WORDS` has made all characters of words alike."""
-_HEX = b"0123456789abcdef-"
-"""The characters of a UUID. Every vendor's prefix has another one."""
-_FEW_WORDS = 8
-"""With more long words than these, one search of the whole text is cheaper."""
-
-_ENDS_BEFORE_UNDERSCORE = ("hh", "hf", "sk", "rk", "pk", "ghp", "gho", "ghu", "ghs", "ghr", "pat")
-_WORD_BEGINS = re.compile(_START + r"\Z")
-_BEFORE_UNDERSCORE = re.compile(_START + r"(?:hh|hf|gsk|[srp]k|gh[pousr]|pat)\Z")
-_BEFORE_ASSIGNING = re.compile(
-    rf"(?:{_NAMES}|cookie|token|auth|dsn|[?&;](?:key|sig|signature|x-(?:amz|goog)-\w+|subscription-key))\Z", re.ASCII
-)
-_ENDS_BEFORE_ASSIGNING = (
-    "key", "token", "secret", "password", "passwd", "passphrase", "pwd", "authorization", "cookie", "credential",
-    "credentials", "string", "signature", "sig", "auth", "keyid", "key id", "key_id", "key-id",
-    "dsn", "base",
-)  # fmt: skip
-_BETWEEN = " \t\"'\\]"
-_LONGEST_NAME = 40
-_LONGEST_USERINFO = 1300
+_WORD_BEGINS = re.compile(START + r"\Z")
+_USERINFO_HINT = re.compile(r"://[^\s@\"'`<>]{0,600}@")
 
 
 def possible_rules(text: str) -> List[Rule]:
     """The rules that may match somewhere in `text`, in the order in which to apply them; almost always none."""
     encoded = text.encode("utf-8", "replace")
     remaining = encoded.translate(None, _COMMON_BYTES)
+    found: List[Rule] = []
     if _ANY_REMNANT.search(remaining) is not None:
-        found = [rule for remnant, anchor, rule in _REMNANTS if remnant in remaining and anchor in text]
-    else:
-        found = [rule for anchor, rule in _WITHOUT_REMNANT if anchor in text]
+        found += (rule for remnant, anchor, rule in _REMNANTS if remnant in remaining and anchor in text)
+    if b"cc/" in remaining and "hooks.slack.com/" in text:
+        found.append(_WEBHOOK)
     if "earer " in text:
         found.append(_BEARER)
-    if "@" in text and any("@" in rest[:_LONGEST_USERINFO].split("/", 1)[0] for rest in text.split("://")[1:]):
+    if next(vendor_keys(text, encoded), None) is not None:
+        found += (_aws_secrets, _vendor_keys)
+    if b"-" in remaining:
+        if "sk-" in text and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1]):  # not "task-"
+            found += (_API_KEY, _OTHER_API_KEY)
+        if "--" in text and _OPTION(text) != text:
+            found.append(_OPTION)
+        if "curl " in text and _CURL(text) != text:
+            found.append(_CURL)
+    if "@" in text and _USERINFO_HINT.search(text):
         found.append(_USERINFO)
-    if "sk-" in text and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1]):  # not "task-"
-        found.append(_API_KEY)
-    if "_" in text and _has_prefix(text):
-        found.extend(_UNDERSCORED)
-    if _may_have_vendor_key(text, encoded):
-        found.append(_VENDOR_KEY)
-    if b"--" in remaining and "--" in text and _OPTION_VALUE.search(text):
-        found.append(_OPTION)
-    if b"</" in remaining and "</" in text and _TAG_VALUE.search(text):
+    if b"</" in remaining and "</" in text and _TAG(text) != text:
         found.append(_TAG)
-    if ("=" in text and _assigns("=", text)) or (":" in text and _assigns(":", text)):
-        found.extend(_ASSIGNED)
+    if credentials_by_name(text):
+        found.append(_named)
     return found
-
-
-def _may_have_vendor_key(text: str, encoded: bytes) -> bool:
-    """Whether a long word has a vendor's prefix. Most texts have few such words, as ids are; only they are searched."""
-    words = encoded.translate(_IN_WORDS)
-    begin = words.find(_LONG_WORD)
-    for _ in range(_FEW_WORDS):
-        if begin < 0:
-            return False
-        end = words.find(b" ", begin)
-        word = encoded[begin:] if end < 0 else encoded[begin:end]
-        if word.translate(None, _HEX) and _VENDOR_BEGINS.search(word.decode("utf-8", "replace")):
-            return True
-        begin = words.find(_LONG_WORD, end) if end >= 0 else -1
-    return begin >= 0 and _VENDOR_BEGINS.search(text) is not None
-
-
-def _has_prefix(text: str) -> bool:
-    """Whether a key's prefix stands before an underscore, as a word of its own: "gsk_", and not "task_"."""
-    pieces = [piece for piece in text.split("_")[:-1] if piece.endswith(_ENDS_BEFORE_UNDERSCORE)]
-    return any(_BEFORE_UNDERSCORE.search(piece[-16:]) for piece in pieces)
-
-
-def _assigns(sign: str, text: str) -> bool:
-    """Whether a credential's name stands before a `sign`, in any case, with quotes or blanks between."""
-    # No name ends in a digit, as most of what stands before a ":" does: 12:30.
-    pieces = [piece for piece in text.split(sign)[:-1] if not piece[-1:].isdigit()]
-    names = [piece[-_LONGEST_NAME:].rstrip(_BETWEEN).lower() for piece in pieces]
-    return any(_BEFORE_ASSIGNING.search(name) for name in names if name.endswith(_ENDS_BEFORE_ASSIGNING))
 
 
 def scrub(text: str) -> str:
@@ -302,5 +247,5 @@ def scrub(text: str) -> str:
     if len(text) < _MIN_CHARS:
         return text
     for rule in possible_rules(text):
-        text = rule.pattern.sub(rule.replacement, text)
+        text = rule(text)
     return text

@@ -10,15 +10,17 @@ cheaper than one for each string. Only if a rule may match is each string of the
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from honeyhive_litellm._foreign import is_interrupt
 
 from .clean_texts import CleanTexts
 from .credentials import possible_rules, scrub
+from .json_schema import is_schema, split_schema
+from .key_shape import can_be_key, can_be_secret, is_path, is_placeholder
 from .media import MIN_BASE64, media_facts, without_media
 from .plain import plain, unserialisable
-from .secret_names import REDACTED, is_schema, is_secret_name
+from .secret_names import REDACTED, NameKind, name_kind
 from .truncate import cut, utf8_size
 
 MAX_DEPTH = 64
@@ -128,8 +130,8 @@ class _Walk:
         for key, item in list(value.items()) if not lost else list(islice(value.items(), taken - 1)):
             name = clean_name(key) if type(key) is str else None
             if name is None:
-                name, is_secret = self._name(key)
-                if is_secret and _is_secret(item):
+                name, secret = self._name(key)
+                if secret is not None and (item := self._of_secret_name(secret, name, item)) is REDACTED:
                     result[name] = REDACTED
                     continue
             kind = type(item)
@@ -142,11 +144,25 @@ class _Walk:
                 result[name] = self.value(item)
         if lost:
             result["…"] = f"[{lost} more]"
+        if "value" in result or "Value" in result:
+            _redact_named_value(result)
         return result
+
+    def _of_secret_name(self, secret: NameKind, name: str, item: object) -> object:
+        """What stays of the value under a credential's name: the schema of a tool's parameter, or `REDACTED`."""
+        if isinstance(item, dict) and secret is not NameKind.PERHAPS and is_schema(item):
+            schema, others = split_schema(item)
+            return {
+                **schema,
+                **{other: REDACTED for other, value in others.items() if _is_secret(NameKind.SECRET, "", value)},
+            }
+        return REDACTED if _is_secret(secret, name, item) else item
 
     def _list(self, value: Any, taken: int, lost: int) -> object:
         walk = self.value
         result = [walk(item) for item in islice(value, taken - bool(lost))]
+        if taken > 1 and type(result[0]) is str:
+            _redact_arguments(result)
         if lost:
             result.append(f"[{lost} more]")
         return result
@@ -156,20 +172,21 @@ class _Walk:
         taken = min(length, MAX_ITEMS, self._room)
         return taken, length - max(taken - 1, 0)
 
-    def _name(self, key: object) -> Tuple[str, bool]:
-        """The clean form of a dictionary's key, and whether it is the name of a credential."""
+    def _name(self, key: object) -> Tuple[str, Optional[NameKind]]:
+        """The clean form of a dictionary's key, and what it says of a credential."""
         if not isinstance(key, str):
             cleaned = self.value(key)
             key = cleaned if isinstance(cleaned, str) else str(cleaned)
         key = str.__str__(key)
         name = _text(key, self._max_bytes)
-        if is_secret_name(key):
-            return name, True
+        secret = name_kind(key)
+        if secret is not None:
+            return name, secret
         if type(key) is str and name == key and len(key) <= 64:
             if len(_clean_names) >= _MAX_CLEAN_NAMES:
                 _clean_names.clear()
             _clean_names[key] = name
-        return name, False
+        return name, None
 
     def _long_text(self, text: str) -> object:
         media = media_facts(text) if len(text) >= MIN_BASE64 else None
@@ -181,18 +198,48 @@ class _Walk:
         return text
 
 
-def _is_secret(item: object) -> bool:
-    """Whether the value under a credential's name is one: a number, a switch, None or a JSON schema is not.
+def _is_secret(secret: NameKind, name: str, item: object) -> bool:
+    """Whether the value under a credential's name is one: a number, a switch, None or "none" is not.
 
     A number that JSON cannot hold may be.
     """
     if isinstance(item, str):
-        return len(item) > 0
+        if secret is NameKind.PERHAPS:
+            return can_be_key(item) and " " not in item
+        return not is_placeholder(item) and not (name.lower().endswith("pwd") and is_path(item))
+    if secret is NameKind.PERHAPS:
+        return False
     if isinstance(item, int):
         return not _INT_MIN <= item <= _INT_MAX
     if isinstance(item, float):
         return item - item != 0.0
-    return not (item is None or is_schema(item))
+    return item is not None
+
+
+_NAME_MEMBERS = ("name", "key", "header", "field", "variable", "Name", "Key", "Header")
+
+
+def _redact_named_value(members: Dict[str, object]) -> None:
+    """Redact the value of `{"name": "API_KEY", "value": "..."}`."""
+    for member in _NAME_MEMBERS:
+        name = members.get(member)
+        secret = name_kind(name) if isinstance(name, str) else None
+        if isinstance(name, str) and secret is not None:
+            for value in ("value", "Value"):
+                if value in members and _is_secret(secret, name, members[value]):
+                    members[value] = REDACTED
+
+
+def _redact_arguments(items: List[object]) -> None:
+    """Redact the second of `["Authorization", "..."]`, and what follows an option in `["--password", "..."]`."""
+    is_pair = len(items) == 2
+    for number, name in enumerate(items[:-1], 1):
+        value = items[number]
+        if isinstance(name, str) and isinstance(value, str) and (is_pair or name.startswith("-")):
+            secret = name_kind(name)
+            is_one = secret is not None and _is_secret(secret, name, value)
+            if is_one and can_be_secret(value.rsplit(" ", 1)[-1], after_equals=False):
+                items[number] = REDACTED
 
 
 def _big(value: int) -> str:

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from honeyhive_litellm._json import encode
-from honeyhive_litellm._privacy import credentials
-from honeyhive_litellm._privacy.credentials import Rule, possible_rules, scrub
+from honeyhive_litellm._privacy.credentials import possible_rules, scrub
 from honeyhive_litellm._privacy.sanitize import clean, clean_text
 from honeyhive_litellm._privacy.truncate import cut, fit, utf8_size
 
@@ -90,21 +89,12 @@ def test_numbers_stay_under_any_name(usage: Any) -> None:
     assert clean(small, LIMIT) == small
 
 
-RULES = [
-    *(value for value in vars(credentials).values() if isinstance(value, Rule)),
-    *credentials._UNDERSCORED,
-    *credentials._ASSIGNED,
-]
-
-
 @given(FORMS, TOKEN, WORDS)
-def test_the_quick_look_finds_all_that_the_rules_would(form: str, token: str, text: str) -> None:
+def test_the_quick_look_finds_all_that_a_rule_would(form: str, token: str, text: str) -> None:
+    """The whole text is searched once first, and its strings only if that finds something."""
     text = f"{text} {form.format(token)} {text}"
-    by_all = text
-    for rule in RULES:
-        by_all = rule.pattern.sub(rule.replacement, by_all)
-    assert (by_all == text) == (scrub(text) == text)
     assert possible_rules(text)
+    assert token not in scrub(text)
 
 
 ANY = st.recursive(

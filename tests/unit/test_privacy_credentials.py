@@ -9,7 +9,6 @@ from typing import Callable, List
 import pytest
 
 from honeyhive_litellm._json import encode
-from honeyhive_litellm._privacy import credentials
 from honeyhive_litellm._privacy.sanitize import clean, clean_text
 
 LIMIT = 10_000
@@ -120,13 +119,6 @@ def test_ordinary_text_is_left_as_it_is(text: str) -> None:
 @pytest.mark.timeout(60)
 def test_hostile_text_of_a_megabyte_is_no_trap(text: str) -> None:
     assert isinstance(clean_text(text, 2_000_000), str)
-
-
-def test_the_first_look_misses_nothing_that_the_rules_find() -> None:
-    for prefix in (*credentials._VENDORS, *credentials._SHORT_VENDORS):
-        assert prefix.encode().translate(None, credentials._HEX), "words of hexadecimal digits are passed over"
-    for ending in credentials._ENDS_BEFORE_ASSIGNING:
-        assert not ending[-1].isdigit(), "signs after a digit are passed over"
 
 
 @pytest.mark.parametrize("word", ["JavaScript", "aaaaaaaaa", "dXNlcjpwYXNzd29yZA"])
