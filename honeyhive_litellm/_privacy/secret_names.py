@@ -57,22 +57,25 @@ _TOKENS = (
 _ENDINGS = (
     *_HEADER_PARTS,
     *(f"{word}token" for word in _TOKENS),
-    "accesskey", "accesskeyid", "secretkey", "privatekey", "accountkey", "masterkey", "signingkey", "encryptionkey",
+    "accesskey", "accesskeyid", "secretkey", "secretkeyid", "privatekey", "privatekeyid",
+    "accountkey", "masterkey", "signingkey", "encryptionkey",
     "subscriptionkey", "virtualkey", "licensekey", "authkey", "appkey", "applicationkey", "clientkey", "clientkeydata",
     "sharedkey", "servicekey", "storagekey", "functionkey", "webhookkey", "keybase", "secretvalue",
     "credentials", "creds", "basicauth", "jwt", "connectionstring", "connectionuri", "databaseurl", "databaseuri",
-    "dburl", "redisurl", "mongouri", "mongodburi", "dsn", "sharedaccesssignature", "sessionid", "sessid",
-    "sessioncookie",
+    "dburl", "redisurl", "mongouri", "mongodburi", "dsn", "sharedaccesssignature",
 )  # fmt: skip
 """The name of a credential ends in one of these."""
 
 _WHOLE = frozenset(
     (
         "auth", "bearer", "cookies", "sas", "sig", "secrets", "apikeys", "xkey", "ocikey", "secretkeybase",
-        "jsessionid", "phpsessid", "connectsid", "accesstokens", "refreshtokens",
+        "phpsessid", "connectsid", "accesstokens", "refreshtokens",
     )
 )  # fmt: skip
 """The name of a credential is one of these as it stands. As endings they would hit ordinary names, such as "texas"."""
+
+_COOKIES = frozenset(("sessionid", "SESSIONID", "jsessionid", "JSESSIONID"))
+"""Names of cookies that are ids in another spelling: "session_id" and "sessionId" are none."""
 
 _PERHAPS = frozenset(("token", "key", "pass", "pat", "pw", "auth", "secret", "sig", "cred", "mdp", "clave"))
 """The last word of a name that may be a credential's: GITHUB_PAT, DB_PASS, deployKey."""
@@ -119,6 +122,8 @@ def name_kind(name: str) -> Optional[NameKind]:
     """
     name = _NUMBER.sub("", name[-128:])
     squashed = _squashed(name)
+    if name in _COOKIES:
+        return NameKind.SECRET
     if squashed.endswith(_PASSWORD_ENDINGS):
         return NameKind.PASSWORD
     words = _words(name)
@@ -159,6 +164,6 @@ def _words(name: str) -> List[str]:
 
 # ---- what the quick look for names goes by
 
-_NAMES = (*_PASSWORD_ENDINGS, *_ENDINGS, *_WHOLE, *_PERHAPS, "signature")
+_NAMES = (*_PASSWORD_ENDINGS, *_ENDINGS, *_WHOLE, *_COOKIES, *_PERHAPS, "signature")
 NAME_ENDS = frozenset(form.encode().lower() for name in _NAMES for form in (name, name.upper()))
 """Every name in UTF-8, in lower case, without punctuation. Names in other alphabets also in upper case."""

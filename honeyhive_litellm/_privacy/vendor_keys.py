@@ -298,10 +298,10 @@ def _starts(encoded: bytes, begin: int, word: bytes, at: int) -> Iterator[int]:
 
 def _key_at(text: str, start: int, may_be_form: bool) -> Optional[VendorSpan]:
     """The key that begins at `start`."""
-    for known in (_BY_BEGIN.get(text[start : start + 2]), _ANY_FORM if may_be_form else None):
-        if known is None:
+    for forms in (_BY_BEGIN.get(text[start : start + 2]), _ANY_FORM if may_be_form else None):
+        if forms is None:
             continue
-        pattern, rows = known
+        pattern, rows = forms
         match = pattern.match(text, start)
         if match is not None and match.lastindex is not None:
             row = rows[match.lastindex - 1]
