@@ -227,16 +227,23 @@ def measure(cells: Sequence[Cell], forks: int, at_once: int) -> List[Row]:
         drain = [sys.executable, "-m", "honeyhive_litellm", "drain", "--timeout", "60"]
         subprocess.run(drain, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
         results = [json.loads(line) for line in out.splitlines()]
-        return [_count(cell, forks, results, collector) for cell in cells]
+        found = _statuses_by_question(collector)
+        return [_count(cell, forks, results, found) for cell in cells]
 
 
-def _count(cell: Cell, forks: int, results: Sequence[Json], collector: Any) -> Row:
-    ended = [result for result in results if Cell(*result["cell"]) == cell]
-    seconds = [result["seconds"] for result in ended if result["status"] is not None] or [0.0]
+def _statuses_by_question(collector: Any) -> Dict[str, List[str]]:
+    """The status of each event about a question, as often as the event was received."""
     found: Dict[str, List[str]] = collections.defaultdict(list)
+    receipts = collector.receipts
     for event in collector.events:
         question = event["inputs"]["chat_history"][0]["content"]
-        found[question] += [event["metadata"]["status"]] * collector.receipts[event["event_id"]]
+        found[question] += [event["metadata"]["status"]] * receipts[event["event_id"]]
+    return found
+
+
+def _count(cell: Cell, forks: int, results: Sequence[Json], found: Dict[str, List[str]]) -> Row:
+    ended = [result for result in results if Cell(*result["cell"]) == cell]
+    seconds = [result["seconds"] for result in ended if result["status"] is not None] or [0.0]
     statuses: Counter[str] = collections.Counter()
     missing = doubled = wrong = 0
     trials = [Trial(cell, number) for number in range(forks)]

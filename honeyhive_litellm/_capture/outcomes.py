@@ -13,6 +13,7 @@ from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, hidden_params, mapping, or_default
 from honeyhive_litellm._mapping.streams.answer import Answer, StreamError, add_estimated_usage, usage_of_chunks
 from honeyhive_litellm._mapping.streams.snapshot import frozen
+from honeyhive_litellm._mapping.switches import is_redacted
 from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
 
 from .attempt import Attempt
@@ -34,8 +35,8 @@ class LiteLLMFunctions(Protocol):
     def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
         """Whether LiteLLM's price list has the model: LiteLLM reports a cost of 0 for some models that it lacks."""
 
-    def hides_content(self) -> bool:
-        """Whether LiteLLM's own switch forbids to log message content."""
+    def hides_content(self, call_details: Mapping[str, Any]) -> bool:
+        """Whether LiteLLM's own switches forbid to log the content of this call."""
 
 
 class OutcomeResolver:
@@ -52,10 +53,15 @@ class OutcomeResolver:
         Also replaces the request's inputs where only the callback has them, as for a realtime session.
         """
         request = attempt.request
-        inputs = late_inputs(call_details, response, request.capture_content)
+        captures_content = self._captures_content(attempt, call_details)
+        is_whole = not is_redacted(call_details)
+        inputs = late_inputs(call_details, response, captures_content and is_whole)
         if inputs:
             attempt.replace_inputs(inputs)
-        outcome = map_success(call_details, response, self._settings, request.capture_content)
+        outcome = map_success(call_details, response, self._settings, captures_content and is_whole)
+        if not is_whole:
+            outcome.has_content = captures_content
+            outcome.outputs = self._outputs_seen(attempt, captures_content) or outcome.outputs
         metadata = outcome.metadata
         if attempt.stream is not None and attempt.stream.lacks_usage:
             mark_estimate(metadata)
@@ -68,8 +74,24 @@ class OutcomeResolver:
 
     def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
         """The outcome of a failure that LiteLLM reported, or of an error that a stream's reader got."""
-        outcome = map_failure(call_details, error, self._settings, attempt.request.capture_content)
+        captures_content = self._captures_content(attempt, call_details)
+        outcome = map_failure(call_details, error, self._settings, captures_content)
         return self._as_read(attempt, outcome)
+
+    def _captures_content(self, attempt: Attempt, call_details: Mapping[str, Any]) -> bool:
+        """Whether the content that LiteLLM reports may be recorded: its switches may have changed since the start."""
+        return attempt.request.capture_content and not self._litellm.hides_content(call_details)
+
+    def _outputs_seen(self, attempt: Attempt, captures_content: bool) -> Dict[str, object]:
+        """The outputs of the response that the hooks saw, for a call that LiteLLM redacts; empty for a stream.
+
+        It redacts where its switches forbid content, and for all loggers when one of them wants no messages. What is
+        redacted shows neither the content nor how many embeddings there are.
+        """
+        response = _response_seen(attempt)
+        if response is None:
+            return {}
+        return map_success(_details_seen(attempt), response, self._settings, captures_content).outputs
 
     def held(self, attempt: Attempt, counts: bool = True) -> Outcome:
         """The outcome as far as the hooks saw it, with what LiteLLM's callback would have added.
@@ -81,15 +103,9 @@ class OutcomeResolver:
         return outcome
 
     def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
-        response = None if attempt.held is None else attempt.held.response
-        if response is None and attempt.reply is not None and attempt.reply.text is not None:
-            response = _decoded(attempt.reply.text)
+        response = _response_seen(attempt)
         if response is not None:
-            call_details = {
-                "call_type": attempt.request.call_type,
-                ARGUMENTS_KEY: attempt.request.arguments,
-                **(_CACHE_HIT if attempt.is_cached else {}),
-            }
+            call_details = _details_seen(attempt)
             outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
             self._add_cost(attempt, outcome, response)
             self._payments.keep_once(attempt, outcome, response)
@@ -215,6 +231,23 @@ def bare_outcome(status: str, error: Optional[str]) -> Outcome:
     if error is not None:
         metadata["error_class"] = error.partition(":")[0]
     return Outcome(status=status, outputs={}, metadata=metadata, error=error, start_ms=None, end_ms=None)
+
+
+def _response_seen(attempt: Attempt) -> object:
+    """The response that the hooks saw, or what the provider replied; None for a stream."""
+    response = None if attempt.held is None else attempt.held.response
+    if response is None and attempt.reply is not None and attempt.reply.text is not None:
+        response = _decoded(attempt.reply.text)
+    return response
+
+
+def _details_seen(attempt: Attempt) -> Dict[str, object]:
+    """What is known of the call without LiteLLM's details, in their form."""
+    return {
+        "call_type": attempt.request.call_type,
+        ARGUMENTS_KEY: attempt.request.arguments,
+        **(_CACHE_HIT if attempt.is_cached else {}),
+    }
 
 
 def _decoded(reply: str) -> object:

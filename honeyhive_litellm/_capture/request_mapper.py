@@ -14,7 +14,7 @@ from .outcomes import LiteLLMFunctions
 
 
 class RequestMapper:
-    """Maps requests, without content while LiteLLM's own switch forbids to log it."""
+    """Maps requests, without content where LiteLLM's own switches forbid to log it."""
 
     def __init__(self, settings: Settings, litellm: LiteLLMFunctions) -> None:
         self._settings = settings
@@ -23,7 +23,7 @@ class RequestMapper:
 
     def request(self, call_details: Mapping[str, Any], context: CallContext) -> Request:
         """The request of a call that began in `context`. Shares no dictionary or list with `call_details`."""
-        settings = self._without_content if self._litellm.hides_content() else self._settings
+        settings = self._without_content if self._litellm.hides_content(call_details) else self._settings
         request = map_request(call_details, settings, context)
         for part in (request.config, request.inputs, request.metadata, request.user_properties):
             copy_containers(part)  # another thread reads them later

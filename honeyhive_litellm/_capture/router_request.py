@@ -241,6 +241,7 @@ def call_details_of_request(model: object, arguments: Mapping[str, Any]) -> Dict
         "messages": arguments.get("messages"),
         "input": arguments.get("input"),
         "stream": arguments.get("stream"),
+        "turn_off_message_logging": arguments.get("turn_off_message_logging"),
         "optional_params": {name: value for name, value in arguments.items() if name not in _NO_PARAMETERS},
         "litellm_params": {
             "metadata": arguments.get("metadata"),

@@ -38,7 +38,7 @@ from .parameters import add_parameters, is_streaming, raw_request
 from .provider import origin, provider_and_model
 from .proxy_metadata import proxy, proxy_outcome, router
 from .reading import ARGUMENTS_KEY, fields, mapping, number, or_default, text, without_credentials
-from .switches import allows_content, is_redacted, is_skipped
+from .switches import allows_content, is_skipped
 
 _CLIENT_CLOSED_REQUEST = 499
 _NO_PROVIDER: Tuple[Optional[str], Optional[str]] = (None, None)
@@ -165,9 +165,9 @@ def map_success(
         if disconnected.error_class == "ClientDisconnected":
             outcome.status = metadata["status"] = "cancelled"
             metadata["success"] = False
-    include_content = outcome.has_content = _allows_content(call_details, capture_content)
-    _add_proxy(metadata, call_details, include_content)
-    outcome.outputs = outputs_of(name, reported, include_content)
+    outcome.has_content = capture_content
+    _add_proxy(metadata, call_details, capture_content)
+    outcome.outputs = outputs_of(name, reported, capture_content)
     return outcome
 
 
@@ -181,7 +181,7 @@ def late_inputs(call_details: Mapping[str, Any], reported: object, capture_conte
         return {}
     session = {"messages": messages} if messages else {}
     tools = {"tools": call_details.get("realtime_tools")}
-    return or_default({}, inputs_of, "realtime", session, tools, _allows_content(call_details, capture_content))
+    return or_default({}, inputs_of, "realtime", session, tools, capture_content)
 
 
 def map_failure(
@@ -205,13 +205,13 @@ def map_failure(
         del metadata["estimated_cost"]
         metadata.pop("cost", None)
     _add_failure(metadata, failed)
-    include_content = outcome.has_content = _allows_content(call_details, capture_content)
-    _add_proxy(metadata, call_details, include_content, client_disconnected)
-    outcome.outputs = outputs_of(event_name(text(call_details.get("call_type")) or ""), partial, include_content)
+    outcome.has_content = capture_content
+    _add_proxy(metadata, call_details, capture_content, client_disconnected)
+    outcome.outputs = outputs_of(event_name(text(call_details.get("call_type")) or ""), partial, capture_content)
     generated = text(or_default(mapping(None), fields, exception).get("generated_content"))
-    if generated is not None and not outcome.outputs and include_content:
+    if generated is not None and not outcome.outputs and capture_content:
         outcome.outputs = {"role": "assistant", "content": generated}
-    outcome.error = failed.message if include_content else failed.error_class
+    outcome.error = failed.message if capture_content else failed.error_class
     return outcome
 
 
@@ -293,11 +293,3 @@ def _add_proxy(
             found["client_disconnected"] = True
         if found:
             metadata["proxy"] = found
-
-
-def _allows_content(call_details: Mapping[str, Any], capture_content: bool) -> bool:
-    """Whether content may still be recorded: LiteLLM's global redaction shows only now, as redacted messages."""
-    if not capture_content:
-        return False
-    caller_metadata = mapping(mapping(call_details.get("litellm_params")).get("metadata"))
-    return not or_default(True, is_redacted, call_details, caller_metadata)

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from typing import Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime.lifecycle import runtime_for
@@ -30,7 +30,7 @@ class NoLiteLLM:
     def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
         return False
 
-    def hides_content(self) -> bool:
+    def hides_content(self, call_details: Mapping[str, Any]) -> bool:
         return False
 
 

@@ -131,6 +131,7 @@ def _call_details(name: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         "model": arguments.get("model"),
         "custom_llm_provider": arguments.get("custom_llm_provider") or "openai",
         "input": arguments.get("input"),
+        "turn_off_message_logging": arguments.get("turn_off_message_logging"),
         "optional_params": {},
         "litellm_params": params,
         "start_time": datetime.now(timezone.utc),
