@@ -52,7 +52,7 @@ def init(*positional: object, **options: Any) -> None:
     (`HONEYHIVE_PROJECT`) have no default. Raises ConfigError, which names every bad option at once.
 
     Imports LiteLLM, and opens neither file nor socket nor thread: those come with the first call. Doing it again
-    with the same settings changes nothing, with others it replaces them.
+    with the same settings changes nothing, with others it replaces them for the calls that begin from now on.
     """
     from ._instrumentation.logger import install
 

@@ -28,6 +28,7 @@ from .outcomes import LiteLLMFunctions, OutcomeResolver, bare_outcome
 from .request_mapper import RequestMapper
 from .router_request import RouterRequests
 from .stream_state import CANCELLED
+from .tenure import Tenure
 
 HOLD_S = 5.0
 """How long an outcome that the hooks saw waits for LiteLLM's callback to complete it."""
@@ -54,9 +55,8 @@ class Recorder:
         mapper = RequestMapper(settings, litellm)
         self.router_requests = RouterRequests(mapper, self._open, self._emitter)
         self._opener = AttemptOpener(settings, key, mapper, self._open, self.router_requests)
+        self.tenure = Tenure(key, self.router_requests)
         self._is_closed = False
-        self.since_ms = time.time() * 1000
-        """Calls that began before this are another logger's, which `init` has replaced."""
 
     # ---- a call starts
 
@@ -65,6 +65,8 @@ class Recorder:
 
         The same start reported by another logger is the same attempt; by the same one it is a further attempt.
         """
+        if not self.tenure.may_begin(call_details):
+            return
         previous = call_details.get(self._key)
         if previous is None:
             started_ms = started_ms_of(call_details)
@@ -113,7 +115,7 @@ class Recorder:
         self, call_details: MutableMapping[str, Any], response: object, loop: Optional[AbstractEventLoop]
     ) -> None:
         """LiteLLM's cache answers a call, so that no provider is called. Held as in `on_response`."""
-        if call_details.get(self._key) is None:
+        if call_details.get(self._key) is None and self.tenure.may_begin(call_details):
             attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
             if attempt is not None:
                 attempt.hold(response, loop)
@@ -126,7 +128,7 @@ class Recorder:
 
         The arguments are those of `on_stream_start`.
         """
-        if call_details.get(self._key) is not None:
+        if call_details.get(self._key) is not None or not self.tenure.may_begin(call_details):
             return
         attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
         if attempt is not None:
@@ -257,7 +259,7 @@ class Recorder:
             return self._open.claim(token)
         # No start was seen: a sync cache hit, a call rejected before a provider was called, another kind of call.
         started_ms = started_ms_of(call_details)
-        if started_ms is not None and started_ms < self.since_ms:
+        if not self.tenure.may_report(call_details, started_ms):
             return None
         if self._open.is_repeated(call_details.get("litellm_call_id"), outcome):
             return None

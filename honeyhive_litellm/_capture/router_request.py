@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from contextvars import ContextVar, Token
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from honeyhive_litellm._mapping.call_types import event_name, outputs_of
 from honeyhive_litellm._mapping.metadata import note_metadata
@@ -147,12 +147,18 @@ class RouterRequests:
         self._mapper = mapper
         self._open = open_attempts
         self._emitter = emitter
+        self._running: Set[str] = set()
         self._current: ContextVar[Optional[RouterRequest]] = ContextVar("honeyhive_router_request", default=None)
 
     def current(self) -> Optional[RouterRequest]:
         """The request that a new attempt in this context belongs to."""
         request = self._current.get()
         return None if request is None or request.is_over else request
+
+    @property
+    def are_running(self) -> bool:
+        """Whether a Router is at work on a request."""
+        return bool(self._running)
 
     def begin(self, call_details: Mapping[str, Any], strategy: Optional[str]) -> Optional[RouterRequest]:
         """A Router is called: attempts that begin in this context until `end` belong to its request.
@@ -164,6 +170,7 @@ class RouterRequests:
         context = current_context()._replace(noted_metadata=note_metadata(mapping(call_details.get("litellm_params"))))
         request = RouterRequest(call_details, strategy, context, time.time() * 1000)
         request.context_token = self._current.set(request)
+        self._running.add(request.id)
         return request
 
     def end(
@@ -177,6 +184,7 @@ class RouterRequests:
         """
         request.response = response
         request.is_over = True
+        self._running.discard(request.id)
         if request.context_token is not None:
             self._current.reset(request.context_token)
         if error is not None and request.attempts == 0 and is_registered:

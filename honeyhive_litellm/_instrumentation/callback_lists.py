@@ -27,6 +27,15 @@ def is_among(logger: object, callbacks: Sequence[Any]) -> bool:
     return any(callback is logger for callback in callbacks)
 
 
+def add_beside(logger: object, other: object) -> None:
+    """Add `logger` to the list of callbacks, and to each further list that `other` is in."""
+    litellm.callbacks.append(logger)
+    for name in CALLBACK_LISTS:
+        callbacks = getattr(litellm, name, None)
+        if isinstance(callbacks, list) and is_among(other, callbacks) and not is_among(logger, callbacks):
+            callbacks.append(logger)
+
+
 def remove_everywhere(logger: object) -> None:
     """Take `logger` out of every list that it is in."""
     for name in CALLBACK_LISTS:

@@ -7,11 +7,10 @@ from typing import Any, Callable, Mapping, Optional
 import litellm
 from litellm.litellm_core_utils import redact_messages
 
+from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._mapping.switches import hides_messages
 
 _should_redact: Optional[Callable[[Any], object]] = getattr(redact_messages, "should_redact_message_logging", None)
-
-from honeyhive_litellm._mapping.reading import or_default
 
 
 class ImportedLiteLLM:
@@ -39,8 +38,7 @@ class ImportedLiteLLM:
     def hides_content(self, call_details: Mapping[str, Any]) -> bool:
         # Details that we made ourselves, as of a Router's request, lack what LiteLLM's function reads.
         if _should_redact is not None and "standard_callback_dynamic_params" in call_details:
-            try:
-                return bool(_should_redact(call_details))
-            except Exception:
-                pass  # details of an unusual form: our own reading of them is more patient
+            hides = or_default(None, _should_redact, call_details)  # None for details of an unusual form
+            if hides is not None:
+                return bool(hides)
         return hides_messages(call_details, litellm.turn_off_message_logging is True)

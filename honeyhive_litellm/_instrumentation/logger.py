@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
@@ -26,16 +26,18 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from honeyhive_litellm._aio import on_event_loop
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._fork import ForkSafeLock
-from honeyhive_litellm._runtime.lifecycle import runtime_for
+from honeyhive_litellm._runtime.lifecycle import retire, runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 
-from .callback_lists import add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
+from .callback_lists import add_beside, add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
-from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_position_in
+from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_position_in, unsubscribe
 
 _lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
+_replaced: List[HoneyHiveLogger] = []
+"""Loggers that `install` registered and whose calls have not all ended."""
 
 
 class HoneyHiveLogger(CustomLogger):
@@ -63,6 +65,21 @@ class HoneyHiveLogger(CustomLogger):
     def settings(self) -> Settings:
         """The settings in force."""
         return self._runtime.settings
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where this logger reports to."""
+        return self._runtime
+
+    @property
+    def shares_runtime(self) -> bool:
+        """Whether another logger with the same settings is among LiteLLM's callbacks, put there by the application."""
+        return is_in_any_list(
+            lambda callbacks: any(
+                isinstance(callback, HoneyHiveLogger) and callback is not self and callback.records_in(self._runtime)
+                for callback in callbacks
+            )
+        )
 
     def records_in(self, runtime: Runtime) -> bool:
         """Whether this logger reports to `runtime`."""
@@ -121,25 +138,52 @@ class HoneyHiveLogger(CustomLogger):
 
 
 def install(**options: Any) -> None:
-    """Register a logger with these options in the place of the one that `install` registered before."""
+    """Register a logger with these options in the place of the one that `install` registered before.
+
+    The calls that are in flight are recorded to their end with the options with which they began.
+    """
     global _installed
     logger = HoneyHiveLogger(**options)
     with _lock:
-        if _installed is not None:
-            if logger.shares_runtime_with(_installed) and is_among(_installed, litellm.callbacks):
-                return
-            remove_everywhere(_installed)
-        litellm.callbacks.append(logger)
-        _installed = logger
+        previous, _installed = _installed, logger
+        if previous is None:
+            litellm.callbacks.append(logger)
+        elif logger.shares_runtime_with(previous) and is_among(previous, litellm.callbacks):
+            _installed = previous
+        elif previous.shares_runtime or logger.shares_runtime or logger.shares_runtime_with(previous):
+            remove_everywhere(previous)
+            litellm.callbacks.append(logger)
+        else:
+            _replace(previous, logger)
+
+
+def _replace(previous: HoneyHiveLogger, logger: HoneyHiveLogger) -> None:
+    """Both loggers stay in LiteLLM's lists, and their recorders agree on whose a call is, until the last call ends."""
+    tenure, next_tenure = previous.runtime.recorder.tenure, logger.runtime.recorder.tenure
+    next_tenure.predecessor = tenure
+    add_beside(logger, previous)
+    tenure.end(next_tenure)
+    _replaced.append(previous)
+
+    def calls_ended() -> None:
+        if previous in _replaced:
+            _replaced.remove(previous)
+        remove_everywhere(previous)
+        unsubscribe(previous.runtime)
+        next_tenure.predecessor = tenure.predecessor
+
+    retire(previous.runtime, calls_ended)
 
 
 def uninstall() -> None:
-    """Take the registered logger out of LiteLLM's lists, if there is one."""
+    """Take the registered logger out of LiteLLM's lists, if there is one, and those that it replaced."""
     global _installed
     with _lock:
-        if _installed is not None:
-            remove_everywhere(_installed)
+        for logger in (_installed, *_replaced):
+            if logger is not None:
+                remove_everywhere(logger)
         _installed = None
+        _replaced.clear()
 
 
 def _has_logger_of(runtime: Runtime, callbacks: Sequence[Any]) -> bool:

@@ -61,7 +61,7 @@ class ProxyLogger(HoneyHiveLogger):
         try:
             super().__init__(**options_of(vars(litellm)))
             # LiteLLM reports a call of an MCP tool when it is over: the first one began before the options were read.
-            self._runtime.recorder.since_ms = self._created_ms
+            self._runtime.recorder.tenure.since_ms = self._created_ms
             self._is_resolved = True
         except HoneyHiveError as error:
             self._is_refused = True

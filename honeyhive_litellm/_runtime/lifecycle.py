@@ -20,6 +20,7 @@ of LiteLLM's lists; then, runtime by runtime, settle what is held, deliver, and 
 from __future__ import annotations
 
 import atexit
+import itertools
 import operator
 import sys
 import time
@@ -41,18 +42,42 @@ CHILD_EXIT_PRIORITY = -100
 TOKEN_KEY = "honeyhive_event_id"  # noqa: S105 - no password
 
 _runtimes: List[Runtime] = []
+_made = itertools.count()
+_replaced: List[Stats] = []
+"""The numbers of the runtimes that others replaced and that are closed, as one."""
 
 
 def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
-    """The process's runtime for these settings; a new one if there is none or it is closed."""
+    """The process's runtime for these settings; a new one if there is none, or it is closed or replaced."""
     for runtime in _runtimes:
-        if not runtime.is_closed and or_default(False, operator.eq, runtime.settings, settings):
+        is_current = not runtime.is_closed and not runtime.recorder.tenure.has_ended
+        if is_current and or_default(False, operator.eq, runtime.settings, settings):
             return runtime
+    if all(runtime.is_closed for runtime in _runtimes):
+        _replaced.clear()  # after a shutdown the numbers begin anew
+    _runtimes[:] = [runtime for runtime in _runtimes if not runtime.is_forgettable]
     # Runtimes with different settings each record a call, so each needs a token of its own in the call's details.
-    token_key = f"{TOKEN_KEY}_{len(_runtimes)}" if _runtimes else TOKEN_KEY
+    number = next(_made)
+    token_key = f"{TOKEN_KEY}_{number}" if number else TOKEN_KEY
     runtime = Runtime(settings, litellm, token_key=token_key, on_thread_started=_shut_down_at_child_exit)
     _runtimes.append(runtime)
     return runtime
+
+
+def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
+    """Close `runtime`, whose recorder another one has replaced, once its calls have ended and are delivered.
+
+    `on_calls_ended` runs before that, on a thread of its own.
+    """
+
+    def close() -> None:
+        on_calls_ended()
+        runtime.shutdown(runtime.settings.shutdown_timeout)
+        _replaced[:] = [sum_of([*_replaced, runtime.stats()])]
+        if runtime in _runtimes:
+            _runtimes.remove(runtime)
+
+    runtime.retire(close)
 
 
 def flush_all(timeout_s: float) -> int:
@@ -90,7 +115,7 @@ def shutdown_all(
 
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
-    return sum_of([runtime.stats() for runtime in _current()])
+    return sum_of([*_replaced, *(runtime.stats() for runtime in _current())])
 
 
 def reading_of_all() -> Reading:
@@ -133,6 +158,7 @@ def _shut_down_at_child_exit() -> None:
 
 
 def _forget_all_inherited() -> None:
+    _replaced.clear()
     for runtime in _runtimes:
         runtime.forget_inherited()
 

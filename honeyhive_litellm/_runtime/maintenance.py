@@ -30,11 +30,16 @@ HAND_OFF_EVERY_S = 1.0
 """How long events stay with a process that only writes (`flush=False`) before another one may deliver them."""
 
 
+DELIVERY_S = 600.0
+"""How long a replaced runtime goes on trying to deliver. Then what is left stays on disk, as at a shutdown."""
+
+
 class Maintenance:
     """Rounds of upkeep: settle overdue outcomes, check the limits, publish the numbers, adopt or hand off.
 
     `on_first_scan` is called when everything that dead processes left has been found: only then can `flush` know what
-    is undelivered.
+    is undelivered. `on_tenure_over` is called in each round from when another recorder has replaced this one, and all
+    of its calls are recorded and, for which it waits DELIVERY_S at most, delivered.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Maintenance:
         stats: Callable[[], Stats],
         submit: Callable[[Entry], object],
         on_first_scan: Callable[[], None],
+        on_tenure_over: Callable[[], None],
     ) -> None:
         self._pipeline = pipeline
         self._recorder = recorder
@@ -53,6 +59,7 @@ class Maintenance:
         self._stats = stats
         self._submit = submit
         self._on_first_scan = on_first_scan
+        self._on_tenure_over = on_tenure_over
         self._drop_report = DropReport(settings)
         self._next_adoption = 0.0
         self._next_hand_off = 0.0
@@ -82,6 +89,14 @@ class Maintenance:
         report = self._drop_report.due(self._stats())
         if report is not None:
             self._submit(report)
+        if self._is_over():
+            self._on_tenure_over()
+
+    def _is_over(self) -> bool:
+        tenure = self._recorder.tenure
+        if not tenure.is_over or self._recorder.in_flight:
+            return False
+        return not self._flushes or not self._stats().pending or tenure.ended_for_s > DELIVERY_S
 
     async def _maintain(self) -> None:
         await run_to_completion(self._pipeline.spool.maintain())

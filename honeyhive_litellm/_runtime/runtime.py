@@ -72,6 +72,7 @@ class Runtime:
         self._token_key = token_key
         self._on_thread_started = on_thread_started
         self._is_in_forked_child = False
+        self._on_replaced: Optional[Callable[[], None]] = None
         self._reset()
 
     def _reset(self) -> None:
@@ -92,6 +93,27 @@ class Runtime:
     @property
     def is_closed(self) -> bool:
         return self._state is State.CLOSED
+
+    @property
+    def is_forgettable(self) -> bool:
+        """Whether nothing can come to it any more: it is closed and has no call that may still end."""
+        return self.is_closed and self._late_writer is None and not self.recorder.in_flight
+
+    def retire(self, on_over: Callable[[], None]) -> None:
+        """Its recorder's tenure has ended: call `on_over`, on any thread, once its calls have ended and are delivered.
+
+        That is now if it has had none, and in a forked child, since they are the parent's.
+        """
+        with self._lock:
+            self._on_replaced = on_over
+            is_unused = self._state is State.CREATED and not self.recorder.tenure.has_requests
+        if is_unused:
+            self._tenure_over()
+
+    def _tenure_over(self) -> None:
+        on_over, self._on_replaced = self._on_replaced, None
+        if on_over is not None:
+            threading.Thread(target=on_over, name="honeyhive-litellm-replaced", daemon=True).start()
 
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
@@ -301,6 +323,7 @@ class Runtime:
             stats=self.stats,
             submit=self.submit,
             on_first_scan=self._first_scan.set,
+            on_tenure_over=self._tenure_over,
         )
         pipeline.start("writer", pipeline.writer.run)
         pipeline.start("maintenance", maintenance.run)
@@ -334,7 +357,14 @@ class Runtime:
             if inherited is not None:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
         self._is_in_forked_child = True
+        was_replaced = self.recorder.tenure.has_ended
         self._reset()
+        if was_replaced:
+            self.recorder.tenure.end()
+            self._state = State.CLOSED
+            self._queue.close()
+            if self._on_replaced is not None:
+                self._on_replaced()
 
 
 def _until(deadline: float) -> float:

@@ -16,10 +16,11 @@ from honeyhive_litellm._log_codes import LogCode
 from . import cache, chat_streams, other_streams, readers, router
 from .arguments import patch_arguments
 from .late_modules import on_import
-from .notify import Subscriber, subscribers
+from .notify import Subscriber, subscribe, subscribers
 from .unreported import patch_functions
 
 _lock = ForkSafeLock()
+_is_patched = False
 
 
 class PatchPoint(NamedTuple):
@@ -128,12 +129,14 @@ _LATE_MODULES = {point.module for point in LATE}
 
 def apply_patches(subscriber: Subscriber) -> None:
     """From now on report to `subscriber`'s runtime what LiteLLM has no hooks for. The first call patches LiteLLM."""
+    global _is_patched
     with _lock:
-        if any(subscriber.runtime is other.runtime for other in subscribers):
+        if any(subscriber.runtime is other.runtime for other in subscribers()):
             return
-        if not subscribers:
+        if not _is_patched:
             _patch()
-        subscribers.append(subscriber)
+            _is_patched = True
+        subscribe(subscriber)
 
 
 def _patch() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._foreign import class_name, is_interrupt
@@ -28,13 +28,30 @@ class Subscriber(NamedTuple):
     is_registered: Callable[[], bool]
 
 
-subscribers: List[Subscriber] = []
-"""All of the process; `apply_patches` adds to them."""
+_subscribers: Tuple[Subscriber, ...] = ()
+
+
+def subscribers() -> Tuple[Subscriber, ...]:
+    """All of the process: a tuple, since some thread may be iterating over them when they change."""
+    return _subscribers
+
+
+def subscribe(subscriber: Subscriber) -> None:
+    """Add `subscriber`, and forget those whose runtime is closed and has no call that may still end."""
+    global _subscribers
+    kept = [other for other in _subscribers if not other.runtime.is_closed or other.runtime.recorder.in_flight]
+    _subscribers = (*kept, subscriber)
+
+
+def unsubscribe(runtime: Runtime) -> None:
+    """Report nothing more to `runtime`."""
+    global _subscribers
+    _subscribers = tuple(other for other in _subscribers if other.runtime is not runtime)
 
 
 def active_runtimes() -> Iterator[Runtime]:
     """The runtimes that are to record a call that LiteLLM itself does not report."""
-    for subscriber in subscribers:
+    for subscriber in _subscribers:
         if not subscriber.runtime.is_closed and or_default(False, subscriber.is_registered):
             yield subscriber.runtime
 
@@ -59,7 +76,7 @@ def notify(hook: Callable[Concatenate[Recorder, P], None], *args: P.args, **kwar
 
     A recorder that has not seen the start of this call ignores it.
     """
-    for subscriber in subscribers:
+    for subscriber in _subscribers:
         guarded(hook, subscriber.runtime.recorder, *args, **kwargs)
 
 
@@ -71,7 +88,7 @@ def notify_active(hook: Callable[Concatenate[Recorder, P], None], *args: P.args,
 
 async def checkpoint(call_details: Mapping[str, Any], error: Optional[BaseException] = None) -> None:
     """Strict mode: return when the outcome, as far as it was seen, is on disk."""
-    for subscriber in subscribers:
+    for subscriber in _subscribers:
         if subscriber.runtime.settings.strict:
             await checkpoint_in(subscriber.runtime, call_details, error)
 
@@ -92,7 +109,7 @@ def start_position_in(runtime: Runtime, call_details: Mapping[str, Any]) -> int:
 
 async def start_committed(call_details: Mapping[str, Any]) -> None:
     """Return when the start of this call is on disk: no call returns before, and no stream hands out a chunk."""
-    for subscriber in subscribers:
+    for subscriber in _subscribers:
         await start_committed_in(subscriber.runtime, call_details)
 
 
@@ -103,7 +120,7 @@ async def start_committed_in(runtime: Runtime, call_details: Mapping[str, Any]) 
 
 def wait_for_start(call_details: Mapping[str, Any]) -> None:
     """`start_committed` for sync calls: blocks the calling thread."""
-    for subscriber in subscribers:
+    for subscriber in _subscribers:
         subscriber.runtime.commits.wait_for_start(start_position_in(subscriber.runtime, call_details))
 
 

@@ -66,10 +66,11 @@ def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[T
     begun = []
     try:
         arguments = _arguments(args, kwargs)
-        for subscriber in subscribers:
-            if not subscriber.runtime.is_closed:
+        for subscriber in subscribers():
+            recorder = subscriber.runtime.recorder
+            if not subscriber.runtime.is_closed and recorder.tenure.may_begin({}):
                 call_details = call_details_of_request(arguments.get("model"), arguments)
-                request = subscriber.runtime.recorder.router_requests.begin(call_details, strategy_of(router))
+                request = recorder.router_requests.begin(call_details, strategy_of(router))
                 if request is not None:
                     begun.append((subscriber, request))
     except BaseException as error:

@@ -1,0 +1,87 @@
+"""Which of two recorders records a call, when `init` replaces one by the other while calls are in flight."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping, Optional
+
+from .router_request import RouterRequests
+
+GRACE_S = 5.0
+"""How long a replaced recorder stays when none of its calls is open: one may have begun that it has not seen yet."""
+
+
+class Tenure:
+    """The time in which one recorder records the calls that begin.
+
+    A call is recorded to its end by the recorder that recorded its beginning, with its retries and with all attempts of
+    a request to a Router. The tenure of a recorder with a predecessor begins when that of the predecessor ends: `end`
+    is the one moment, on whatever thread calls begin meanwhile.
+    """
+
+    def __init__(self, key: str, router_requests: RouterRequests) -> None:
+        """`key` is where the details of a call have this recorder's token."""
+        self._key = key
+        self._router_requests = router_requests
+        self.since_ms = time.time() * 1000
+        self.predecessor: Optional[Tenure] = None
+        self._until_ms: Optional[float] = None
+        self._ended_at = 0.0
+
+    def end(self, successor: Optional[Tenure] = None) -> None:
+        """From now on `successor` records the calls that begin."""
+        self._ended_at = time.monotonic()
+        now_ms = time.time() * 1000
+        if successor is not None:
+            successor.since_ms = now_ms
+        self._until_ms = now_ms
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether another recorder records the calls that begin."""
+        return self._until_ms is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, long enough ago, and no request to a Router that began before is running."""
+        return self.ended_for_s > GRACE_S and not self.has_requests
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether a request to a Router is running, whose attempts are this recorder's."""
+        return self._router_requests.are_running
+
+    @property
+    def ended_for_s(self) -> float:
+        """How many seconds ago it ended; 0 if it has not."""
+        return time.monotonic() - self._ended_at if self.has_ended else 0.0
+
+    def has_begun(self, call_details: Mapping[str, Any]) -> bool:
+        """Whether what begins now is part of a call or a Router's request that this recorder has seen begin."""
+        return self._key in call_details or self._router_requests.current() is not None
+
+    def may_begin(self, call_details: Mapping[str, Any]) -> bool:
+        """Whether this recorder is the one to record a call that begins now."""
+        if self._until_ms is not None:
+            return self.has_begun(call_details)
+        return self.predecessor is None or not self.predecessor.keeps(call_details)
+
+    def may_report(self, call_details: Mapping[str, Any], started_ms: Optional[float]) -> bool:
+        """Whether this recorder is the one to record an outcome of a call whose beginning no recorder has seen."""
+        if self.predecessor is not None and self.predecessor.has_token_in(call_details):
+            return False
+        if started_ms is None:
+            return self._until_ms is None
+        return self.since_ms <= started_ms and (self._until_ms is None or started_ms < self._until_ms)
+
+    def keeps(self, call_details: Mapping[str, Any]) -> bool:
+        """Whether this recorder or one before it records a call that begins now."""
+        if self._until_ms is None or self.has_begun(call_details):
+            return True
+        return self.predecessor is not None and self.predecessor.keeps(call_details)
+
+    def has_token_in(self, call_details: Mapping[str, Any]) -> bool:
+        """Whether this recorder or one before it has seen the call begin."""
+        if self._key in call_details:
+            return True
+        return self.predecessor is not None and self.predecessor.has_token_in(call_details)
