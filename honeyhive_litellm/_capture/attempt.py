@@ -7,7 +7,9 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
 
+from honeyhive_litellm._mapping.call_types import call_type_of, event_name, outputs_of
 from honeyhive_litellm._mapping.model import Request
+from honeyhive_litellm._mapping.reading import copy_containers
 
 from .stream_state import StreamState
 
@@ -48,12 +50,16 @@ class EncodedRequest(NamedTuple):
 
 
 class HeldResponse(NamedTuple):
-    """The response that a call gets. LiteLLM's callback comes on this loop, or for a sync call, None, from a thread."""
+    """The response that a call gets. LiteLLM's callback comes on this loop, or for a sync call, None, from a thread.
+
+    `outputs` is what it says, read before the caller gets it and may change it; None where LiteLLM may change it first.
+    """
 
     response: object
     loop: Any
     since: float
     ended_ms: float
+    outputs: Optional[Dict[str, object]]
 
 
 class Report(NamedTuple):
@@ -137,7 +143,13 @@ class Attempt:
 
     def hold(self, response: object, loop: object) -> None:
         """Keep the response that the caller gets, until LiteLLM's callback completes it; `loop` as in HeldResponse."""
-        self.held = HeldResponse(response, loop, time.monotonic(), time.time() * 1000)
+        outputs = None
+        name = event_name(self.request.call_type)
+        is_proxied = self.request.metadata.get("proxy")  # there LiteLLM's guardrails see it before the client does
+        if not is_proxied and call_type_of(name).adapt_response is None:
+            outputs = outputs_of(name, response, self.request.capture_content)
+            copy_containers(outputs)
+        self.held = HeldResponse(response, loop, time.monotonic(), time.time() * 1000, outputs)
 
     def note_reply(self, text: Optional[str]) -> None:
         """Keep the provider's reply. One that cannot be read does not replace an earlier one."""

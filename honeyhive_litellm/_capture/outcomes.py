@@ -62,6 +62,7 @@ class OutcomeResolver:
         if not is_whole:
             outcome.has_content = captures_content
             outcome.outputs = self._outputs_seen(attempt, captures_content) or outcome.outputs
+        _keep_as_received(attempt, outcome, response if is_whole else None)
         metadata = outcome.metadata
         if attempt.stream is not None and attempt.stream.lacks_usage:
             mark_estimate(metadata)
@@ -107,6 +108,7 @@ class OutcomeResolver:
         if response is not None:
             call_details = _details_seen(attempt)
             outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
+            _keep_as_received(attempt, outcome, response)
             self._add_cost(attempt, outcome, response)
             self._payments.keep_once(attempt, outcome, response)
             return outcome
@@ -160,7 +162,7 @@ class OutcomeResolver:
             return outcome
         answer = stream.answer()
         include_content = outcome.has_content
-        if answer.response is not None or not stream.pieces:
+        if answer.is_readable:
             name = event_name(attempt.request.call_type)
             outputs = outputs_of(name, answer.response, include_content)
             says_nothing = set(outputs) <= {"role", "content"} and not outputs.get("content")
@@ -190,6 +192,18 @@ class OutcomeResolver:
                     metadata["cost"] = amount
 
 
+def _keep_as_received(attempt: Attempt, outcome: Outcome, response: object) -> None:
+    """Have the outputs of the response as its caller got it: the caller may have changed it since.
+
+    `response` is the one that LiteLLM reports, None if it is redacted. Another one than the caller's says more.
+    """
+    held = attempt.held
+    if held is None or held.outputs is None or not outcome.has_content:
+        return
+    if response is None or response is held.response:
+        outcome.outputs = held.outputs
+
+
 _INCOMPLETE = StreamError("IncompleteStream", "the stream ended before its last event")
 
 
@@ -213,7 +227,7 @@ def _status(attempt: Attempt, stream: StreamState, answer: Answer, reported: str
     if how == END:
         # A stream without any event has nothing that could be missing; of an unknown protocol nobody knows the last.
         # A chat without a last chunk is an error of LiteLLM's, or it makes one.
-        is_cut = answer.response is not None and not stream.is_chat
+        is_cut = bool(stream.pieces) and answer.is_readable and not stream.is_chat
         return ("failure", _INCOMPLETE) if is_cut else ("success", None)
     is_cancelled = how == CANCELLED or bool(attempt.request.metadata.get("proxy"))
     return ("cancelled" if is_cancelled else "abandoned"), None

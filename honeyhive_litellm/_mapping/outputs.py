@@ -30,6 +30,12 @@ from .reading import (
 OutputsReader = Callable[[object, bool], Dict[str, object]]
 """Takes a response that is not None, and whether to include content."""
 
+_MAPPED_SPECIFIC = ("thinking_blocks", "reasoning_content", "reasoning", "refusal")
+"""Names among LiteLLM's `provider_specific_fields` that have a name of their own in the outputs."""
+
+_SOURCES = ("citations", "search_results")
+"""What some providers put beside the choices."""
+
 _FILE_AND_BATCH_OBJECTS = ("file", "file.deleted", "batch")
 
 
@@ -37,7 +43,9 @@ def outputs(response: object, include_content: bool) -> Dict[str, object]:
     """The outputs of any response."""
     parts = fields(response)
     if items(parts.get("choices")):
-        return _choices(parts["choices"], False, include_content)
+        found = _choices(parts["choices"], False, include_content)
+        found.update({name: parts[name] for name in _SOURCES if include_content and items(parts.get(name))})
+        return found
     if isinstance(parts.get("output"), list):
         return _responses(parts, include_content)
     if isinstance(parts.get("data"), list):
@@ -174,6 +182,13 @@ def _add_further_content(found: Dict[str, object], message: Mapping[str, Any]) -
         listed = items(message.get(name))
         if listed:
             found[name] = [plain(item) for item in listed]
+    specific = {
+        name: plain_without_none(value)
+        for name, value in extra.items()
+        if value is not None and name not in _MAPPED_SPECIFIC
+    }
+    if specific:
+        found["provider_specific_fields"] = specific
 
 
 def _thinking_text(blocks: object) -> Optional[str]:
@@ -211,6 +226,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
     thoughts: List[str] = []
     calls: List[Dict[str, object]] = []
     others: List[object] = []
+    annotations: List[object] = []
     refusal = None
     for item in response["output"]:
         parts = fields(item)
@@ -219,6 +235,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
             for part in map(fields, items(parts.get("content"))):
                 texts += _text_of(part)
                 refusal = part.get("refusal") or refusal
+                annotations += map(plain_without_none, items(part.get("annotations")))
         elif kind == "reasoning":
             for part in map(fields, items(parts.get("summary")) + items(parts.get("content"))):
                 thoughts += _text_of(part)
@@ -237,6 +254,8 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
     found = _as_chat_message("assistant", texts, thoughts, calls, reason, include_content)
     if refusal and include_content:
         found["refusal"] = refusal
+    if annotations and include_content:
+        found["annotations"] = annotations
     if others:
         found["items"] = others
     return found
@@ -246,6 +265,8 @@ def _anthropic(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
     texts: List[str] = []
     thoughts: List[str] = []
     calls: List[Dict[str, object]] = []
+    citations: List[object] = []
+    others: List[object] = []
     for block in map(fields, response["content"]):
         kind = block.get("type")
         if kind == "tool_use":
@@ -253,10 +274,18 @@ def _anthropic(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
             calls.append({"id": block.get("id"), "type": "function", "function": _function(function, include_content)})
         elif kind == "thinking":
             thoughts += [block["thinking"]] if isinstance(block.get("thinking"), str) else []
-        else:
+        elif kind in ("text", None):
             texts += _text_of(block)
+            citations += map(plain_without_none, items(block.get("citations")))
+        else:
+            others.append(plain_without_none(block) if include_content else {"type": text(kind)})
     reason = text(response.get("stop_reason"))
-    return _as_chat_message(response.get("role"), texts, thoughts, calls, reason, include_content)
+    found = _as_chat_message(response.get("role"), texts, thoughts, calls, reason, include_content)
+    if citations and include_content:
+        found["citations"] = citations
+    if others:
+        found["items"] = others
+    return found
 
 
 def _text_of(part: Mapping[str, Any]) -> List[str]:

@@ -58,6 +58,43 @@ def test_a_broken_stream_has_the_text_that_had_arrived(traced: Collector, route:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+def test_an_answer_that_its_caller_changes_is_recorded_as_the_caller_got_it(
+    traced: Collector, route: Dict[str, Any], is_async: bool
+) -> None:
+    arguments = dict(model="openai/gpt-4o", messages=MESSAGES, **route)
+
+    async def ask() -> None:
+        answer = await litellm.acompletion(**arguments)
+        answer.choices[0].message.content = "changed"
+        await honeyhive_litellm.aflush(10)
+
+    if is_async:
+        asyncio.run(ask())
+    else:
+        litellm.completion(**arguments).choices[0].message.content = "changed"
+    assert only_event(traced)["outputs"]["content"] == "answer to: hello"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_chunks_that_their_reader_changes_are_recorded_as_the_reader_got_them(
+    traced: Collector, route: Dict[str, Any], is_async: bool
+) -> None:
+    arguments = dict(model="openai/gpt-4o", messages=MESSAGES, stream=True, **route)
+
+    async def read() -> None:
+        async for chunk in await litellm.acompletion(**arguments):
+            chunk.choices[0].delta.content = "changed"
+        await honeyhive_litellm.aflush(10)
+
+    if is_async:
+        asyncio.run(read())
+    else:
+        for chunk in litellm.completion(**arguments):
+            chunk.choices[0].delta.content = "changed"
+    assert only_event(traced)["outputs"]["content"] == "answer to: hello"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 def test_token_counts_that_a_streams_provider_did_not_send_are_marked_as_an_estimate(
     traced: Collector, route: Dict[str, Any], is_async: bool
 ) -> None:

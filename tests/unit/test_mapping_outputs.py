@@ -380,10 +380,42 @@ def test_an_mcp_tools_result_is_recorded_once_and_without_content_only_counted()
         ),
         pytest.param(
             "aanthropic_messages",
-            {"role": "assistant", "content": [{"type": "thinking"}, {"type": "image"}]},
-            {"role": "assistant", "content": None},
-            {"role": "assistant"},
+            {"role": "assistant", "content": [{"type": "thinking"}, {"type": "image", "data": SECRET}]},
+            {"role": "assistant", "content": None, "items": [{"type": "image", "data": SECRET}]},
+            {"role": "assistant", "items": [{"type": "image"}]},
             id="blocks without text",
+        ),
+        pytest.param(
+            "acompletion",
+            {
+                "choices": [
+                    {"message": {"content": "a", "provider_specific_fields": {"citations": [SECRET], "refusal": None}}}
+                ]
+            },
+            {"role": "assistant", "content": "a", "provider_specific_fields": {"citations": [SECRET]}},
+            {"role": "assistant"},
+            id="citations of a chat",
+        ),
+        pytest.param(
+            "acompletion",
+            {"choices": [{"message": {"content": "a"}}], "citations": [SECRET]},
+            {"role": "assistant", "content": "a", "citations": [SECRET]},
+            {"role": "assistant"},
+            id="citations beside the choices",
+        ),
+        pytest.param(
+            "aanthropic_messages",
+            {"role": "assistant", "content": [{"type": "text", "text": "a", "citations": [{"cited_text": SECRET}]}]},
+            {"role": "assistant", "content": "a", "citations": [{"cited_text": SECRET}]},
+            {"role": "assistant"},
+            id="citations of Anthropic's messages",
+        ),
+        pytest.param(
+            "aresponses",
+            {"output": [{"type": "message", "content": [{"text": "a", "annotations": [{"url": SECRET}]}]}]},
+            {"role": "assistant", "content": "a", "annotations": [{"url": SECRET}]},
+            {"role": "assistant"},
+            id="annotations of the Responses API",
         ),
         pytest.param("atext_completion", {"choices": [], "text": "x"}, {"text": "x"}, {}, id="text without choices"),
     ],

@@ -152,6 +152,75 @@ def test_lines_in_text_and_lines_that_are_no_event() -> None:
     assert assembled([object()]) is None
 
 
+def test_bytes_may_be_cut_anywhere() -> None:
+    body = b"".join(lines({"choices": [{"delta": {"content": "h\u00e9"}}]}, {"choices": [{"delta": {"content": "y"}}]}))
+    for size in range(1, len(body)):
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        assert choice(*pieces)["message"]["content"] == "h\u00e9y"
+
+
+def test_parallel_tool_calls_under_one_index_stay_apart() -> None:
+    def delta(**call: Any) -> Dict[str, Any]:
+        return {"choices": [{"delta": {"tool_calls": [{"index": 0, **call}]}}]}
+
+    found = choice(
+        delta(id="a", function={"name": "f", "arguments": '{"a":'}),
+        delta(function={"arguments": "1}"}),
+        delta(id="b", function={"name": "g", "arguments": '{"a":'}),
+        delta(id="b", function={"arguments": "2}"}),
+        delta(function={"name": "h", "arguments": "{}"}),
+    )["message"]["tool_calls"]
+
+    assert [(call["id"], call["function"]) for call in found] == [
+        ("a", {"name": "f", "arguments": '{"a":1}'}),
+        ("b", {"name": "g", "arguments": '{"a":2}'}),
+        (None, {"name": "h", "arguments": "{}"}),
+    ]
+
+
+def test_sound_and_citations_of_a_chat() -> None:
+    deltas: List[Dict[str, Any]] = [
+        {"audio": {"id": "a", "transcript": "hel"}},
+        {"audio": {"data": "QUJD", "transcript": "lo"}},
+        {"provider_specific_fields": {"citation": {"cited_text": "x"}}},
+        {"provider_specific_fields": {"citation": {"cited_text": "y"}, "thinking_blocks": []}},
+    ]
+    message = choice(*({"choices": [{"delta": delta}]} for delta in deltas))["message"]
+
+    assert message["audio"] == {"id": "a", "transcript": "hello", "data": "QUJD"}
+    assert message["provider_specific_fields"] == {"citations": [{"cited_text": "x"}, {"cited_text": "y"}]}
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Busy"}}, ("overloaded_error", "Busy")),
+        ({"type": "error", "code": "server_error", "message": "Busy"}, ("server_error", "Busy")),
+        ({"error": {"code": 503, "status": "UNAVAILABLE", "message": "Busy"}}, ("UNAVAILABLE", "Busy")),
+        ({"error": {"type": "rate_limit", "code": None, "message": "Busy"}}, ("rate_limit", "Busy")),
+        ({"error": "Busy"}, ("Error", "Busy")),
+        ({"type": "response.failed", "response": {"error": {"code": "x", "message": "Busy"}}}, ("x", "Busy")),
+    ],
+)
+def test_an_error_that_the_provider_sends_as_an_event(event: Dict[str, Any], error: object) -> None:
+    assert answer_of(lines({"type": "ping"}, event)).error == error
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_readable"),
+    [
+        ([], True),
+        ([b"event: message_st"], True),
+        ([b"da", b"ta"], True),
+        ([": ping"], True),
+        ([b"\x00\x00\x01\x0b"], False),
+        ([{"kind": "task"}], False),
+    ],
+)
+def test_a_protocol_that_is_not_known_is_not_taken_for_an_empty_answer(pieces: List[Any], is_readable: bool) -> None:
+    assert answer_of(pieces)[::3] == (None, is_readable)
+
+
 # ---- token counts
 
 

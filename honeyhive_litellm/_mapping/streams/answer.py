@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
 
 from honeyhive_litellm._mapping.reading import fields, items, number, text, without_none
 
@@ -25,16 +25,18 @@ class StreamError(NamedTuple):
 class Answer(NamedTuple):
     """What the pieces of a stream make.
 
-    `response` has the form that its protocol gives an answer that is not streamed; None if no piece says anything.
-    `is_complete`: its last event has come.
+    `response` has the form that its protocol gives an answer that is not streamed; None if no event of it has come.
+    `is_complete`: its last event has come. `is_readable`: the protocol is one of those that are known here, so that
+    nothing but `response` has come.
     """
 
     response: Optional[Mapping[str, Any]]
     is_complete: bool
     error: Optional[StreamError]
+    is_readable: bool
 
 
-def answer_of(pieces: Iterable[object]) -> Answer:
+def answer_of(pieces: Sequence[object]) -> Answer:
     """The answer that these pieces make: bytes and lines as the provider sent them, events, or snapshots of chunks."""
     protocol: Optional[_Protocol] = None
     error: Optional[StreamError] = None
@@ -49,15 +51,32 @@ def answer_of(pieces: Iterable[object]) -> Answer:
         if protocol is not None:
             protocol.add(event)
     if protocol is None:
-        return Answer(None, is_done, error)
+        return Answer(None, is_done, error, error is not None or _begins_like_events(pieces))
     if is_done and isinstance(protocol, Chat):
         protocol.finish()
-    return Answer(protocol.response, protocol.is_complete, error)
+    return Answer(protocol.response, protocol.is_complete, error, True)
 
 
 def assembled(chunks: Iterable[object]) -> Optional[Mapping[str, Any]]:
     """The response that these chunks make, as far as they go; None if they hold no event."""
-    return answer_of(chunks).response
+    return answer_of(list(chunks)).response
+
+
+def _begins_like_events(pieces: Sequence[object]) -> bool:
+    """Whether the pieces may be the beginning of server-sent events, cut off in the first of them."""
+    head = b""
+    for piece in pieces:
+        if not isinstance(piece, (bytes, str)):
+            return False
+        head += piece.encode("utf-8", "replace") if isinstance(piece, str) else piece
+        if len(head) >= _LONGEST_FIELD:
+            break
+    head = head.lstrip()[:_LONGEST_FIELD]
+    return any(head.startswith(name) or name.startswith(head) for name in _FIELDS)
+
+
+_FIELDS = (b"event:", b"data:", b"retry:", b"id:", b":")
+_LONGEST_FIELD = max(map(len, _FIELDS))
 
 
 def events_of(pieces: Iterable[object]) -> Iterator[Mapping[str, Any]]:

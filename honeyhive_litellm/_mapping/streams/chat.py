@@ -23,6 +23,9 @@ class Chat:
         for name in ("id", "model", "system_fingerprint"):
             if name not in self._found and text(event.get(name)):
                 self._found[name] = event[name]
+        for name in ("citations", "search_results"):
+            if items(event.get(name)):
+                self._found[name] = event[name]
         merge_usage(self._found, event.get("usage"))
         for choice in map(fields, items(event.get("choices"))):
             self._choices.setdefault(choice.get("index") or 0, _Choice()).add(choice)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from honeyhive_litellm._json import decode
 from honeyhive_litellm._mapping.reading import fields, text, without_none
 
 from .chat import merge_usage
@@ -90,13 +89,5 @@ class _Block:
         if self._citations:
             block["citations"] = [*(block.get("citations") or ()), *self._citations]
         if "".join(self._input):
-            block["input"] = _decoded("".join(self._input))
+            block["input"] = "".join(self._input)
         return block
-
-
-def _decoded(arguments: str) -> object:
-    """The arguments of a called tool; as text if the stream ended in the middle of them."""
-    try:
-        return decode(arguments.encode("utf-8", "replace"))
-    except ValueError:
-        return arguments

@@ -24,7 +24,7 @@ def snapshot(chunk: object) -> object:
         taken: Dict[str, Any] = {"choices": [_choice(fields(choice)) for choice in choices]}
         for name in ("id", "model", "system_fingerprint"):
             taken[name] = parts.get(name)
-        for name in ("usage", "error"):
+        for name in ("usage", "error", "citations", "search_results"):
             if parts.get(name) is not None:
                 taken[name] = frozen(parts[name])
         return taken
