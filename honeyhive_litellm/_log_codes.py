@@ -19,6 +19,10 @@ class LogCode(Enum):
     # ---- capture: a call becomes records
 
     CALL_NOT_RECORDED = ("capture.call_not_recorded", "Report it: this is an error in this package.")
+    CALLBACKS_REPLACED = (
+        "capture.callbacks_replaced",
+        "Append to LiteLLM's lists of callbacks instead of replacing them, or call `init` afterwards.",
+    )
     ENCODING_FAILED = ("capture.encoding_failed", "Report it: this is an error in this package.")
     REDACT_FAILED = ("capture.redact_failed", "Correct the function that the option `redact` names.")
     REDACT_OVERDUE = ("capture.redact_overdue", "Correct the function: it must return, and soon.")

@@ -29,6 +29,7 @@ from honeyhive_litellm._fork import ForkSafeLock
 from honeyhive_litellm._runtime.lifecycle import retire, runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 
+from . import registration
 from .callback_lists import add_beside, add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
@@ -145,16 +146,18 @@ def install(**options: Any) -> None:
     global _installed
     logger = HoneyHiveLogger(**options)
     with _lock:
-        previous, _installed = _installed, logger
+        previous = _installed
         if previous is None:
             litellm.callbacks.append(logger)
         elif logger.shares_runtime_with(previous) and is_among(previous, litellm.callbacks):
-            _installed = previous
+            logger = previous
         elif previous.shares_runtime or logger.shares_runtime or logger.shares_runtime_with(previous):
             remove_everywhere(previous)
             litellm.callbacks.append(logger)
         else:
             _replace(previous, logger)
+        _installed = logger
+        registration.expect(functools.partial(_has_logger_of, logger.runtime))
 
 
 def _replace(previous: HoneyHiveLogger, logger: HoneyHiveLogger) -> None:
@@ -179,6 +182,7 @@ def uninstall() -> None:
     """Take the registered logger out of LiteLLM's lists, if there is one, and those that it replaced."""
     global _installed
     with _lock:
+        registration.expect(None)
         for logger in (_installed, *_replaced):
             if logger is not None:
                 remove_everywhere(logger)

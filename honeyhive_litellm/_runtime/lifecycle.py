@@ -159,7 +159,7 @@ def _shut_down_at_child_exit() -> None:
 
 def _forget_all_inherited() -> None:
     _replaced.clear()
-    for runtime in _runtimes:
+    for runtime in _runtimes:  # those that were replaced remove themselves
         runtime.forget_inherited()
 
 

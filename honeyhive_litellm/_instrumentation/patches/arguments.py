@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Tuple
 
+from honeyhive_litellm._instrumentation.registration import warn_if_missing
 from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_arguments
 from honeyhive_litellm._mapping.metadata import NOTED_KEY, note_metadata
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
@@ -51,6 +52,7 @@ def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(original_function: Any, rules_obj: Any, start_time: Any, *args: Any, **kwargs: Any) -> Any:
         metadata = note_metadata(kwargs) if kwargs.get("metadata") or kwargs.get("litellm_metadata") else None
         result = setup(original_function, rules_obj, start_time, *args, **kwargs)
+        guarded(warn_if_missing)  # after LiteLLM has copied its callbacks to its other lists
         if metadata:
             guarded(_note_metadata, result[0], metadata)
         if original_function in NOTED_CALL_TYPES or _inherited.get():
