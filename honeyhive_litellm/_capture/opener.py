@@ -51,7 +51,8 @@ class AttemptOpener:
         context = current_context()
         router_request = self._router_requests.current()
         if router_request is not None:
-            context = context._replace(noted_metadata=router_request.context.noted_metadata)
+            noted = router_request.context.noted_metadata
+            context = context._replace(noted_metadata=noted, in_router=router_request.has_router)
         request = self._mapper.request(call_details, context)
         numbers = None if router_request is None else router_request.numbers
         number = self._open.next_number(request.call_id, call_details.get(self._key), numbers)

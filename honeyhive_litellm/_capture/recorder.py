@@ -165,6 +165,12 @@ class Recorder:
         if stream.is_complete:
             self._reading_ended(attempt)
 
+    def on_error(self, call_details: Mapping[str, Any], error: BaseException) -> None:
+        """An attempt has failed. LiteLLM's callback has reported it, or never will."""
+        attempt = self._open.claim(call_details.get(self._key, ""))
+        if attempt is not None:
+            self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
+
     def on_read_end(
         self,
         call_details: Mapping[str, Any],

@@ -1,4 +1,6 @@
-"""A request to LiteLLM's Router: the attempts it takes, in their order, and the event that is their parent.
+"""A request that may take several attempts: the attempts in their order, and the event that is their parent.
+
+It is one to LiteLLM's Router, or a call of a function that gets a list of models to fall back on.
 
 The attempts are counted here, as they begin. LiteLLM's own counts are unreliable: all attempts share one metadata
 dictionary, which LiteLLM changes between them.
@@ -30,17 +32,27 @@ _NO_PARAMETERS = frozenset(
 )  # fmt: skip
 """The arguments of a request that are no parameters for the provider, or have a place of their own."""
 
+_IN_EVERY_ATTEMPT = ("model_group", "deployment_id", "deployment", "attempt", "model")
+"""What the request's event says of an attempt. Those of a Router have no `model`, and others nothing but that."""
+
 
 class RouterRequest:
     """One request, from the call of the Router until it returns. Its attempts may begin and end on any thread."""
 
     def __init__(
-        self, call_details: Mapping[str, Any], strategy: Optional[str], context: CallContext, started_ms: float
+        self,
+        call_details: Mapping[str, Any],
+        strategy: Optional[str],
+        context: CallContext,
+        started_ms: float,
+        has_router: bool = True,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.call_details = call_details
         self.context = context
         self.started_ms = started_ms
+        self.has_router = has_router
+        """Whether a Router makes the attempts, and not a function with a list of fallbacks."""
         self.is_over = False
         self.event: Optional[Attempt] = None
         """The request's own event; None until there is a reason for one."""
@@ -78,28 +90,35 @@ class RouterRequest:
         metadata = request.metadata
         self.last_attempt = attempt
         self.provider = self.provider or request.provider
-        self.session = self.session or request.session
         self.trace_id = self.trace_id or metadata.get("trace_id")
+        if not self.has_router:  # LiteLLM names no session for these attempts
+            request.session = request.session or self.session or text(self.trace_id) or self.id
+        self.session = self.session or request.session
         router = dict(mapping(metadata.get("router")))
-        group = router.get("model_group")
+        if not self.has_router:
+            router["model"] = f"{request.provider}/{request.model}"
+        group = router.get("model_group") or router.get("model")
         requested = text(self.call_details.get("model"))
-        if requested is not None and group is not None and requested != group:  # even if it was never attempted
+        if (
+            self.has_router and requested is not None and group is not None and requested != group
+        ):  # even if it was never attempted
             router["requested_model_group"] = requested
         router["attempt"] = self.attempts + 1
-        router["retry_count"] = sum(1 for earlier in self._attempts if earlier.get("model_group") == group)
+        router["retry_count"] = sum(
+            1 for earlier in self._attempts if group in (earlier.get("model_group"), earlier.get("model"))
+        )
         if self._strategy is not None:
             router["routing_strategy"] = self._strategy
         router.pop("fallback_info", None)
         if self._failures:
             router["fallback_info"] = list(self._failures)
         metadata["router"] = router
-        kept = ("model_group", "deployment_id", "deployment", "attempt")
-        self._attempts.append({name: router[name] for name in kept if name in router})
+        self._attempts.append({name: router[name] for name in _IN_EVERY_ATTEMPT if name in router})
 
     def add_failure(self, metadata: Mapping[str, object], outcome: Outcome) -> None:
         """Note that an attempt failed, for the `fallback_info` of the attempts that may follow."""
         router = mapping(metadata.get("router"))
-        failure = {name: router.get(name) for name in ("attempt", "model_group", "deployment_id")}
+        failure = {name: router.get(name) for name in ("attempt", "model_group", "deployment_id", "model")}
         failure["error_class"] = outcome.metadata.get("error_class")
         self._failures.append({name: value for name, value in failure.items() if value is not None})
 
@@ -123,7 +142,9 @@ class RouterRequest:
         return outcome
 
     def _bare_outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
-        router: Dict[str, object] = {"attempts": self.attempts, "model_group": text(self.call_details.get("model"))}
+        router: Dict[str, object] = {"attempts": self.attempts}
+        if self.has_router:
+            router["model_group"] = text(self.call_details.get("model"))
         if self._strategy is not None:
             router["routing_strategy"] = self._strategy
         router["fallback_info"] = list(self._failures)
@@ -160,7 +181,9 @@ class RouterRequests:
         """Whether a Router is at work on a request."""
         return bool(self._running)
 
-    def begin(self, call_details: Mapping[str, Any], strategy: Optional[str]) -> Optional[RouterRequest]:
+    def begin(
+        self, call_details: Mapping[str, Any], strategy: Optional[str], has_router: bool = True
+    ) -> Optional[RouterRequest]:
         """A Router is called: attempts that begin in this context until `end` belong to its request.
 
         None if this context has a request already: the Router's sync functions call its async ones.
@@ -168,7 +191,7 @@ class RouterRequests:
         if self.current() is not None:
             return None
         context = current_context()._replace(noted_metadata=note_metadata(mapping(call_details.get("litellm_params"))))
-        request = RouterRequest(call_details, strategy, context, time.time() * 1000)
+        request = RouterRequest(call_details, strategy, context, time.time() * 1000, has_router)
         request.context_token = self._current.set(request)
         self._running.add(request.id)
         return request
@@ -187,7 +210,7 @@ class RouterRequests:
         self._running.discard(request.id)
         if request.context_token is not None:
             self._current.reset(request.context_token)
-        if error is not None and request.attempts == 0 and is_registered:
+        if error is not None and request.attempts == 0 and is_registered and request.has_router:
             self._open_event(request)
         last = request.last_attempt
         if request.is_streaming and last is not None and self._open.get(last.event_id) is last:

@@ -39,9 +39,12 @@ def chat(
     messages = _messages(call_details)
     if not messages:
         return {}
-    system = _system_prompt(call_details, optional_params)
+    system = _system_prompt(optional_params)
+    if not system:
+        system = _noted_system_prompt(call_details)
+        messages = _without_system_prompt(messages, system) if system else messages
     if system:
-        messages = [{"role": "system", "content": system}, *_without_system_prompt(messages, system)]
+        messages = [{"role": "system", "content": system}, *messages]
     if not include_content:
         messages = [_role(message) for message in messages]
     return {"chat_history": messages}
@@ -178,16 +181,17 @@ def _messages(call_details: Mapping[str, Any]) -> List[Any]:
     return messages
 
 
-def _system_prompt(call_details: Mapping[str, Any], optional_params: Mapping[str, Any]) -> object:
-    """The system prompt that the caller gave beside the messages: Anthropic's, the Responses API's or Gemini's."""
+def _system_prompt(parameters: Mapping[str, Any]) -> object:
+    """The system prompt that is given beside the messages: Anthropic's, the Responses API's or Gemini's."""
+    found = next((parameters[name] for name in _SYSTEM_PROMPTS if parameters.get(name)), None)
+    parts = items(fields(found).get("parts"))  # Gemini's form
+    return "".join(_texts(parts)) or parts if parts else found
+
+
+def _noted_system_prompt(call_details: Mapping[str, Any]) -> object:
+    """The same as the caller gave it to a call that LiteLLM has translated."""
     arguments = mapping(call_details.get(ARGUMENTS_KEY))
-    for source in (arguments, fields(arguments.get("config")), optional_params):
-        for name in _SYSTEM_PROMPTS:
-            found = source.get(name)
-            if found:
-                parts = items(fields(found).get("parts"))  # Gemini's form
-                return "".join(_texts(parts)) or parts if parts else found
-    return None
+    return _system_prompt(arguments) or _system_prompt(fields(arguments.get("config")))
 
 
 def _without_system_prompt(messages: List[Any], system: object) -> List[Any]:

@@ -26,6 +26,7 @@ from .metadata import (
     callers_sources,
     incoming_trace,
     is_proxied,
+    is_routed,
     is_same,
     metadata_of,
     session_of,
@@ -63,6 +64,7 @@ def map_request(
     optional_params = mapping(call_details.get("optional_params"))
     arguments = mapping(call_details.get(ARGUMENTS_KEY))
     caller_metadata = or_default(mapping(None), metadata_of, litellm_params, optional_params, arguments)
+    routed = or_default(False, is_routed, litellm_params, caller_metadata, context.in_router)
     include_content = settings.capture_message_content and or_default(
         False, allows_content, call_details, caller_metadata
     )
@@ -86,7 +88,9 @@ def map_request(
     renamed = or_default(empty, add_custom, metadata, caller_metadata, sources, settings.custom_attributes)
     address = text(litellm_params.get("api_base"))
     api_base = origin(address) if address else None
-    session = or_default(context.session, session_of, call_details, litellm_params, caller_metadata, context.session)
+    session = or_default(
+        context.session, session_of, call_details, litellm_params, caller_metadata, context.session, routed
+    )
     users = {
         **context.user_properties,
         **or_default({}, user_properties, call_details, optional_params, caller_metadata),
@@ -102,7 +106,7 @@ def map_request(
         ("user_id", text(users.get("user_id"))),
         ("tags", or_default(None, tags, caller_metadata)),
         ("api_base", api_base),
-        ("router", or_default(None, router, caller_metadata)),
+        ("router", or_default(None, router, caller_metadata) if routed else None),
         ("proxy", or_default(None, proxy, call_details, caller_metadata, include_content)),
         ("otel", context.otel or or_default(None, incoming_trace, litellm_params, caller_metadata)),
     )

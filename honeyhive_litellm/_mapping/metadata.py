@@ -94,9 +94,14 @@ def metadata_of(
     return merged
 
 
-def is_routed(caller_metadata: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM's Router or proxy made the call."""
-    return "model_group" in caller_metadata or is_proxied(caller_metadata)
+def is_routed(litellm_params: Mapping[str, Any], caller_metadata: Mapping[str, Any], in_router: bool = False) -> bool:
+    """Whether LiteLLM's Router or proxy made the call; `in_router` if the Router is at work where the call began.
+
+    The Router's notes among the metadata do not suffice: it writes them into the caller's own dictionary, which the
+    caller may pass to a direct call later. The deployment is among the parameters of the Router's calls only.
+    """
+    has_notes = "model_group" in caller_metadata
+    return (has_notes and (in_router or bool(litellm_params.get("model_info")))) or is_proxied(caller_metadata)
 
 
 def is_proxied(caller_metadata: Mapping[str, Any]) -> bool:
@@ -109,10 +114,11 @@ def session_of(
     litellm_params: Mapping[str, Any],
     caller_metadata: Mapping[str, Any],
     context_session: Optional[str] = None,
+    routed: bool = False,
 ) -> Optional[str]:
     """The session's id as the caller gave it, which need not be a UUID; None for a call outside of any session.
 
-    `context_session` is the session that the calling code runs in.
+    `context_session` is the session that the calling code runs in. `routed` as `is_routed` returns it.
 
     LiteLLM gives a plain call a trace id of its own, in `call_details["litellm_trace_id"]` only. The one in
     `litellm_params` is the caller's, or the Router's for all attempts at one request (as of LiteLLM 1.106).
@@ -123,7 +129,7 @@ def session_of(
         or context_session
         or text(litellm_params.get("litellm_session_id"))
         or text(litellm_params.get("litellm_trace_id"))
-        or (text(call_details.get("litellm_trace_id")) if is_routed(caller_metadata) else None)
+        or (text(call_details.get("litellm_trace_id")) if routed else None)
     )
 
 
@@ -230,7 +236,8 @@ def add_custom(
     Returns what has a name that is reserved, or LiteLLM's own: it belongs under `user_metadata`, unless the event has
     the same under that name already. Nothing that the caller is known to have given (`sources`) is left out.
     """
-    litellm_names = _LITELLM_ROUTED if is_routed(caller_metadata) else _LITELLM
+    has_routers_notes = "model_group" in caller_metadata or is_proxied(caller_metadata)
+    litellm_names = _LITELLM_ROUTED if has_routers_notes else _LITELLM
     renamed: Dict[str, object] = {}
     if attributes and isinstance(attributes, Mapping):
         for name, value in attributes.items():

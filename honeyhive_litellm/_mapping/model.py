@@ -53,7 +53,7 @@ class CallContext(NamedTuple):
     """What surrounds a call when it begins: `honeyhive_litellm.session`, HoneyHive's tracer, an OpenTelemetry span.
 
     `session` is the id as the caller gave it, which need not be a UUID. `session_name` is None where the session has
-    no name but its id.
+    no name but its id. `in_router` if LiteLLM's Router is at work on a request in this context.
     """
 
     session: Optional[str] = None
@@ -64,6 +64,7 @@ class CallContext(NamedTuple):
     otel: Optional[Dict[str, str]] = None
     noted_metadata: Optional[Sequence[Mapping[str, Any]]] = None
     """What the caller gave a Router as metadata, noted before the Router wrote into it; None outside of a Router."""
+    in_router: bool = False
 
 
 NO_CONTEXT = CallContext()

@@ -351,3 +351,76 @@ def test_a_router_embeds(traced: Collector, models: ModelServer) -> None:
     assert len(chains) == 2 and len(traced.events) == 6
     assert {chain["event_name"] for chain in chains} == {"embedding"}
     assert {tuple(chain["inputs"]["chunks"]) for chain in chains} == {("a", "b")}
+
+
+# ---- what a Router leaves behind, and calls that fall back without one
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_later_direct_call_with_the_same_metadata_has_nothing_of_the_router(
+    traced: Collector, models: ModelServer, way: str
+) -> None:
+    router = router_of(models, ("main", "fail-500", "d1"), ("spare", "gpt-4o", "d2"), fallbacks=[{"main": ["spare"]}])
+    metadata = {"session_id": "job"}
+    ask(router, way, "main", metadata=metadata)
+    assert "model_group" in metadata, "LiteLLM writes into the caller's dictionary"
+    direct = {"model": "openai/gpt-4o-mini", "api_base": models.url, "metadata": metadata, **KEY}
+    litellm.completion(messages=MESSAGES, **direct)
+    litellm.embedding(input=["bees"], **{**direct, "model": "openai/text-embedding-3-small"})
+    honeyhive_litellm.flush(20)
+    later = [event for event in traced.events if event["config"]["model"] in ("gpt-4o-mini", "text-embedding-3-small")]
+    assert len(later) == 2
+    assert all("router" not in event["metadata"] and event["parent_id"] == event["session_id"] for event in later)
+    assert len({event["session_id"] for event in traced.events}) == 1
+    assert {event["metadata"]["router"]["model_group"] for event in traced.events if event not in later} == {
+        "main", "spare",
+    }  # fmt: skip
+
+
+@needs_litellm("1.80", "it ends the first attempt's record with the whole call")
+@pytest.mark.parametrize("way", ["sync", "async", "async stream"])
+def test_a_call_with_fallbacks_is_one_request_like_a_routers(traced: Collector, models: ModelServer, way: str) -> None:
+    request: Json = {
+        "model": "openai/fail-500",
+        "messages": MESSAGES,
+        "fallbacks": ["openai/fail-429", {"model": "openai/gpt-4o"}],
+        "api_base": models.url,
+        "max_retries": 0,
+        "stream": way == "async stream",
+        **KEY,
+    }
+
+    async def later() -> None:
+        response = await litellm.acompletion(**request)
+        if request["stream"]:
+            async for _ in response:
+                pass
+        await honeyhive_litellm.aflush(20)
+
+    if way == "sync":
+        litellm.completion(**request)
+    else:
+        asyncio.run(later())
+    honeyhive_litellm.flush(20)
+    (parent,), attempts = events_of(traced)
+    statuses = [(attempt["config"]["model"], attempt["metadata"]["status"]) for attempt in attempts]
+    assert statuses == [("fail-500", "failure"), ("fail-429", "failure"), ("gpt-4o", "success")]
+    assert {attempt["parent_id"] for attempt in attempts} == {parent["event_id"]}
+    assert len({event["session_id"] for event in traced.events}) == 1
+    assert [attempt["metadata"]["router"]["attempt"] for attempt in attempts] == [1, 2, 3]
+    failed = [failure["model"] for failure in parent["metadata"]["router"]["fallback_info"]]
+    assert failed == ["openai/fail-500", "openai/fail-429"]
+    assert parent["outputs"]["served_by"] == {"attempt": 3, "model": "openai/gpt-4o"}
+    assert parent["metadata"]["status"] == "success"
+    assert KEY["api_key"] not in str(traced.events)
+
+
+@needs_litellm("1.80", "it ends the first attempt's record with the whole call")
+def test_a_call_whose_fallbacks_all_fail_is_a_failed_request(traced: Collector, models: ModelServer) -> None:
+    request: Json = {"model": "openai/fail-500", "fallbacks": ["openai/fail-429"], "api_base": models.url, **KEY}
+    with pytest.raises(Exception, match="All fallback attempts failed"):
+        litellm.completion(messages=MESSAGES, max_retries=0, **request)
+    honeyhive_litellm.flush(20)
+    (parent,), attempts = events_of(traced)
+    assert [attempt["metadata"]["status"] for attempt in attempts] == ["failure", "failure"]
+    assert parent["metadata"]["status"] == "failure"

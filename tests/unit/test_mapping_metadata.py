@@ -32,7 +32,14 @@ A_UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
             {"litellm_params": {"litellm_session_id": "l", "litellm_trace_id": "t"}}, "l", id="litellm_session_id"
         ),
         pytest.param({"litellm_params": {"litellm_trace_id": "t"}, "litellm_trace_id": "t"}, "t", id="explicit trace"),
-        pytest.param({"litellm_params": {"metadata": {"model_group": "g"}}, "litellm_trace_id": "r"}, "r", id="router"),
+        pytest.param(
+            {"litellm_params": {"metadata": {"model_group": "g"}, "model_info": {"id": "d"}}, "litellm_trace_id": "r"},
+            "r",
+            id="router",
+        ),
+        pytest.param(
+            {"litellm_params": {"metadata": {"model_group": "g"}}, "litellm_trace_id": "r"}, None, id="a Router before"
+        ),
         pytest.param(
             {"litellm_params": {"metadata": {"user_api_key_hash": "x"}}, "litellm_trace_id": "p"}, "p", id="proxy"
         ),

@@ -7,19 +7,22 @@ from typing import Any
 import pytest
 
 from honeyhive_litellm._mapping.mapper import map_request, map_success
+from honeyhive_litellm._mapping.model import CallContext
 
 from .mapping_calls import MappingOptions, failed, mapped, with_metadata
 
+ROUTED = {
+    "model_group": "g",
+    "model_info": {"id": "dep-1"},
+    "deployment": "openai/gpt-4o",
+    "attempted_retries": 1,
+    "attempted_fallbacks": 1,
+    "original_model_group": "first",
+}
+
 
 def test_a_routed_call_has_its_deployment() -> None:
-    request = with_metadata(
-        model_group="g",
-        model_info={"id": "dep-1"},
-        deployment="openai/gpt-4o",
-        attempted_retries=1,
-        attempted_fallbacks=1,
-        original_model_group="first",
-    )
+    request = mapped(litellm_params={"metadata": ROUTED, "model_info": {"id": "dep-1"}})
 
     assert request.metadata["router"] == {
         "model_group": "g",
@@ -29,6 +32,24 @@ def test_a_routed_call_has_its_deployment() -> None:
         "fallback_info": {"original_model_group": "first", "attempted_fallbacks": 1},
     }
     assert "router" not in with_metadata(k=1).metadata
+
+
+def test_a_direct_call_has_nothing_of_a_router_that_wrote_into_its_metadata_before() -> None:
+    metadata = {**ROUTED, "api_base": "http://x", "previous_models": [], "mine": 7, "session_id": "job"}
+    request = mapped(litellm_params={"metadata": metadata, "model_info": None}, litellm_trace_id="own")
+    assert "router" not in request.metadata
+    assert request.metadata["mine"] == 7
+    assert not {"deployment", "model_info", "previous_models"} & set(request.metadata)
+    assert request.session == "job"
+    metadata.pop("session_id")
+    assert mapped(litellm_params={"metadata": metadata}, litellm_trace_id="own").session is None
+
+
+def test_a_call_that_begins_while_a_router_is_at_work_is_routed() -> None:
+    details = {"litellm_params": {"metadata": {"model_group": "g"}}, "litellm_trace_id": "r"}
+    request = map_request(details, MappingOptions(), CallContext(in_router=True))
+    assert request.metadata["router"] == {"model_group": "g"}
+    assert request.session == "r"
 
 
 def test_a_proxied_call_has_its_key_and_team() -> None:

@@ -17,6 +17,7 @@ from . import cache, chat_streams, other_streams, readers, router
 from .arguments import patch_arguments
 from .late_modules import on_import
 from .notify import Subscriber, subscribe, subscribers
+from .threads import patch_threads
 from .unreported import patch_functions
 
 _lock = ForkSafeLock()
@@ -157,4 +158,6 @@ def _patch() -> None:
     on_import({module: [point.apply for point in LATE if point.module == module] for module in _LATE_MODULES})
     patch_functions()
     patch_arguments()
+    router.patch_fallbacks()
+    patch_threads()
     patch_logging_pools()

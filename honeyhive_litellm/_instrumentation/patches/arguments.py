@@ -8,7 +8,6 @@ its metadata on the way. So the arguments are noted where LiteLLM sets up its ow
 from __future__ import annotations
 
 import functools
-import importlib
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Tuple
@@ -18,6 +17,7 @@ from honeyhive_litellm._mapping.call_types import NOTED_CALL_TYPES, named_argume
 from honeyhive_litellm._mapping.metadata import NOTED_KEY, note_metadata
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
+from .module_functions import wrap_function
 from .notify import guarded
 
 _UNRECORDED: Mapping[str, object] = MappingProxyType({"metadata": {"honeyhive_skip": True}})
@@ -34,17 +34,7 @@ def patch_arguments() -> None:
         ("litellm.litellm_core_utils.litellm_logging", "handle_completed_batch", _on_completed_batch),
         ("litellm.litellm_core_utils.litellm_logging", "_handle_completed_batch", _on_completed_batch),
     ):
-        module = _imported(module_name)
-        original = getattr(module, function, None)
-        if original is not None:
-            setattr(module, function, wrap(original))
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception:
-        return None  # an old LiteLLM
+        wrap_function(module_name, function, wrap)
 
 
 def _on_setup(setup: Callable[..., Any]) -> Callable[..., Any]:

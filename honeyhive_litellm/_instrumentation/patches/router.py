@@ -1,4 +1,4 @@
-"""Requests to LiteLLM's Router: the attempts of one request belong together."""
+"""Requests to LiteLLM's Router, and calls with a list of fallbacks: the attempts of one request belong together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import contextlib
 import functools
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._capture.router_request import RouterRequest, call_details_of_request
 from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.reading import or_default
 
-from .notify import Subscriber, guarded, subscribers
+from .module_functions import ModuleView, imported, wrap_function
+from .notify import Subscriber, guarded, notify, subscribers
+
+_FALLBACKS = "litellm.litellm_core_utils.fallback_utils"
+_OF_THE_FIRST_FAILURE = ("standard_logging_object", "end_time")
 
 
 def on_async_request(request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -31,6 +36,45 @@ def on_request(request: Callable[..., Any]) -> Callable[..., Any]:
         with _recorded(self, args, kwargs) as answer:
             response = answer.response = request(self, *args, **kwargs)
             return response
+
+    return wrapped
+
+
+def on_fallbacks(complete: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Wrap the function to which `completion` and `acompletion` hand a call with `fallbacks`."""
+
+    @functools.wraps(complete)
+    async def wrapped(**arguments: Any) -> Any:
+        flat = {**arguments, **(arguments.get("kwargs") or {})}
+        flat.pop("kwargs", None)
+        with _recorded(None, (), flat) as answer:
+            response = answer.response = await complete(**arguments)
+            return response
+
+    return wrapped
+
+
+def patch_fallbacks() -> None:
+    """Wrap that function in the modules that call it by its bare name, and each call that it makes, once a process."""
+    for module in ("litellm.main", _FALLBACKS):
+        wrap_function(module, "async_completion_with_fallbacks", on_fallbacks)
+    fallbacks = imported(_FALLBACKS)
+    if hasattr(fallbacks, "litellm"):
+        fallbacks.litellm = ModuleView(fallbacks.litellm, acompletion=_on_fallback)
+
+
+def _on_fallback(complete: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Wrap one of the calls: all share one record of LiteLLM's, which reports the failure of the first one only."""
+
+    @functools.wraps(complete)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await complete(*args, **kwargs)
+        except Exception as error:
+            details = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", None) or {}
+            current = {name: value for name, value in details.items() if name not in _OF_THE_FIRST_FAILURE}
+            notify(Recorder.on_error, current, error)
+            raise
 
     return wrapped
 
@@ -70,7 +114,8 @@ def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[T
             recorder = subscriber.runtime.recorder
             if not subscriber.runtime.is_closed and recorder.tenure.may_begin({}):
                 call_details = call_details_of_request(arguments.get("model"), arguments)
-                request = recorder.router_requests.begin(call_details, strategy_of(router))
+                strategy = None if router is None else strategy_of(router)
+                request = recorder.router_requests.begin(call_details, strategy, has_router=router is not None)
                 if request is not None:
                     begun.append((subscriber, request))
     except BaseException as error:
