@@ -16,13 +16,16 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 from honeyhive_litellm._mapping.call_types import event_name, outputs_of
 from honeyhive_litellm._mapping.metadata import note_metadata
 from honeyhive_litellm._mapping.model import CallContext, Outcome
-from honeyhive_litellm._mapping.reading import copy_containers, mapping, text
+from honeyhive_litellm._mapping.reading import copy_containers, mapping, or_default, text
 
 from .attempt import Attempt
 from .context import current_context
 from .emitter import Emitter
 from .open_attempts import OpenAttempts
 from .request_mapper import RequestMapper
+
+StrategyOf = Callable[[Optional[str]], Optional[str]]
+"""Returns the routing strategy for a model group, or None if it is unknown."""
 
 _NO_PARAMETERS = frozenset(
     (
@@ -42,7 +45,7 @@ class RouterRequest:
     def __init__(
         self,
         call_details: Mapping[str, Any],
-        strategy: Optional[str],
+        strategy_of: StrategyOf,
         context: CallContext,
         started_ms: float,
         has_router: bool = True,
@@ -66,7 +69,7 @@ class RouterRequest:
         """What the Router returned."""
         self.numbers: Dict[str, int] = {}
         """The number of the latest attempt under each call id."""
-        self._strategy = strategy
+        self._strategy_of = strategy_of
         self._attempts: List[Dict[str, object]] = []
         self._failures: List[Dict[str, object]] = []
 
@@ -107,13 +110,17 @@ class RouterRequest:
         router["retry_count"] = sum(
             1 for earlier in self._attempts if group in (earlier.get("model_group"), earlier.get("model"))
         )
-        if self._strategy is not None:
-            router["routing_strategy"] = self._strategy
+        self._add_strategy(router, text(group))
         router.pop("fallback_info", None)
         if self._failures:
             router["fallback_info"] = list(self._failures)
         metadata["router"] = router
         self._attempts.append({name: router[name] for name in _IN_EVERY_ATTEMPT if name in router})
+
+    def _add_strategy(self, router: Dict[str, object], model_group: Optional[str]) -> None:
+        strategy = or_default(None, self._strategy_of, model_group)
+        if strategy is not None:
+            router["routing_strategy"] = strategy
 
     def add_failure(self, metadata: Mapping[str, object], outcome: Outcome) -> None:
         """Note that an attempt failed, for the `fallback_info` of the attempts that may follow."""
@@ -142,11 +149,11 @@ class RouterRequest:
         return outcome
 
     def _bare_outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
+        requested = text(self.call_details.get("model"))
         router: Dict[str, object] = {"attempts": self.attempts}
         if self.has_router:
-            router["model_group"] = text(self.call_details.get("model"))
-        if self._strategy is not None:
-            router["routing_strategy"] = self._strategy
+            router["model_group"] = requested
+        self._add_strategy(router, requested)
         router["fallback_info"] = list(self._failures)
         metadata: Dict[str, object] = {"router": router}
         if error is None:
@@ -182,7 +189,7 @@ class RouterRequests:
         return bool(self._running)
 
     def begin(
-        self, call_details: Mapping[str, Any], strategy: Optional[str], has_router: bool = True
+        self, call_details: Mapping[str, Any], strategy_of: StrategyOf, has_router: bool = True
     ) -> Optional[RouterRequest]:
         """A Router is called: attempts that begin in this context until `end` belong to its request.
 
@@ -191,7 +198,7 @@ class RouterRequests:
         if self.current() is not None:
             return None
         context = current_context()._replace(noted_metadata=note_metadata(mapping(call_details.get("litellm_params"))))
-        request = RouterRequest(call_details, strategy, context, time.time() * 1000, has_router)
+        request = RouterRequest(call_details, strategy_of, context, time.time() * 1000, has_router)
         request.context_token = self._current.set(request)
         self._running.add(request.id)
         return request

@@ -11,6 +11,7 @@ from .settings import OPTIONS, Option, Settings, check, choose
 ARGUMENT = "argument"
 DEFAULT = "default"
 
+_SECRETS = ("api_key", "lookup_api_key")
 _SIZES = ("spool_max_bytes", "spool_min_free_bytes", "max_field_bytes", "max_event_bytes")
 
 
@@ -63,14 +64,14 @@ def masked(key: str) -> str:
 
 def _explained(option: Option, value: object, origin: str, problem: Optional[str]) -> Explained:
     shown = _shown(option, value)
-    is_plain = isinstance(value, (bool, int, float, str)) and option.name != "api_key"
+    is_plain = isinstance(value, (bool, int, float, str)) and option.name not in _SECRETS
     return Explained(option, value if is_plain else None if value is None else shown, shown, origin, problem)
 
 
 def _shown(option: Option, value: object) -> str:
     if value is None:
         return "none"
-    if option.name == "api_key":
+    if option.name in _SECRETS:
         return masked(str(value))
     if isinstance(value, Mapping):  # the values may be private
         return ", ".join(f"{name}=..." for name in value)

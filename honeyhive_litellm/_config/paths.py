@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 DEFAULT_URL = "https://api.honeyhive.ai"
+NEWER_URL = "https://api.dp1.us.honeyhive.ai"
+"""HoneyHive's newer data plane. Which of the two takes a key, the key's organization decides."""
 
 
 def default_spool_path(

@@ -54,13 +54,48 @@ def text(value: object) -> str:
     return stripped
 
 
+WRITE_ONLY_KEY = "hh_ingst_"
+"""How the keys begin that may write and not read."""
+
+_READ_ONLY_KEYS = ("hh_ro_", "hh_fgdp_")
+_CONTROL_KEY = "hh_fgcp_"
+"""How a key of HoneyHive's control plane begins, which serves no events."""
+
+_WHERE_KEYS_ARE = "in HoneyHive: Settings, API keys"
+
+
 def api_key(value: object) -> str:
-    """The bare key. A refusal never shows it."""
+    """The bare key, one that may write. A refusal shows no more of it than how it begins."""
+    key = _key(value)
+    beginning = next((each for each in (*_READ_ONLY_KEYS, _CONTROL_KEY) if key.startswith(each)), None)
+    if beginning is not None:
+        raise RefusedError(
+            f"begins with {beginning}, so it cannot write events; give a key of the project (hh_...) or an ingestion "
+            f"key ({WRITE_ONLY_KEY}...) ({_WHERE_KEYS_ARE})"
+        )
+    return key
+
+
+def lookup_api_key(value: object) -> Optional[str]:
+    """The bare key, one that may read events."""
+    if value is None:
+        return None
+    key = _key(value)
+    beginning = next((each for each in (WRITE_ONLY_KEY, _CONTROL_KEY) if key.startswith(each)), None)
+    if beginning is not None:
+        raise RefusedError(
+            f"begins with {beginning}, so it cannot read events; give a key of the project (hh_...) or one that can "
+            f"only read ({_READ_ONLY_KEYS[0]}...) ({_WHERE_KEYS_ARE})"
+        )
+    return key
+
+
+def _key(value: object) -> str:
     if not isinstance(value, str):
         raise RefusedError(f"{_type(value)}; give the key as a string")
     key = value.strip()
     if not key:
-        raise RefusedError("is empty; give the API key of your HoneyHive project (in HoneyHive: Settings, API keys)")
+        raise RefusedError(f"is empty; give the API key of your HoneyHive project ({_WHERE_KEYS_ARE})")
     if re.fullmatch(r"[!-~]+", key) is None:
         # The key is sent in a header: a line break in it is a slip of copying, or would begin a second header.
         raise RefusedError(

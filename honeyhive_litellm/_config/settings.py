@@ -17,6 +17,7 @@ from honeyhive_litellm._errors import ConfigError
 
 from .paths import DEFAULT_URL, default_spool_path
 from .readers import (
+    WRITE_ONLY_KEY,
     Reader,
     Redaction,
     RefusedError,
@@ -25,6 +26,7 @@ from .readers import (
     attributes,
     flag,
     folder,
+    lookup_api_key,
     one_of,
     redact,
     seconds,
@@ -36,6 +38,17 @@ from .readers import (
 # HoneyHive refuses requests over 5 MB, and the request needs some bytes besides the event.
 _MAX_REQUEST_BYTES = 4_990_000
 _PER_PROJECT = Path()  # the default of `spool_path`; compared by identity, because a user may choose "." as well
+
+_INGESTION_VARIABLE, _HONEYHIVES_VARIABLE = "HH_INGESTION_API_KEY", "HH_API_KEY"
+_KEY_VARIABLES = ("HONEYHIVE_API_KEY", _INGESTION_VARIABLE, _HONEYHIVES_VARIABLE)
+_URL_VARIABLES = (
+    "HONEYHIVE_API_URL",
+    "HH_API_URL",
+    # older names of HoneyHive's own SDK, and that of its command line
+    "HONEYHIVE_SERVER_URL",
+    "HH_SERVER_URL",
+    "HH_DATA_PLANE_URL",
+)
 
 DROP_NEWEST = "drop_newest"
 
@@ -74,6 +87,7 @@ class Settings:
     spool_min_free_bytes: int = 2**26
     max_field_bytes: int = 2**18
     max_event_bytes: int = 2**20
+    lookup_api_key: Optional[str] = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
@@ -127,10 +141,16 @@ def _row(name: str, read: Reader, doc: str, *variables: str) -> Option:
 
 
 OPTIONS: Tuple[Option, ...] = (
-    _row("api_key", api_key, "Key of the HoneyHive project. It is never logged.", "HONEYHIVE_API_KEY", "HH_API_KEY"),
-    _row("project", text, "HoneyHive project that the events belong to."),
-    _row("environment", text, "Where this runs. It is the `source` of every event."),
-    _row("api_url", api_url, "HoneyHive's address, or your own server's.", "HONEYHIVE_API_URL", "HH_API_URL"),
+    _row("api_key", api_key, "Key of the HoneyHive project. It is never logged.", *_KEY_VARIABLES),
+    _row("project", text, "HoneyHive project that the events belong to.", "HONEYHIVE_PROJECT", "HH_PROJECT"),
+    _row(
+        "environment",
+        text,
+        "Where this runs. It is the `source` of every event.",
+        "HONEYHIVE_ENVIRONMENT",
+        "HH_SOURCE",
+    ),
+    _row("api_url", api_url, "HoneyHive's address, or your own server's.", *_URL_VARIABLES),
     _row("capture_message_content", flag, "Record prompts and answers.", "HONEYHIVE_CAPTURE_CONTENT"),
     _row("capture_headers", flag, "Record the provider's response headers, without credentials."),
     _row(
@@ -178,6 +198,11 @@ OPTIONS: Tuple[Option, ...] = (
     ),
     _row("max_field_bytes", size(256, _MAX_REQUEST_BYTES), "Longest text in an event. A longer one is cut and marked."),
     _row("max_event_bytes", size(4096, _MAX_REQUEST_BYTES), "Largest event. A larger one is shortened."),
+    _row(
+        "lookup_api_key",
+        lookup_api_key,
+        "Key to look events up with, where `api_key` can only write. Beside an ingestion key: `HH_API_KEY`.",
+    ),
 )
 
 
@@ -193,6 +218,10 @@ def choose(environ: Mapping[str, str], arguments: Mapping[str, object]) -> Tuple
         if variable is not None:
             values[option.name] = environ[variable]
             variables[option.name] = variable
+    if "lookup_api_key" not in values and _can_only_write(values.get("api_key"), variables.get("api_key")):
+        key = environ.get(_HONEYHIVES_VARIABLE, "").strip()
+        if key and not key.startswith(WRITE_ONLY_KEY):
+            values["lookup_api_key"], variables["lookup_api_key"] = key, _HONEYHIVES_VARIABLE
     return values, variables
 
 
@@ -220,6 +249,10 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
             f"(HONEYHIVE_MAX_EVENT_BYTES), which is {largest}; lower the first or raise the second"
         )
     return clean, problems
+
+
+def _can_only_write(key: object, variable: Optional[str]) -> bool:
+    return variable == _INGESTION_VARIABLE or (isinstance(key, str) and key.strip().startswith(WRITE_ONLY_KEY))
 
 
 def _unknown(arguments: Mapping[str, object]) -> List[str]:

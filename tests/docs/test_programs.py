@@ -228,7 +228,7 @@ def test_a_refused_key_logs_the_line_on_the_page(launcher: Launcher, tmp_path: P
         code += f"import litellm\nlitellm.completion(model='gpt-4o-mini', messages={MESSAGES})\n"
         code += "print(honeyhive_litellm.flush(1), honeyhive_litellm.stats().last_error)\n"
         printed, logged = launcher.run(code, collector, models, tmp_path)
-        line = quoted.strip().replace("https://api.honeyhive.ai", collector.url)
+        line = quoted.strip().replace("https://api.honeyhive.ai answers", f"{collector.url} answers")
     assert printed.startswith("Stats(accepted=0,")
     assert f"\n1 {line[len('honeyhive: ') :]}\n" in printed
     assert line in logged

@@ -277,3 +277,13 @@ def test_without_opentelemetry_no_span_is_recorded(
     with tracer.start_as_current_span("request"):
         ask()
     assert "otel" not in only(traced)["metadata"]
+
+
+def test_a_session_is_created_with_the_users_of_its_first_event(traced: Collector) -> None:
+    with honeyhive_litellm.session("checkout", user_properties={"plan": "pro"}) as first:
+        ask(metadata={"user_id": "u1"})
+    ask(metadata={"session_id": "other", "user_properties": {"plan": "free"}})
+    assert honeyhive_litellm.flush(20) == 0
+    users = {session["session_name"]: session.get("user_properties") for session in traced.sessions}
+    assert users == {"checkout": {"plan": "pro", "user_id": "u1"}, "other": {"plan": "free"}}
+    assert first.session_id in {session["session_id"] for session in traced.sessions}

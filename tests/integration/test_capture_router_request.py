@@ -132,6 +132,22 @@ def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(traced: Coll
     assert "finish_reason" not in chain["metadata"]
 
 
+@needs_litellm("1.110", "its Router has neither routing groups nor a strategy for one request")
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_the_strategy_is_the_requests_else_its_groups_else_the_routers(
+    traced: Collector, models: ModelServer, way: str
+) -> None:
+    group = {"group_name": "quick", "models": ["spare"], "routing_strategy": "least-busy"}
+    groups = ("main", "fail-500", "one"), ("spare", "gpt-4o", "two")
+    router = router_of(models, *groups, fallbacks=[{"main": ["spare"]}], routing_groups=[group])
+    session = {"metadata": {"session_id": "s"}}
+    ask(router, way, "main", **session)
+    ask(router, way, "spare", routing_strategy="latency-based-routing", **session)
+    (chain,), attempts = events_of(traced)
+    used = [event["metadata"]["router"]["routing_strategy"] for event in (chain, *attempts)]
+    assert used == ["simple-shuffle", "simple-shuffle", "least-busy", "latency-based-routing"]
+
+
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_retries_are_counted_by_us(traced: Collector, models: ModelServer, way: str) -> None:
     router = router_of(models, ("main", "flaky-2", "one"), num_retries=3)

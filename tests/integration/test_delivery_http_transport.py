@@ -98,6 +98,23 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
+async def test_what_reads_has_the_key_that_may_read() -> None:
+    seen: List[Tuple[str, Dict[str, str], bytes]] = []
+
+    async def handler(connection: Connection) -> None:
+        for _ in range(2):
+            seen.append(await connection.read_request())
+            await connection.answer(400, b"bad key " + seen[-1][1]["authorization"].encode())
+
+    async with serving(handler) as url:
+        transport = HttpTransport(url, KEY, timeout_s=DEADLINE_S, read_key="hh_ro_reads")
+        replies = [await transport.post("/v1/events", b"{}"), await transport.get("/v1/events/a")]
+        await transport.aclose()
+
+    assert [headers["authorization"] for _, headers, _ in seen] == [f"Bearer {KEY}", "Bearer hh_ro_reads"]
+    assert [reply.body for reply in replies] == ["bad key Bearer [api key]"] * 2
+
+
 async def test_a_request_carries_key_and_names_and_its_body_unchanged() -> None:
     seen: List[Tuple[str, Dict[str, str], bytes]] = []
 

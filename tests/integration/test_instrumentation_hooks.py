@@ -299,7 +299,9 @@ def test_a_routers_request(route: Dict[str, Any], monkeypatch: pytest.MonkeyPatc
     assert answer.choices[0].message.content == "answer to: hello"
     calls = [owner for owners in seen for owner in owners]
     assert calls, broken("the Router's methods " + ", ".join(p.method for way in ways for p in way), use)
-    assert strategy_of(calls[0]) == "simple-shuffle", broken("Router.routing_strategy", "`routing_strategy`")
+    assert strategy_of(calls[0], {}, "main") == "simple-shuffle", broken(
+        "Router.routing_strategy", "`routing_strategy`"
+    )
 
 
 def test_completion_cost(route: Dict[str, Any]) -> None:

@@ -55,6 +55,45 @@ def test_argument_beats_our_variable_beats_honeyhives_own_beats_the_default() ->
     assert resolve({"HH_API_KEY": "hh_other"}, project="shop").api_key == "hh_other"
 
 
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("HONEYHIVE_SERVER_URL", "api_url"),
+        ("HH_SERVER_URL", "api_url"),
+        ("HH_DATA_PLANE_URL", "api_url"),
+        ("HH_PROJECT", "project"),
+        ("HH_SOURCE", "environment"),
+    ],
+)
+def test_the_variables_of_honeyhives_sdk_come_after_ours(variable: str, name: str) -> None:
+    key = {"HONEYHIVE_API_KEY": KEY}
+    project = {} if name == "project" else {"HONEYHIVE_PROJECT": "shop"}
+    value = "https://theirs.example"
+    ours = {"HONEYHIVE_API_URL": "https://ours.example", "HONEYHIVE_PROJECT": "x", "HONEYHIVE_ENVIRONMENT": "y"}
+    assert getattr(resolve({**key, **project, variable: value}), name) == value
+    assert getattr(resolve({**key, **project, variable: value, **ours}), name) in ours.values()
+
+
+def test_an_ingestion_key_writes_and_honeyhives_own_looks_up() -> None:
+    theirs = {"HH_INGESTION_API_KEY": "ingest", "HH_API_KEY": "hh_ro_1", "HH_PROJECT": "shop"}
+    settings = resolve(theirs)
+    assert (settings.api_key, settings.lookup_api_key) == ("ingest", "hh_ro_1")
+    assert "hh_ro_1" not in repr(settings)
+    ours = resolve({**theirs, "HONEYHIVE_API_KEY": "hh_ours"})
+    assert (ours.api_key, ours.lookup_api_key) == ("hh_ours", None)
+    assert resolve({**theirs, "HONEYHIVE_API_KEY": KEY}).lookup_api_key == "hh_ro_1"
+    assert resolve({**theirs, "HH_API_KEY": KEY}).lookup_api_key is None
+
+
+@pytest.mark.parametrize("beginning", ["hh_ro_", "hh_fgdp_", "hh_fgcp_"])
+def test_a_key_that_cannot_write_is_refused_with_the_remedy(beginning: str) -> None:
+    (problem,) = problems({"HH_API_KEY": f"{beginning}secret", "HH_PROJECT": "shop"})
+    assert problem.startswith(f"api_key (from HH_API_KEY) begins with {beginning}, so it cannot write events; give a ")
+    assert "secret" not in problem
+    (problem,) = problems(lookup_api_key=KEY)
+    assert problem.startswith("lookup_api_key (argument; variable HONEYHIVE_LOOKUP_API_KEY) begins with hh_ingst_")
+
+
 def test_blank_variables_and_none_arguments_count_as_absent() -> None:
     blank = {**REQUIRED, "HONEYHIVE_API_URL": "  ", "HONEYHIVE_DEBUG": "", "HH_API_URL": "https://hh.example"}
     settings = resolve(blank, api_key=None, debug=None)
@@ -87,6 +126,7 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_SPOOL_MIN_FREE_BYTES": ("spool_min_free_bytes", "1GB", 1_000_000_000),
     "HONEYHIVE_MAX_FIELD_BYTES": ("max_field_bytes", "64 KiB", 65536),
     "HONEYHIVE_MAX_EVENT_BYTES": ("max_event_bytes", "2000000", 2_000_000),
+    "HONEYHIVE_LOOKUP_API_KEY": ("lookup_api_key", " hh_ro_1 ", "hh_ro_1"),
 }
 
 

@@ -181,7 +181,8 @@ async def test_a_success_wakes_those_that_wait_for_the_pause() -> None:
             REFUSED,
             (
                 f"{URL} answers HTTP 401, so the key or the address is wrong: check api_key / HONEYHIVE_API_KEY and "
-                "api_url / HONEYHIVE_API_URL. All events stay in the spool and go out once it works"
+                "api_url / HONEYHIVE_API_URL (a key works at one of HoneyHive's addresses: https://api.honeyhive.ai or "
+                "https://api.dp1.us.honeyhive.ai). All events stay in the spool and go out once it works"
             ),
         ),
     ],

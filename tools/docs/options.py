@@ -5,7 +5,12 @@ from __future__ import annotations
 from honeyhive_litellm._config.settings import OPTIONS, Option, Settings
 
 _KINDS = {"bool": "switch", "int": "size", "float": "seconds", "Path": "folder", "str": "text"}
-_BY_NAME = {"sample_rate": "0 to 1", "custom_attributes": "object", "redact": "names, functions"}
+_BY_NAME = {
+    "sample_rate": "0 to 1",
+    "custom_attributes": "object",
+    "redact": "names, functions",
+    "lookup_api_key": "text",
+}
 
 
 def table() -> str:

@@ -13,6 +13,7 @@ def sink_for(settings: Settings) -> Sink:
     return HoneyHiveSink(
         settings.api_url,
         settings.api_key,
+        lookup_api_key=settings.lookup_api_key,
         project=settings.project,
         source=settings.environment,
         timeout_s=settings.request_timeout,

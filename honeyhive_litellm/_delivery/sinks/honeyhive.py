@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Awaitable, Callable, Iterable, List, Optional, Sequence, Set
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Set
 
+from honeyhive_litellm._config.paths import DEFAULT_URL, NEWER_URL
+from honeyhive_litellm._config.readers import WRITE_ONLY_KEY
 from honeyhive_litellm._delivery.sink import WAITING, LookUp, Result, Verdict
-from honeyhive_litellm._json import encode
+from honeyhive_litellm._json import decode, encode
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Row
@@ -23,20 +25,33 @@ MAX_SESSIONS = 10_000
 """How many sessions are remembered as created. One that was forgotten is posted again, which changes nothing."""
 
 _CONCURRENT_REQUESTS = 8
-_WRITE_ONLY_PREFIX = "hh_ingst_"
-"""How keys begin that may write and not read."""
 
 
 class HoneyHiveSink:
     """One HoneyHive server behind one connection pool. See `Sink` for the methods."""
 
-    remedy = "check api_key / HONEYHIVE_API_KEY and api_url / HONEYHIVE_API_URL"
+    remedy = (
+        "check api_key / HONEYHIVE_API_KEY and api_url / HONEYHIVE_API_URL "
+        f"(a key works at one of HoneyHive's addresses: {DEFAULT_URL} or {NEWER_URL})"
+    )
 
-    def __init__(self, api_url: str, api_key: str, *, project: str, source: str, timeout_s: float) -> None:
-        """`source` is what sessions name as theirs; `timeout_s` bounds each request."""
+    def __init__(
+        self,
+        api_url: str,
+        api_key: str,
+        *,
+        project: str,
+        source: str,
+        timeout_s: float,
+        lookup_api_key: Optional[str] = None,
+    ) -> None:
+        """`source` is what sessions name as theirs; `timeout_s` bounds each request.
+
+        `lookup_api_key` reads where `api_key` may only write.
+        """
         self.name = api_url
-        self.can_look_up = not api_key.startswith(_WRITE_ONLY_PREFIX)
-        self._transport = HttpTransport(api_url, api_key, timeout_s=timeout_s)
+        self.can_look_up = lookup_api_key is not None or not api_key.startswith(WRITE_ONLY_KEY)
+        self._transport = HttpTransport(api_url, api_key, timeout_s=timeout_s, read_key=lookup_api_key)
         self._project = encode(project)
         self._source = source
         self._created_sessions: OrderedDict[str, None] = OrderedDict()
@@ -98,6 +113,7 @@ class HoneyHiveSink:
             "session_name": name or session_id,
             "source": self._source,
             "start_time": row.started_ms,
+            **_user_properties_of(row.body),
         }
         body = encode(session)
         reply = await self._post("/v1/sessions", body, "/session/start", lambda: b'{"session":' + body + b"}")
@@ -133,6 +149,14 @@ class HoneyHiveSink:
             first = reply
         assert first is not None
         return first
+
+
+def _user_properties_of(event: bytes) -> Dict[str, Any]:
+    """The session's users are those of its first event, which has what `session()` names as well."""
+    if b'"user_properties":' not in event:
+        return {}
+    found = decode(event).get("user_properties")
+    return {"user_properties": found} if isinstance(found, dict) else {}
 
 
 def batch_body(events: Iterable[bytes]) -> bytes:

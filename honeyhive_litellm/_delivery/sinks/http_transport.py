@@ -58,15 +58,25 @@ class _Sent:
 class HttpTransport:
     """HTTP to one HoneyHive server. Belongs to the event loop of its first request; `aclose` it there."""
 
-    def __init__(self, api_url: str, api_key: str, *, timeout_s: float = 30.0, version: str = __version__) -> None:
-        """*timeout_s* bounds a whole request, from waiting for a connection to the answer's last byte."""
+    def __init__(
+        self,
+        api_url: str,
+        api_key: str,
+        *,
+        timeout_s: float = 30.0,
+        version: str = __version__,
+        read_key: Optional[str] = None,
+    ) -> None:
+        """*timeout_s* bounds a whole request, from waiting for a connection to the answer's last byte.
+
+        GET requests have *read_key* instead of *api_key*, if there is one.
+        """
         self._api_url = api_url.rstrip("/")
-        self._api_key = api_key
+        self._keys = (api_key, read_key or api_key)
         self._timeout_s = timeout_s
         self._proxy = _proxy_for(self._api_url)
         # For each request, never on the session: aiohttp shows a session's own headers to the proxy too.
         self._headers = {
-            "Authorization": f"Bearer {api_key}",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"honeyhive-litellm/{version}",
@@ -105,7 +115,7 @@ class HttpTransport:
                 method,
                 self._api_url + path,
                 data=None if body is None else _pieces(body),
-                headers=self._headers if body is None else {**self._headers, **_body_headers(body)},
+                headers=self._headers_of(body),
                 proxy=self._proxy,
                 allow_redirects=False,
                 trace_request_ctx=sent,
@@ -118,6 +128,12 @@ class HttpTransport:
                 return Reply(response.status, text, retry_after_s, error)
         except _FAILURES as failure:
             return Reply(None, error=_word(failure), was_sent=sent.yes)
+
+    def _headers_of(self, body: Optional[bytes]) -> Dict[str, str]:
+        write_key, read_key = self._keys
+        if body is None:
+            return {**self._headers, "Authorization": f"Bearer {read_key}"}
+        return {**self._headers, "Authorization": f"Bearer {write_key}", **_body_headers(body)}
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -146,14 +162,16 @@ class HttpTransport:
                     break
                 seen += len(piece)
                 # A key that the server echoes across the cut must still be found whole.
-                body += piece[: max(0, _MAX_BODY_BYTES + len(self._api_key) - len(body))]
+                body += piece[: max(0, _MAX_BODY_BYTES + max(map(len, self._keys)) - len(body))]
         except _FAILURES as failure:
             error = _word(failure)
         return self._kept(bytes(body)), error
 
     def _kept(self, body: bytes) -> str:
         """The first 2 KB of *body* as text, without the key."""
-        text = body.decode("utf-8", "replace").replace(self._api_key, _HIDDEN)
+        text = body.decode("utf-8", "replace")
+        for key in self._keys:
+            text = text.replace(key, _HIDDEN)
         return text.encode()[:_MAX_BODY_BYTES].decode("utf-8", "ignore")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._capture.router_request import RouterRequest, call_details_of_request
@@ -110,12 +110,12 @@ def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[T
     begun = []
     try:
         arguments = _arguments(args, kwargs)
+        strategies = functools.partial(strategy_of, router, arguments)
         for subscriber in subscribers():
             recorder = subscriber.runtime.recorder
             if not subscriber.runtime.is_closed and recorder.tenure.may_begin({}):
                 call_details = call_details_of_request(arguments.get("model"), arguments)
-                strategy = None if router is None else strategy_of(router)
-                request = recorder.router_requests.begin(call_details, strategy, has_router=router is not None)
+                request = recorder.router_requests.begin(call_details, strategies, has_router=router is not None)
                 if request is not None:
                     begun.append((subscriber, request))
     except BaseException as error:
@@ -141,8 +141,32 @@ def _arguments(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Mapping[str, An
     return {**request, "endpoint": args[0].endpoint}
 
 
-def strategy_of(router: Any) -> Optional[str]:
-    """The Router's routing strategy. The Router written in Rust has it among its settings."""
+def strategy_of(router: Any, arguments: Mapping[str, Any], model_group: Optional[str]) -> Optional[str]:
+    """The strategy that chooses among a group's deployments: the request's, that of its routing group, the Router's.
+
+    The Router written in Rust has its strategy among its settings. Without any Router (None) there is no strategy.
+    """
+    if router is None:
+        return None
+    requested = arguments.get("routing_strategy")
+    if requested is not None:
+        return _name(requested)
+    for group in _routing_groups(router):
+        if model_group in group.models or model_group == group.group_name:
+            return _name(group.routing_strategy)
     settings = router if hasattr(router, "routing_strategy") else router.settings()
-    strategy = getattr(settings, "routing_strategy", None)
+    return _name(getattr(settings, "routing_strategy", None))
+
+
+def _routing_groups(router: Any) -> Iterable[Any]:
+    registry = getattr(router, "registry", None)
+    if registry is None:
+        return ()  # an old LiteLLM has none
+    try:
+        return list(registry().routing_groups().values())
+    except Exception:
+        return ()
+
+
+def _name(strategy: Any) -> Optional[str]:
     return None if strategy is None else str(getattr(strategy, "value", strategy))
