@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 from honeyhive_litellm._runtime.batch_durations import listen
 from honeyhive_litellm._runtime.metric_table import BUCKETS_S, HISTOGRAM, METRICS, Kind, Reading, plain
@@ -124,11 +124,3 @@ class Exposition:
 
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
-
-    def values(self) -> Dict[str, float]:
-        """Every sample by its name and labels, for tests."""
-        return {
-            f"{sample.name}{sorted(sample.labels.items()) or ''}": sample.value
-            for family in self._registry.collect()
-            for sample in family.samples
-        }

@@ -89,6 +89,7 @@ def serving(host: str, port: int, health: Health) -> Iterator[int]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        server_version, sys_version = "honeyhive-litellm", ""
         timeout = 10.0
 
         def do_GET(self) -> None:

@@ -70,9 +70,9 @@ def test_the_probes_ask_the_port_that_the_sidecar_serves() -> None:
     sidecar, _ = containers()
     (port,) = sidecar["ports"]
     assert f"--metrics-port={port['containerPort']}" in sidecar["command"]
-    asked = {name: sidecar[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
-    assert {probe["port"] for probe in asked.values()} == {port["name"]}
-    assert {name: probe["path"] for name, probe in asked.items()} == {
+    probed = {name: sidecar[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probed.values()} == {port["name"]}
+    assert {name: probe["path"] for name, probe in probed.items()} == {
         "startup": "/readyz",
         "liveness": "/livez",
         "readiness": "/readyz",

@@ -113,8 +113,8 @@ def test_without_the_api_the_error_says_what_to_install(monkeypatch: pytest.Monk
 def test_all_instruments_of_a_collection_have_one_reading() -> None:
     readings = iter(Reading(accepted=number) for number in range(10))
     collection = Collection(lambda: next(readings))
-    asked = [collection.reading_for(name).accepted for name in "abcabcacbb"]
-    assert asked == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    numbers = [collection.reading_for(name).accepted for name in "abcabcacbb"]
+    assert numbers == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(
