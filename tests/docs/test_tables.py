@@ -16,6 +16,7 @@ from honeyhive_litellm._delivery.sinks.http_status import Reply, result_of
 from honeyhive_litellm._mapping.proxy_metadata import PROXY_FIELDS
 from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, without
 from honeyhive_litellm._privacy.sanitize import clean_text
+from honeyhive_litellm._runtime.metric_table import METRICS
 from honeyhive_litellm._stats import Stats
 from honeyhive_litellm.testing import Collector
 from tests.coverage_table import FIELDS
@@ -45,6 +46,7 @@ STATUSES = {"success", "failure", "cancelled", "abandoned", "interrupted"}
 STATS = set(Stats.__annotations__)
 OURS = {f"honeyhive_litellm.{name}" for name in honeyhive_litellm.__all__} | set(honeyhive_litellm.__all__)
 COMMANDS = {word for name, _ in commands() for word in (name, name.split()[-1], " ".join(name.split()[1:]))}
+METRIC_NAMES = {metric.prometheus_name for metric in METRICS}
 FLAGS = {flag for _, command in commands() for option in command.params for flag in option.opts}
 
 
@@ -64,7 +66,18 @@ def column(page: str, first: str, number: int = 0) -> List[str]:
 def exists(name: str) -> bool:
     """Whether the code has this name: an option, a field, a command, a file, a switch of a call, a call of ours."""
     word = re.sub(r"\(.*\)$", "", name).partition("=")[0]
-    expected = {*OPTION_NAMES, *VARIABLES, *FIELD_NAMES, *STATUSES, *STATS, *OURS, *COMMANDS, *FLAGS, *NAMES}
+    expected = {
+        *OPTION_NAMES,
+        *VARIABLES,
+        *FIELD_NAMES,
+        *STATUSES,
+        *STATS,
+        *OURS,
+        *COMMANDS,
+        *FLAGS,
+        *METRIC_NAMES,
+        *NAMES,
+    }
     if name in expected or word in expected or (ROOT / name).exists():
         return True
     if word.startswith("collector."):
@@ -82,6 +95,7 @@ SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.r
 # Names of other projects, forms of values, and words that stand for what a user writes.
 NOT_OURS = {
     "docs/explanation/compatibility.md": {"--preload"},
+    "docs/how-to/kubernetes.md": {"startupProbe", "livenessProbe", "readinessProbe"},
     "docs/how-to/prefork.md": {"--preload"},
     "docs/how-to/router.md": {"main", "spare"},
     "docs/how-to/testing.md": {"openai/fail-429", "openai/slow-500", "openai/break-3"},
