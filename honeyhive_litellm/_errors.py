@@ -21,3 +21,7 @@ class LockedError(SpoolError):
 
 class NewerFormatError(SpoolError):
     """A segment was written by a newer version of this package; only that version may change it."""
+
+
+class UnsafeFileError(SpoolError):
+    """A file or folder of the spool is another user's, or open to others; it was not used."""

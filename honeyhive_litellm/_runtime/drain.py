@@ -78,8 +78,10 @@ class Drain:
                 if await pipeline.spool.adopt():
                     pipeline.flusher.wake()
                     continue
+                if not pipeline.spool.scan_complete:
+                    next_adoption = 0.0
                 # `adopt` also finds nothing while as many owners as it takes at once are in hand.
-                if not self._follow and not stats.pending and not any(True for _ in pipeline.spool.segments()):
+                elif not self._follow and not stats.pending and not any(True for _ in pipeline.spool.segments()):
                     return
             if self._timeout_s is not None and now - began >= self._timeout_s:
                 return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Set
+from typing import Dict, Set
 
-from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError
+from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError, UnsafeFileError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters
@@ -19,6 +20,12 @@ from .lease import Lease, may_be_about_to_be_taken
 from .process_state import last_seen
 from .salvage import lost_commits
 from .segment import Segment
+
+_LOOK_S = 0.1
+"""How long one look takes at most. This process's own events must not wait for thousands of files."""
+
+_FEW_FAILED, _FAILED_S = 64, 60.0
+"""With more owners than these that cannot be adopted, each is tried again only after so many seconds."""
 
 MAX_ADOPTED_OWNERS = 4
 """How many dead owners' segments are held at a time: each costs a lease, and its segments' heads in memory."""
@@ -41,6 +48,10 @@ class Adoption:
         self._counters = counters
         self._durability = durability
         self._owners_of_newer_format: Set[str] = set()
+        self._last_looked_at = ""
+        """The last owner of a look that was not completed."""
+        self._failed: Dict[str, float] = {}
+        """When the adoption of an owner failed last, on the monotonic clock."""
 
     async def adopt(self) -> int:
         """Adopt the segments of dead owners, as long as fewer than MAX_ADOPTED_OWNERS are held; returns their events.
@@ -54,19 +65,26 @@ class Adoption:
         except OSError:
             owners = {}
         self._owners_of_newer_format.intersection_update(owners)
-        events = 0
-        is_complete = True
-        for owner in sorted(owners):
+        self._failed = {owner: at for owner, at in self._failed.items() if owner in owners}
+        events = looked_at = 0
+        began = time.monotonic()
+        for owner in sorted(name for name in owners if name > self._last_looked_at):
             if owner == self._owner or owner in self._held.adopted or owner in self._owners_of_newer_format:
+                continue
+            if len(self._failed) > _FEW_FAILED and began - self._failed.get(owner, -_FAILED_S) < _FAILED_S:
                 continue
             if not owners[owner] and may_be_about_to_be_taken(lease_path(self._folder, owner)):
                 continue
-            if len(self._held.adopted) >= MAX_ADOPTED_OWNERS:
-                is_complete = False
-                break
+            is_late = looked_at >= MAX_ADOPTED_OWNERS and time.monotonic() - began > _LOOK_S
+            if len(self._held.adopted) >= MAX_ADOPTED_OWNERS or is_late:
+                self.scan_complete = False
+                return events  # the next look goes on from here
+            looked_at += 1
             events += await self._adopt_owner(owner)
+            self._last_looked_at = owner
             await asyncio.sleep(0)  # a thousand owners must not hold up this process's own events
-        self.scan_complete = is_complete
+        self._last_looked_at = ""
+        self.scan_complete = True
         return events
 
     async def _adopt_owner(self, owner: str) -> int:
@@ -83,7 +101,8 @@ class Adoption:
                 "delivered by a process with that version: %s",
                 error,
             )
-        except (SpoolError, OSError) as error:
+        except Exception as error:  # whatever is wrong with one owner's files, the others have their turn
+            self._failed[owner] = time.monotonic()
             warn(
                 LogCode.ADOPTION_FAILED,
                 "honeyhive: the spool files of a dead process cannot be adopted now, tried again in a few seconds: %s",
@@ -112,7 +131,7 @@ class Adoption:
             adopted.segments.append(segment)
             try:
                 await segment.open()
-            except (NewerFormatError, LockedError):
+            except (NewerFormatError, LockedError, UnsafeFileError):
                 raise
             except SpoolError as error:
                 if segment.is_blank():  # its owner died while it created or removed the file
@@ -123,7 +142,17 @@ class Adoption:
                         await self._appender.append(records)
             else:
                 self._count_lost_end(segment)
-        await report_interrupted(adopted.segments, seen)
+        damaged = await report_interrupted(adopted.segments, seen)
+        if damaged:
+            warn(
+                LogCode.EVENTS_DAMAGED,
+                "honeyhive: %d events in %s are damaged and dropped",
+                damaged,
+                self._folder,
+                counts={"events": damaged},
+            )
+            self._counters.accept(damaged)
+            self._counters.lose("damaged", damaged)
         await self._held.accounts.close_dead_owner(owner)
         events = sum(segment.pending for segment in adopted.segments)
         self._counters.adopt(events)

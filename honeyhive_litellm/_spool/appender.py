@@ -21,6 +21,7 @@ from .held_segments import HeldSegments
 from .layout import lease_path, new_owner, segment_path
 from .lease import Lease
 from .limits import Ceiling, Limits
+from .private_files import make_private_folder
 from .record import EVENT, START, Record, events_of
 from .segment import Segment
 from .segment_files import MEMORY
@@ -185,7 +186,7 @@ class Appender:
         return False
 
     def _take_lease(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         own, path = self._held.own, lease_path(self._folder, self._owner)
         if own.lease is None or not path.exists():
             own.lease = Lease.take(path)

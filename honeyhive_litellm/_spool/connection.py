@@ -6,7 +6,6 @@ import logging
 import os
 import sqlite3
 import threading
-from pathlib import Path
 from typing import Any, Callable, Generator, Iterable, List, Sequence, TypeVar
 
 import aiosqlite
@@ -150,14 +149,3 @@ async def close_without_sync(db: aiosqlite.Connection) -> None:
         pass  # then closing it takes longer
     finally:
         await close_quietly(db)
-
-
-def private_file(path: Path) -> None:
-    """Create an empty file with mode 0600, unless it exists; SQLite gives its WAL and journal the same mode.
-
-    An existing file is not even opened: closing it again would drop a POSIX lock that this process holds on it.
-    """
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        pass

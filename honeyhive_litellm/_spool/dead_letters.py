@@ -6,6 +6,7 @@ journal and lock. Removing a letter changes the ledger in the same transaction.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._stats import Totals
 
 from . import sql
-from .connection import Connection, private_file
+from .connection import Connection
 from .layout import DEAD_LETTERS_NAME, LEDGER_NAME
 from .ledger import BUSY_TIMEOUT_S, MERGED
+from .private_files import check_database, effective_folder, make_database
 from .record import Row
 
 PURGED = "purged"
@@ -45,15 +47,17 @@ class DeadLetter(NamedTuple):
 async def add(folder: Path, rows: Sequence[Row], status: Optional[int], reason: str) -> None:
     """Store `rows` as dead letters. A second call for the same event replaces its letter. Raises SpoolError."""
     now = time.time()
+    path = effective_folder(folder) / DEAD_LETTERS_NAME
     try:
-        private_file(folder / DEAD_LETTERS_NAME)
-        async with Connection(lambda: sqlite3.connect(str(folder / DEAD_LETTERS_NAME), timeout=BUSY_TIMEOUT_S)) as db:
+        make_database(path)
+        async with Connection(lambda: sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)) as db:
+            check_database(path)
             await db.execute(sql.CREATE_DEAD.format(schema="main"))
             letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
             await db.executemany(sql.ADD_LETTER, letters)
             await db.commit()
     except (sqlite3.Error, OSError) as error:
-        raise SpoolError(f"{folder / DEAD_LETTERS_NAME}: {error}") from error
+        raise SpoolError(f"{path}: {error}") from error
 
 
 def letters(folder: Path) -> List[DeadLetter]:
@@ -101,14 +105,16 @@ def _remove(folder: Path, ids: Sequence[str], change: Callable[[int], Totals]) -
 
 
 def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
-    path = folder / DEAD_LETTERS_NAME
+    path = effective_folder(folder) / DEAD_LETTERS_NAME
     try:
-        if (
-            not path.exists() or path.stat().st_size == 0
-        ):  # empty: a process died between creating it and the first letter
+        if not os.path.lexists(path):
+            return []
+        check_database(path)
+        if path.stat().st_size == 0:  # a process died between creating it and the first letter
             return []
         db = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
         try:
+            check_database(path)
             return db.execute(sql, parameters).fetchall()
         finally:
             db.close()
@@ -119,14 +125,17 @@ def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
 @contextmanager
 def _transaction(folder: Path) -> Iterator[sqlite3.Connection]:
     """One transaction on the letters and the ledger."""
-    path, ledger = folder / DEAD_LETTERS_NAME, folder / LEDGER_NAME
+    own = effective_folder(folder)
+    path, ledger = own / DEAD_LETTERS_NAME, own / LEDGER_NAME
     try:
-        private_file(path)
-        private_file(ledger)
+        make_database(path)
+        make_database(ledger)
         db = sqlite3.connect(str(ledger), timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             db.executescript(sql.CREATE_LEDGER)
             db.execute("ATTACH DATABASE ? AS dead", (str(path),))
+            check_database(path)
+            check_database(ledger)
             db.execute(sql.CREATE_DEAD.format(schema="dead"))
             db.execute("BEGIN IMMEDIATE")
             yield db

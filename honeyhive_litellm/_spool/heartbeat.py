@@ -6,6 +6,7 @@ import os
 import socket
 import time
 
+from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._stats import Stats
 
 from .process_state import ProcessState, write_state
@@ -53,5 +54,5 @@ class Publisher:
             )
             try:
                 write_state(self._spool.folder, state)
-            except OSError:
+            except (OSError, SpoolError):
                 pass  # tried again at the next change or heartbeat

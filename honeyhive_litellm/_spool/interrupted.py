@@ -17,23 +17,27 @@ STATUS = "interrupted"
 ERROR = "Interrupted: the process ended while the call was in flight"
 
 
-async def report_interrupted(segments: Sequence[Segment], seen: Optional[float]) -> None:
+async def report_interrupted(segments: Sequence[Segment], seen: Optional[float]) -> int:
     """Append an event for every call without one, to the newest segment that has its start record, and seal all.
+
+    Returns how many calls have no event because their start record is damaged.
 
     `segments` are all segments of a dead owner, open, oldest first; `seen` is the Unix time in seconds at which it was
     last known to live. They are sealed so that this happens once: a later adopter could find a start record whose
     event has been delivered and removed.
     """
     ended = {id_ for segment in segments for id_ in segment.ended}
+    damaged = 0
     try:
         # Newest first: a process killed while it rotated may have left the same start record in two segments.
         for segment in reversed(segments):
             seqs = [seq for id_, seq in segment.open_starts.items() if id_ not in ended]
             ended.update(segment.open_starts)
-            starts = [await segment.start_of(seq) for seq in seqs]
-            events = [interrupted(start, seen) for start in starts if start is not None]
-            if events:
-                await segment.append(events)
+            events = [_event_of(await segment.start_of(seq), seen) for seq in seqs]
+            readable = [event for event in events if event is not None]
+            damaged += len(events) - len(readable)
+            if readable:
+                await segment.append(readable)
         for segment in segments:
             if not segment.sealed:
                 await segment.seal()
@@ -46,6 +50,15 @@ async def report_interrupted(segments: Sequence[Segment], seen: Optional[float])
             "that adopts its spool files will do it: %s",
             error,
         )
+    return damaged
+
+
+def _event_of(start: Optional[Record], seen: Optional[float]) -> Optional[Record]:
+    """`interrupted` in a guard of its own: one record that cannot be read must not keep the others back."""
+    try:
+        return None if start is None else interrupted(start, seen)
+    except Exception:
+        return None
 
 
 def interrupted(start: Record, last_seen: Optional[float] = None) -> Record:

@@ -16,10 +16,10 @@ from typing import Optional
 from honeyhive_litellm._errors import SpoolError
 
 from . import sql
-from .connection import private_file
 from .fork_gate import gate
 from .layout import lease_path, new_owner, segment_path
 from .lease import Lease
+from .private_files import check_database, effective_folder, make_database, make_private_folder
 from .record import Record
 
 LATE_NUMBER = 999_999
@@ -31,7 +31,7 @@ class LateWriter:
 
     def __init__(self, folder: Path, owner: Optional[str]) -> None:
         """`owner` is that of the spool that has just been closed, None if there was none."""
-        self._folder = folder
+        self._folder = effective_folder(folder)
         self._owner = owner or new_owner()
         self._lock = threading.Lock()
         self._lease: Optional[Lease] = None
@@ -51,14 +51,15 @@ class LateWriter:
                 raise SpoolError(f"{self._folder}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         self._lease = Lease.take(lease_path(self._folder, self._owner))
         if self._lease is None:  # another process has adopted this owner's segments already: use a new owner
             self._owner = new_owner()
             self._lease = Lease.take(lease_path(self._folder, self._owner))
         path = segment_path(self._folder, self._owner, LATE_NUMBER)
-        private_file(path)
+        make_database(path)
         with gate:
             db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
+            check_database(path)
             db.executescript(sql.CREATE_SEGMENT + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
         return db

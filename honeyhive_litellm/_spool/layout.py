@@ -42,12 +42,12 @@ def segment_path(folder: Path, owner: str, number: int) -> Path:
 
 
 def owners_in(folder: Path) -> Dict[str, List[Path]]:
-    """Every owner that has a file in `folder`, with its segments oldest first. Raises OSError.
+    """Every owner that has a regular file in `folder`, with its segments oldest first. Raises OSError.
 
     If an owner died while it removed a segment, only the write-ahead log may be there; it counts as the segment.
     """
     owners: Dict[str, Set[str]] = {}
-    for name in os.listdir(folder):
+    for name in _regular_files(folder):
         stem, suffix = os.path.splitext(name)
         if suffix in (LEASE_SUFFIX, STATE_SUFFIX):
             owners.setdefault(stem, set())
@@ -56,3 +56,9 @@ def owners_in(folder: Path) -> Dict[str, List[Path]]:
         if match:
             owners.setdefault(match["owner"], set()).add(match["segment"])
     return {owner: [folder / name for name in sorted(names)] for owner, names in owners.items()}
+
+
+def _regular_files(folder: Path) -> List[str]:
+    """The names of all that is no link, no folder, no pipe and no device."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]

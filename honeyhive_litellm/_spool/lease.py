@@ -14,8 +14,9 @@ from typing import Optional, Tuple
 
 from honeyhive_litellm._errors import SpoolError
 
-from .connection import CAN_UNLINK_OPEN_FILES, private_file
+from .connection import CAN_UNLINK_OPEN_FILES
 from .fork_gate import gate
+from .private_files import check_database, make_database
 from .segment_files import identity_of
 
 NEW_LEASE_S = 10.0
@@ -43,14 +44,15 @@ class Lease:
     def _take(cls, path: Path) -> Tuple[Optional[Lease], bool]:
         connection = None
         try:
-            private_file(path)
+            make_database(path)
             before = identity_of(path)
             with gate:
                 connection = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
                 # No journal: nothing is ever written, and a journal file would outlive a killed owner.
                 connection.execute("PRAGMA journal_mode = OFF")
                 connection.execute("BEGIN EXCLUSIVE")
-        except (sqlite3.Error, OSError) as error:
+            check_database(path)
+        except (sqlite3.Error, OSError, SpoolError) as error:
             if connection is not None:
                 with gate:
                     connection.close()

@@ -26,8 +26,9 @@ from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Totals
 
 from . import sql
-from .connection import Connection, private_file
+from .connection import Connection
 from .layout import LEDGER_NAME
+from .private_files import check_database, effective_folder, make_database
 
 BUSY_TIMEOUT_S = 5.0
 MERGED = ""
@@ -71,11 +72,12 @@ class Ledger:
                 raise SpoolError(f"{self._path}: {error}") from error
 
     async def _transaction(self, name: str, totals: Totals) -> None:
-        private_file(self._path)
+        make_database(self._path)
         path = str(self._path)
         self._db = Connection(lambda: sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
         try:
             async with self._db as db:
+                check_database(self._path)
                 await db.executescript(sql.CREATE_LEDGER + "BEGIN IMMEDIATE;")
                 if name != MERGED:
                     await db.execute(sql.CLOSE_ACCOUNT, (name,))
@@ -109,17 +111,19 @@ class Ledger:
 
 def accounts_in(folder: Path) -> Dict[str, Totals]:
     """Every account by file name; under MERGED those that were merged. Raises SpoolError."""
-    path = folder / LEDGER_NAME
-    if not path.exists():
-        return {}
+    path = effective_folder(folder) / LEDGER_NAME
     try:
+        if not os.path.lexists(path):
+            return {}
+        check_database(path)
         connection = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
         try:
+            check_database(path)
             connection.executescript(sql.CREATE_LEDGER)
             return _by_name(connection.execute(sql.ACCOUNTS))
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise SpoolError(f"{path}: {error}") from error
 
 

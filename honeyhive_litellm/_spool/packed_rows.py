@@ -13,17 +13,20 @@ def unpack_sizes(packed: Optional[str]) -> List[Tuple[int, int]]:
     return [(int(seq), int(size)) for seq, size in _split(packed)]
 
 
-def unpack_events(packed_heads: Optional[str], joined: bytes) -> Tuple[Tuple[Row, ...], int]:
-    """The events in order, and how many others do not match their checksum. `joined` is their content, end to end."""
+def unpack_events(packed_heads: Optional[str], joined: bytes) -> Tuple[Row, ...]:
+    """The events in order that can be read and match their checksum. `joined` is their content, end to end."""
     heads = _split(packed_heads)
     rows = []
     end = 0
     for seq, id_, started_ms, session, crc, length in heads:
         begin, end = end, end + int(length)
         body = joined[begin:end]
-        if zlib.crc32(body) == int(crc):
-            rows.append(Row(int(seq), _text(id_), float(started_ms), _text(session) or None, body))
-    return tuple(rows), len(heads) - len(rows)
+        try:
+            if zlib.crc32(body) == int(crc):
+                rows.append(Row(int(seq), _text(id_), float(started_ms), _text(session) or None, body))
+        except ValueError:
+            pass  # a column of another type
+    return tuple(rows)
 
 
 def how_many_fit(sizes: Sequence[Tuple[int, int]], max_bytes: int) -> int:

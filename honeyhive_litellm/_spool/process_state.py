@@ -17,6 +17,10 @@ from honeyhive_litellm._json import decode, encode
 from honeyhive_litellm._stats import Stats, Totals
 
 from .layout import state_path
+from .private_files import check_folder, make_file, read_file
+
+_MAX_BYTES = 4 * 1024 * 1024
+"""A bigger file is none of ours."""
 
 LOST = "lost"
 """The reason under which events are dropped that were in memory alone when their process ended."""
@@ -42,7 +46,7 @@ class ProcessState(NamedTuple):
 
 
 def write_state(folder: Path, state: ProcessState) -> None:
-    """Replace what the owner published before. Raises OSError."""
+    """Replace what the owner published before. Raises OSError or SpoolError."""
     value = {
         **state._asdict(),
         "stats": asdict(state.stats),
@@ -51,18 +55,19 @@ def write_state(folder: Path, state: ProcessState) -> None:
     }
     path = state_path(folder, state.owner)
     fresh = f"{path}.new"
-    handle = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    check_folder(folder)
     try:
-        os.write(handle, encode(value))
-    finally:
-        os.close(handle)
+        make_file(fresh, encode(value))
+    except FileExistsError:  # a kill left it, or somebody planted it: the name goes, not what a link leads to
+        os.unlink(fresh)
+        make_file(fresh, encode(value))
     os.replace(fresh, path)
 
 
 def read_state(folder: Path, owner: str) -> Optional[ProcessState]:
     """What `owner` published last; None if there is no file or it cannot be read."""
     try:
-        value: Dict[str, Any] = decode(state_path(folder, owner).read_bytes())
+        value: Dict[str, Any] = decode(read_file(state_path(folder, owner), _MAX_BYTES))
         value["stats"] = Stats(**value["stats"])
         value["unspooled"] = Totals.of_items(value["unspooled"])
         value["segments"] = {name: Totals.of_items(items) for name, items in value["segments"].items()}

@@ -101,6 +101,10 @@ class RangeSet:
             lo = settled.hi + 1
         return [*runs, (lo, last)] if lo <= last else runs
 
+    def numbers(self) -> List[int]:
+        """Every number in the ranges, of records and of events."""
+        return [value for r in self._ranges for value in (r.lo, r.hi, r.events, r.dead, r.damaged)]
+
     def sending(self) -> List[SeqRange]:
         """The ranges that are being sent, or were when their sender died."""
         return [r for r in self._ranges if r.state == SENDING]

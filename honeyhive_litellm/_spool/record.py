@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple, Optional, Protocol, Sequence
 
 START = 0
@@ -63,6 +64,22 @@ class Row(NamedTuple):
     started_ms: float
     session: Optional[str]
     body: bytes
+
+
+def intact_record(
+    kind: object, id_: object, started_ms: object, session: object, crc: object, body: object
+) -> Optional[Record]:
+    """A record from the columns of its row; None if it is damaged."""
+    if (
+        isinstance(kind, int)
+        and isinstance(id_, str)
+        and isinstance(started_ms, (int, float))
+        and (session is None or isinstance(session, str))
+        and isinstance(body, bytes)
+        and zlib.crc32(body) == crc
+    ):
+        return Record(kind, id_, started_ms, session, body)
+    return None
 
 
 def events_of(records: Sequence[Record]) -> int:

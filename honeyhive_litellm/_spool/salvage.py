@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Tuple
 
+from honeyhive_litellm._errors import UnsafeFileError
+
 from . import sql
+from .private_files import check_database, open_file
 from .ranges import SETTLED
-from .record import EVENT, START, Record
+from .record import EVENT, START, Record, intact_record
 
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")
+_LONGEST_GAP = 10_000
+"""A longer gap in the numbers is not gone through: no segment has so many records."""
+
 _GIVE_UP_AFTER = 2000
 """After so many consecutive numbers without a record the segment is taken to have ended, if its last is unknown."""
 
@@ -33,16 +38,18 @@ class Salvaged(NamedTuple):
 def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
     """Read the records of the segment at `path`, which nothing has open, without the ranges of numbers in `skip`."""
     try:
+        check_database(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as db:
             db.execute("PRAGMA writable_schema = ON")  # else SQLite refuses a truncated file altogether
             return _read(db, skip + _settled(db))
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError, UnsafeFileError):
         return Salvaged([], 0)
 
 
 def _settled(db: sqlite3.Connection) -> List[Tuple[int, int]]:
     try:
-        return [(lo, hi) for lo, hi, state, *_ in db.execute(sql.READ_RANGES) if state == SETTLED]
+        settled = [(lo, hi) for lo, hi, state, *_ in db.execute(sql.READ_RANGES) if state == SETTLED]
+        return [(lo, hi) for lo, hi in settled if isinstance(lo, int) and isinstance(hi, int)]
     except sqlite3.Error:
         return []  # then every event is sent again, under the same ids
 
@@ -64,18 +71,31 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
             row = db.execute(sql.READ_RECORD, (seq,)).fetchone()
         except sqlite3.Error:
             row = None
-        if row is None or zlib.crc32(row[5]) != row[4]:
+        record = None if row is None else intact_record(*row)
+        if record is None:
             misses += 1
             lost += last is not None
+            if misses > _LONGEST_GAP:  # a number that no segment has: go on behind the gap, if that can be read
+                following = _next_number(db, seq)
+                if following is None:
+                    break
+                lost -= misses
+                misses, seq = 0, following - 1
             continue
         misses = 0
-        kind, id_, started_ms, session, _, body = row
-        record = Record(kind, id_, started_ms, session, body)
-        if kind == START:
-            starts[id_] = record
-        elif starts.pop(id_, None) is None or kind == EVENT:
+        if record.kind == START:
+            starts[record.id] = record
+        elif starts.pop(record.id, None) is None or record.kind == EVENT:
             events.append(record)
     return Salvaged([*starts.values(), *events], lost)
+
+
+def _next_number(db: sqlite3.Connection, seq: int) -> Optional[int]:
+    try:
+        ((following,),) = db.execute(sql.NEXT_SEQ, (seq,))
+    except sqlite3.Error:
+        return None
+    return following if isinstance(following, int) else None
 
 
 def lost_commits(wal: Path, pages: int) -> int:
@@ -85,7 +105,7 @@ def lost_commits(wal: Path, pages: int) -> int:
     commit frame and does not count; nor do the remains of an older log, whose salts differ.
     """
     try:
-        with wal.open("rb") as file:
+        with open_file(wal) as file:
             header = file.read(_WAL_HEADER.size)
             if len(header) < _WAL_HEADER.size:
                 return 0

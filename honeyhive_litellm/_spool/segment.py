@@ -22,11 +22,13 @@ from . import sql
 from .connection import CAN_UNLINK_OPEN_FILES
 from .packed_rows import how_many_fit, unpack_events, unpack_sizes
 from .ranges import SENDING, SETTLED, Change, RangeSet, SeqRange
-from .record import EVENT, START, Record, Row
+from .record import EVENT, START, Record, Row, intact_record
 from .segment_connection import SegmentConnection
 from .segment_files import SegmentFiles
 
 _SCAN_ROWS = 5000
+_MOST_RECORDS = 2**40
+"""No segment has so many: a higher number is damage."""
 _EVACUATED_BYTES = 8 * 1024 * 1024
 
 _INLINE_WRITE_BYTES = 128 * 1024
@@ -134,6 +136,10 @@ class Segment:
             return  # closed by this process meanwhile; no other one writes to it
         try:
             await self._load()
+        except (TypeError, ValueError, OverflowError) as error:  # values that no version of this package writes
+            self._ranges, self.last, self.events = RangeSet(), 0, 0
+            await self.close()
+            raise SpoolError(f"{self.path} is damaged: {error}") from error
         except BaseException:
             await self.close()
             raise
@@ -151,10 +157,16 @@ class Segment:
         self._ranges = RangeSet(SeqRange(*row) for row in await self._connection.fetch(sql.READ_RANGES))
         self._left_sending = self._ranges.sending()
         ((self.last,),) = await self._connection.fetch(sql.LAST_SEQ)
+        if not all(
+            type(value) is int and 0 <= value <= _MOST_RECORDS for value in (self.last, *self._ranges.numbers())
+        ):
+            raise ValueError("a record has an impossible number")
         seal = await self._connection.fetch(sql.READ_SEAL)
         self.sealed = bool(seal)
         if seal:
             ((self.events,),) = seal
+            if type(self.events) is not int or not 0 <= self.events <= self.last:
+                raise ValueError("the number of its events is impossible")
         else:
             await self._scan()
         ((self.pages,),) = await self._connection.fetch("PRAGMA page_count")
@@ -284,8 +296,8 @@ class Segment:
 
     async def start_of(self, seq: int) -> Optional[Record]:
         """The start record with number `seq`; None if it is damaged."""
-        ((id_, started_ms, session, crc, body),) = await self._connection.fetch(sql.READ_START, (seq,))
-        return Record(START, id_, started_ms, session, body) if zlib.crc32(body) == crc else None
+        found = await self._connection.fetch(sql.READ_START, (seq,))
+        return intact_record(START, *found[0]) if found else None
 
     async def seal(self) -> None:
         """Store the number of events, as nothing more will be appended: `open` need not count them again."""
@@ -301,7 +313,8 @@ class Segment:
         """
         while self._left_sending:
             left = self._left_sending.pop(0)
-            rows, damaged = await self._rows(left.lo, left.hi)
+            rows = await self._rows(left.lo, left.hi)
+            damaged = max(0, left.events - len(rows))
             return Batch(self, left.lo, left.hi, left.events, rows, damaged, ambiguous_since=left.at)
         while True:
             unsent = self._ranges.next_unsent(self._taken_up_to, self.last)
@@ -320,9 +333,9 @@ class Segment:
                 continue
             self._taken_up_to = hi
             is_small = sum(size for _, size in sizes[:taken]) <= _INLINE_READ_BYTES
-            rows, damaged = await self._rows(lo, hi, inline=is_small)
+            rows = await self._rows(lo, hi, inline=is_small)
             await self.write(self._ranges.mark(SeqRange(lo, hi, SENDING, taken, time.time())))
-            return Batch(self, lo, hi, taken, rows, damaged)
+            return Batch(self, lo, hi, taken, rows, taken - len(rows))
 
     def halves(self, batch: Batch) -> Tuple[Tuple[Batch, Batch], Change]:
         """Split a batch of at least two events: its halves, and the change to `write`."""
@@ -359,7 +372,13 @@ class Segment:
         statements += [sql.ADD_RANGE.format(**new._asdict()) for new in change.ranges]
         await self._connection.run_script("".join(statements))
 
-    async def _rows(self, lo: int, hi: int, *, inline: bool = False) -> Tuple[Tuple[Row, ...], int]:
-        """The events among the records `lo..hi`, and how many of them could not be read."""
+    def forget_missing(self) -> int:
+        """Count no events that are not there, after `next_batch` found none although some are pending; how many."""
+        missing = self.pending
+        self.events -= missing
+        return missing
+
+    async def _rows(self, lo: int, hi: int, *, inline: bool = False) -> Tuple[Row, ...]:
+        """The events among the records `lo..hi` that can be read."""
         ((heads, joined),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
         return unpack_events(heads, joined)

@@ -10,7 +10,8 @@ from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._errors import LockedError, SpoolError
 
 from . import sql
-from .connection import Connection, atomic_connection, close_quietly, close_without_sync, private_file
+from .connection import Connection, atomic_connection, close_quietly, close_without_sync
+from .private_files import check_database, make_file
 from .segment_files import MEMORY
 
 
@@ -41,17 +42,20 @@ class SegmentConnection:
                 name = MEMORY
             else:
                 if create:
-                    private_file(Path(self._path))
+                    make_file(self._path)
+                check_database(Path(self._path))
                 name = f"{Path(self._path).as_uri()}?mode=rw"  # not "rwc": a removed file must not come back empty
             db = atomic_connection(name)
             await db
         except (sqlite3.Error, OSError) as error:
             raise self._spool_error(error) from error
         try:
+            if self._path != MEMORY:
+                check_database(Path(self._path))  # once more, before anything is read or written
             await db.executescript(script + sql.TUNE_SEGMENT.format(synchronous=self._synchronous))
         except BaseException as error:
             await close_quietly(db)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, OSError)):
                 refusal = LockedError if "locked" in str(error) else SpoolError
                 raise refusal(f"{self._path}: {error}") from error
             raise

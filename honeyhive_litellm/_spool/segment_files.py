@@ -8,6 +8,8 @@ from typing import Callable, Optional, Tuple, Union
 
 from honeyhive_litellm._errors import SpoolError
 
+from .private_files import make_private_folder
+
 MEMORY = ":memory:"
 """The path of a segment that has no file: the last resort while nothing can be written."""
 
@@ -50,12 +52,16 @@ class SegmentFiles:
         self._each(os.unlink)
 
     def move_to(self, folder: Path) -> None:
-        """The database first: a write-ahead log without one is harmless, the reverse would lose its transactions."""
+        """The database first: a write-ahead log without one is harmless, the reverse would lose its transactions.
+
+        If the folder cannot be used, the files stay where they are, under names that no process takes for a segment's.
+        """
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError:
-            pass  # then the moves below fail as well, and the files stay where they are
-        self._each(lambda path: os.replace(path, folder / os.path.basename(path)))
+            make_private_folder(folder)
+        except (OSError, SpoolError):
+            self._each(lambda path: os.replace(path, f"{path}.damaged"))
+        else:
+            self._each(lambda path: os.replace(path, folder / os.path.basename(path)))
 
     def rename(self, path: Path) -> None:
         """Give the database another name. Raises SpoolError, and then it keeps its name.

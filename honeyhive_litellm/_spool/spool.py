@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Awaitable, Dict, Iterator, Optional, Sequence, Tuple
 
-from honeyhive_litellm._errors import LockedError, SpoolError
+from honeyhive_litellm._errors import LockedError, SpoolError, UnsafeFileError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters, Totals
@@ -24,6 +24,7 @@ from .appender import Appender
 from .held_segments import HeldSegments
 from .layout import new_owner
 from .limits import Ceiling, Limits
+from .private_files import effective_folder
 from .record import Record, events_of
 from .segment import Batch, Segment
 
@@ -35,6 +36,8 @@ class Spool:
     """
 
     def __init__(self, folder: Path, counters: Counters, *, durability: str, limits: Limits) -> None:
+        """`folder` is the user's; see `effective_folder`."""
+        folder = effective_folder(folder)
         self.folder = folder
         self.owner = new_owner()
         self._counters = counters
@@ -132,15 +135,22 @@ class Spool:
             batch = await segment.next_batch(limits.BATCH_EVENTS, limits.BATCH_BYTES)
         except LockedError:
             return None  # another program reads the file: tried again at the next call
-        except SpoolError as error:
+        except UnsafeFileError as unsafe:
+            warn(LogCode.FILE_UNSAFE, "honeyhive: a spool file is not safe to use and is left alone: %s", unsafe)
+            return None
+        except (SpoolError, TypeError, ValueError, OverflowError) as raised:  # also values that no version writes
+            error = raised if isinstance(raised, SpoolError) else SpoolError(f"{segment.path} is damaged: {raised}")
             records = await self._held.quarantine(segment, error, is_counted=True)
             if records:
                 await self.append(records)
             return None
         finally:
             self._held.reading = None
-        if batch is None or not self._held.has(segment):
-            return None  # nothing was unsent, or the segment was dropped meanwhile
+        if batch is None:
+            await self._forget_missing(segment)
+            return None
+        if not self._held.has(segment):
+            return None  # it was dropped meanwhile
         self._held.batch_taken(batch)
         if batch.damaged:
             warn(
@@ -152,6 +162,13 @@ class Spool:
             )
             self._counters.drop("damaged", batch.damaged)
         return batch
+
+    async def _forget_missing(self, segment: Segment) -> None:
+        """Give up events that are counted and not there: damage, which must not keep the segment for ever."""
+        if self._held.has(segment) and not self._held.is_being_sent(segment) and segment is not self._held.active:
+            missing = segment.forget_missing()
+            self._counters.drop("damaged", missing)
+            await self._held.discard_if_done(segment)
 
     async def mark(self, batch: Batch) -> None:
         """Mark `batch` as being sent from now on (for its first attempt `next_batch` has done so)."""

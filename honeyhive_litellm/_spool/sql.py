@@ -86,6 +86,8 @@ READ_RECORD = "SELECT kind, id, started_ms, session, crc, body FROM record WHERE
 
 READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = ?"
 
+NEXT_SEQ = "SELECT min(seq) FROM record WHERE seq > ?"
+
 LATEST_RECORD = "SELECT seq, kind, id, crc FROM record ORDER BY seq DESC LIMIT 1"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"

@@ -19,6 +19,7 @@ from . import dead_letters
 from .layout import lease_path, owners_in
 from .lease import Lease
 from .ledger import MERGED, accounts_in
+from .private_files import effective_folder
 from .process_state import LOST, ProcessState, last_seen, read_state
 from .segment import Segment
 
@@ -73,7 +74,8 @@ class FolderStatus:
 
 
 async def status_of(folder: Path) -> FolderStatus:
-    """Read everything in `folder`. Raises SpoolError if that fails."""
+    """Read everything in the spool of `folder`. Raises SpoolError if that fails."""
+    folder = effective_folder(folder)
     try:
         owners = owners_in(folder)
         files = set(os.listdir(folder))
