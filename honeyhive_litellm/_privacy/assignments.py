@@ -130,6 +130,7 @@ _PAIRS_SCHEME = re.compile(
 )
 _COOKIES = re.compile(r"(?:[\w.~!#$%&*+^|-]{1,256}=[^\s;,\"'\\]{0,4096}(?:;[ ]?)?){1,64}")
 _BLOCK = re.compile(r"[|>][+-]?[0-9]?[+-]?[ \t]*\r?\n(?P<lines>(?:[ \t]+[^\s][^\n]{0,4096}(?:\n|\Z)){1,200})")
+_STRUCTURE = re.compile(r"[\[{(](?=[\s\"'\[{()}\]\\]|\Z)")
 _BARE = re.compile(r"\S{1,128}")
 _AFTER_QUOTE = ",;:)]}>.&|+\\<?!\"'`*/#-"
 _NO_APOSTROPHE = re.compile(r"(?<![A-Za-z])'|'(?![A-Za-z])")
@@ -183,6 +184,8 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
     block = _BLOCK.match(text, begin)
     if block is not None:
         return _block(text, block, name)
+    if _STRUCTURE.match(text, begin) or (name.is_quoted and text[begin : begin + 1] in ("{", "[")):
+        return None
     return _bare(text, begin, name, after_equals)
 
 

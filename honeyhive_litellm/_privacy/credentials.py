@@ -96,6 +96,11 @@ def _keep_head(match: re.Match[str]) -> str:
     return match.group(1) + REDACTED
 
 
+def _keep_placeholder(match: re.Match[str]) -> str:
+    """Redact the value, unless it stands for another one."""
+    return match.group() if is_placeholder(match.group("value")) else _keep_head(match)
+
+
 def _option(match: re.Match[str]) -> str:
     """Redact the value of a command's option, if the option's name makes it one."""
     kind, value = name_kind(match.group("name")), match.group("value")
@@ -139,7 +144,7 @@ _USERINFO = _rule(  # to the "@" before a host, or to the last one; before a que
 _API_KEY = _rule(START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,})", "[redacted: api key]")
 _OTHER_API_KEY = _rule(START + r"sk-[\w-]{8,}", _api_key)
 _TELEGRAM = _rule(r"(?<![0-9])[0-9]{6,12}:AA[\w-]{30,}", "[redacted: telegram token]")
-_AZURE_SECRET = _rule(r"(?<![\w.~-])[\w.~-]{3}[0-9]Q~[\w.~-]{31,}", "[redacted: azure secret]")
+_AZURE_SECRET = _rule(r"(?:(?<![\w.~-])|(?<=\\[nrtbf]))[\w.~-]{3}[0-9]Q~[\w.~-]{31,}", "[redacted: azure secret]")
 _WEBHOOK = _rule(
     r"(?:(?<=hooks\.slack\.com/)(?:services|workflows|triggers)|(?<=discord\.com/api/)webhooks"
     r"|(?<=discordapp\.com/api/)webhooks|(?<=webhook\.office\.com/)webhookb2"
@@ -150,8 +155,8 @@ _SOFTLAYER = _rule(r"(?<=api\.softlayer\.com/soap/)v3(?:\.1)?/[a-z0-9]{64}", "[r
 _OPTION = _rule(r"""--(?P<name>[A-Za-z][\w-]{0,48})[ ]["']?(?P<value>[^\s"'<\[-][^\s"']{5,255})""", _option)
 _CURL = _rule(
     r"""((?:\bcurl|\bwget|\bhttp)(?=[ ])(?:[^\n\\]|\\\n){0,200}?[ ](?:-u|-U|--user|--proxy-user)[ =]?["']?"""
-    r"""[^\s:"'/]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))[^\s"'\[][^\s"']{2,255}""",
-    _keep_head,
+    r"""[^\s:"'/]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))(?P<value>[^\s"'\[][^\s"']{2,255})""",
+    _keep_placeholder,
 )
 _TAG = _rule(
     r"(<(?:\w{1,32}:)?(?:secret|password|passwd|(?:api[-_]?key|token)(?=>[^<]{8})(?=>[^<]{0,64}[0-9]))>)"

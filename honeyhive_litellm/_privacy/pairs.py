@@ -32,7 +32,7 @@ _NEXT_ELEMENT = re.compile(r"</[\w:.-]{1,32}>\s{0,32}<[\w:.-]{1,32}>")
 _SOME_VALUE = re.compile(r"\\{0,7}[\"']?[^\s\"'\\<>]{1,512}")
 
 _LINE_CHARS = 2000
-_HEAD_CHARS = 40
+_HEAD_CELL = re.compile(r"[\w .#()/-]{0,40}")
 _MOST_ROWS = 1000
 _CELL_EDGES = " \t\r\"'`*"
 
@@ -109,9 +109,10 @@ def _table(text: str, place: int) -> Tuple[int, List[Span]]:
         return min(place + _LINE_CHARS, len(text)), []
     delimiter = text[place] if text[place] != "\n" else next((d for d in "|\t;," if d in text[start:end]), "")
     head = text[start:end].split(delimiter) if delimiter else []
-    if len(head) < 2 or max(map(len, head)) > _HEAD_CHARS:
+    names = [cell.strip(_CELL_EDGES) for cell in head]
+    if len(head) < 2 or not all(map(_HEAD_CELL.fullmatch, names)):
         return end, []
-    kinds = {number: name_kind(cell.strip(_CELL_EDGES)) for number, cell in enumerate(head)}
+    kinds = {number: name_kind(name) for number, name in enumerate(names)}
     columns = {number: kind for number, kind in kinds.items() if kind is not None}
     spans: List[Span] = []
     for _ in range(_MOST_ROWS if columns else 0):

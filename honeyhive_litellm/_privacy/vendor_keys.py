@@ -26,6 +26,7 @@ _DOTTED = r"[\w.=-]{16,}"
 _BASE64 = r"[\w+/=-]{16,}"
 _MIXED = r"[A-Za-z0-9]{16,256}"
 """For a prefix that may begin a name in somebody's code: only letters and digits, and no words (`is_identifier`)."""
+_MIXED_24 = r"[A-Za-z0-9]{24}(?!\w)"
 _BOTH_CASES = r"(?=[\w=-]{0,39}[A-Z])(?=[\w=-]{0,39}[a-z])"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -89,7 +90,7 @@ KEYS: Tuple[VendorKey, ...] = tuple(
         ("Harness", "pat. sat.", r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),
         ("HashiCorp Terraform", "atlasv1.", r"[\w=-]{40,}"),
         ("HashiCorp Vault", "hvs. hvb. hvr.", _DOTTED),
-        ("HashiCorp Vault", "s.", r"(?=[a-zA-Z]{0,23}[0-9])[A-Za-z0-9]{24}(?!\w)"),
+        ("HashiCorp Vault", "s.", _MIXED_24),
         ("Heroku", "HRKU-", _ANY),
         ("Honeycomb", "hcaik_ hcbik_ hcxik_ hcamk_ hcalk_", _ANY),
         ("HoneyHive", "hh_ro_ hh_ingst_ hh_fgdp_ hh_fgcp_", r"[\w-]{8,}"),
@@ -166,6 +167,7 @@ KEYS: Tuple[VendorKey, ...] = tuple(
 
 _FORMS: Tuple[VendorKey, ...] = (
     VendorKey("Discord", "", r"[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,45}"),
+    VendorKey("Doppler", "", r"dp\.[a-z]{2,5}\.[\w-]{2,35}\.[A-Za-z0-9]{40,44}(?!\w)"),
     VendorKey("Mailchimp", "", r"[0-9a-f]{32}-us[0-9]{1,2}(?!\w)"),
     VendorKey("MaxMind", "", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?!\w)"),
 )
@@ -242,7 +244,7 @@ def vendor_keys(text: str, encoded: bytes) -> Iterator[VendorSpan]:
         at_character += len(encoded[at_byte:begin].decode("utf-8", "replace"))
         at_byte = begin
         for start in _starts(encoded, begin, word, at_character):
-            found = _key_at(text, start, start == at_character) if start >= done else None
+            found = _key_at(text, start) if start >= done else None
             if found is not None:
                 done = found.end
                 yield found
@@ -277,8 +279,10 @@ _SIGNS_BEFORE = frozenset(b".~\\%")
 def _may_begin_before(encoded: bytes, begin: int, part: bytes) -> bool:
     """Whether a key begins before a long word, as "SG." does, or behind an escape in its first part."""
     if encoded[begin - 1] in b".~":
-        return encoded.endswith(_DOTTED_PREFIXES, 0, begin)
+        return encoded.endswith(_DOTTED_PREFIXES, 0, begin) or encoded.find(b"dp.", max(begin - 48, 0), begin) >= 0
     behind = (part[1:], part[2:], part[5:])
+    if part[1:2] in (b"M", b"N", b"O"):
+        return True
     return not _PARTS.isdisjoint(behind) or any(rest[:size] in _BEGINS for rest in behind for size in (4, 3, 2))
 
 
@@ -289,6 +293,9 @@ def _starts(encoded: bytes, begin: int, word: bytes, at: int) -> Iterator[int]:
         for prefix in _DOTTED_PREFIXES:
             if encoded.endswith(prefix, 0, begin):
                 yield at - len(prefix)
+        doppler = encoded.rfind(b"dp.", max(begin - 48, 0), begin)
+        if doppler >= 0:
+            yield at - begin + doppler
     yield at
     if before and before in b"\\%":
         yield from (at + 1, at + 2, at + 5)
@@ -296,9 +303,9 @@ def _starts(encoded: bytes, begin: int, word: bytes, at: int) -> Iterator[int]:
         yield at + match.end()
 
 
-def _key_at(text: str, start: int, may_be_form: bool) -> Optional[VendorSpan]:
+def _key_at(text: str, start: int) -> Optional[VendorSpan]:
     """The key that begins at `start`."""
-    for forms in (_BY_BEGIN.get(text[start : start + 2]), _ANY_FORM if may_be_form else None):
+    for forms in (_BY_BEGIN.get(text[start : start + 2]), _ANY_FORM):
         if forms is None:
             continue
         pattern, rows = forms
@@ -307,7 +314,7 @@ def _key_at(text: str, start: int, may_be_form: bool) -> Optional[VendorSpan]:
             row = rows[match.lastindex - 1]
             if row.vendor == "HashiCorp Terraform" and _TERRAFORM_ID.search(text, max(start - 15, 0), start):
                 return VendorSpan(start - 15, match.end(), row.vendor)
-            if row.follows is not _MIXED or not _is_name(match.group()):
+            if row.follows not in (_MIXED, _MIXED_24) or not _is_name(match.group()):
                 return VendorSpan(start, match.end(), row.vendor)
     return None
 
