@@ -114,7 +114,7 @@ def _is_query(text: str, place: int, word: str, end: int) -> bool:
 
 # ---- values
 
-_SIGN = re.compile(r"(?::=|=>|[:=\uff1a\uff1d])(?![:=])")
+_SIGN = re.compile(r"(?::=|=>|[:=\uff1a\uff1d])(?!=[=>]?[ ]|[:=]{1,2}[ ]{0,2}[\"'])")
 _BEFORE_VALUE = re.compile(r"[ \t]*(?:(?:\*\*|__|\*|</?\w{1,6}>)[ \t]*)?(?:[bBrRfFuU]{1,2}(?=[\"']))?")
 _OPENING = re.compile(r"(\\{0,7})([\"'`])")
 _CURLED = {"\u201c": "\u201d", "\xab": "\xbb", "\u201e": "\u201c", "\u2018": "\u2019", "\u300c": "\u300d"}
@@ -130,9 +130,9 @@ _PAIRS_SCHEME = re.compile(
 )
 _COOKIES = re.compile(r"(?:[\w.~!#$%&*+^|-]{1,256}=[^\s;,\"'\\]{0,4096}(?:;[ ]?)?){1,64}")
 _BLOCK = re.compile(r"[|>][+-]?[0-9]?[+-]?[ \t]*\r?\n(?P<lines>(?:[ \t]+[^\s][^\n]{0,4096}(?:\n|\Z)){1,200})")
-_STRUCTURE = re.compile(r"[\[{(](?=[\s\"'\[{()}\]\\]|\Z)")
+_STRUCTURE = re.compile(r"[\[{(](?:\s|\Z|[\"'][\w$-]+[\"']\s?[:,\])}]|[\[{(]?[\])}](?:[\s,;)]|\Z))")
 _BARE = re.compile(r"\S{1,128}")
-_AFTER_QUOTE = ",;:)]}>.&|+\\<?!\"'`*/#-"
+_AFTER_QUOTE = ",;:)]}>.|+\\"
 _NO_APOSTROPHE = re.compile(r"(?<![A-Za-z])'|'(?![A-Za-z])")
 _LINE_CHARS = 400
 _KEY_CHARACTERS = re.compile(r"[\w+/=.~%-]{1,8192}")
@@ -168,7 +168,7 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
     """The credential that begins at `start`, behind a sign and perhaps blanks."""
     before = _BEFORE_VALUE.match(text, start)
     begin = before.end() if before is not None else start
-    after_equals = begin == start and text[start - 1] in "=\uff1d"
+    after_equals = begin == start and text[start - 1] in "=\uff1d" and text[begin : begin + 1] not in (":", "=")
     opening = _OPENING.match(text, begin)
     if opening is not None:
         if not name.is_quoted and _is_inside(text, name.start, opening):

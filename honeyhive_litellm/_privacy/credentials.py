@@ -24,11 +24,12 @@ import re
 from typing import Callable, List, Pattern, Sequence, Tuple, Union
 
 from .assignments import Span
-from .key_shape import can_be_key, can_be_password, is_irregular, is_placeholder
+from .key_shape import is_irregular, is_placeholder
 from .media import without_media
-from .pairs import credentials_by_name
+from .pairs import credentials_by_name, options
 from .private_keys import without_private_keys
-from .secret_names import REDACTED, NameKind, name_kind
+from .secret_names import REDACTED
+from .user_info import has_user_info, without_user_info
 from .vendor_keys import START, vendor_keys
 
 Rule = Callable[[str], str]
@@ -62,6 +63,10 @@ def _vendor_keys(text: str) -> str:
 
 def _named(text: str) -> str:
     return _without(text, [(start, end, REDACTED) for start, end in credentials_by_name(text)])
+
+
+def _options(text: str) -> str:
+    return _without(text, [(start, end, REDACTED) for start, end in options(text)])
 
 
 _AWS_KEY_ID = re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])")
@@ -101,15 +106,6 @@ def _keep_placeholder(match: re.Match[str]) -> str:
     return match.group() if is_placeholder(match.group("value")) else _keep_head(match)
 
 
-def _option(match: re.Match[str]) -> str:
-    """Redact the value of a command's option, if the option's name makes it one."""
-    kind, value = name_kind(match.group("name")), match.group("value")
-    if is_placeholder(value) or value.startswith(("-", "[redacted")):
-        return match.group()
-    is_one = can_be_key(value) if kind is NameKind.PERHAPS else kind is not None and can_be_password(value, False)
-    return match.group()[: match.start("value") - match.start()] + REDACTED if is_one else match.group()
-
-
 def _api_key(match: re.Match[str]) -> str:
     """Redact what follows "sk-" unless it is words, as in "sk-button--primary"."""
     rest = match.group()[3:]
@@ -120,11 +116,6 @@ def _api_key(match: re.Match[str]) -> str:
 
 _DIGIT_AHEAD = r"(?=[A-Za-z_~+/=.-]{0,64}[0-9])"
 _START64 = r"(?:(?<![\w-])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2}))"  # before what is base64 itself
-_HOST = (
-    r"(?:(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}|localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
-    r"|\[[0-9a-fA-F:]{2,40}\]|[a-z][a-z0-9-]{1,40}(?=:[0-9]{2,5}\b))(?=[:/?#\s\"'`<>),;\\]|\Z)"
-)
-
 _MEDIA = _rule(r"data:[^,]{0,400};base64,[^\"]*", lambda match: without_media(match.group()))
 _JWT = _rule(_START64 + r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*(?:\.[\w-]{8,}){0,2}|\Z)", "[redacted: jwt]")
 _ENCODED = _rule(
@@ -134,13 +125,6 @@ _ENCODED = _rule(
 )
 _BEARER = _rule(r"(?i:(?<=bearer ))(?:" + _DIGIT_AHEAD + r"[\w.~+/=-]{6,}|[\w.~+/=-]{24,})", "[redacted: bearer token]")
 _BASIC = _rule(r"(?:(?<=[Bb]asic )|(?<=BASIC ))([A-Za-z0-9+/]{8,}={0,2})", _basic)
-_BEFORE_QUERY = r"(?:(?![?&]\w{1,32}=)[^\s\"'`<>])"
-_USERINFO = _rule(  # to the "@" before a host, or to the last one; before a query, if there is one
-    r"(?<=://)(?:(?![\w.-]{1,256}:[0-9]{2,5}[/?#])[^\s/?#@:\"'`<>\[\\]{0,256}:"
-    rf"(?:{_BEFORE_QUERY}{{1,256}}?@(?={_HOST})|{_BEFORE_QUERY}{{1,256}}@|[^\s\"'`<>]{{1,256}}@)"
-    r"|(?=[^\s/@:]{0,64}[0-9])[^\s/?#@:\"'<>\[\\]{16,256}@)",
-    "[redacted: user and password]@",
-)
 _API_KEY = _rule(START + r"sk-(?:(?:proj|ant|or|svcacct|admin|lf|live|test|None)-[\w-]{4,})", "[redacted: api key]")
 _OTHER_API_KEY = _rule(START + r"sk-[\w-]{8,}", _api_key)
 _TELEGRAM = _rule(r"(?<![0-9])[0-9]{6,12}:AA[\w-]{30,}", "[redacted: telegram token]")
@@ -152,7 +136,6 @@ _WEBHOOK = _rule(
     "[redacted: webhook]",
 )
 _SOFTLAYER = _rule(r"(?<=api\.softlayer\.com/soap/)v3(?:\.1)?/[a-z0-9]{64}", "[redacted: softlayer key]")
-_OPTION = _rule(r"""--(?P<name>[A-Za-z][\w-]{0,48})[ ]["']?(?P<value>[^\s"'<\[-][^\s"']{5,255})""", _option)
 _CURL = _rule(
     r"""((?:\bcurl|\bwget|\bhttp)(?=[ ])(?:[^\n\\]|\\\n){0,200}?[ ](?:-u|-U|--user|--proxy-user)[ =]?["']?"""
     r"""[^\s:"'/]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))(?P<value>[^\s"'\[][^\s"']{2,255})""",
@@ -215,7 +198,6 @@ _REMNANTS = [(anchor.encode().translate(None, _COMMON_BYTES), anchor, rule) for 
 _ANY_REMNANT = re.compile(b"|".join(sorted({re.escape(remnant) for remnant, _, _ in _REMNANTS})))
 
 _WORD_BEGINS = re.compile(START + r"\Z")
-_USERINFO_HINT = re.compile(r"://[^\s@\"'`<>]{0,600}@")
 
 
 def possible_rules(text: str) -> List[Rule]:
@@ -234,12 +216,12 @@ def possible_rules(text: str) -> List[Rule]:
     if b"-" in remaining:
         if "sk-" in text and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1]):  # not "task-"
             found += (_API_KEY, _OTHER_API_KEY)
-        if "--" in text and _OPTION(text) != text:
-            found.append(_OPTION)
+        if "--" in text and options(text):
+            found.append(_options)
         if "curl " in text and _CURL(text) != text:
             found.append(_CURL)
-    if "@" in text and _USERINFO_HINT.search(text):
-        found.append(_USERINFO)
+    if has_user_info(text):
+        found.append(without_user_info)
     if b"</" in remaining and "</" in text and _TAG(text) != text:
         found.append(_TAG)
     if credentials_by_name(text):

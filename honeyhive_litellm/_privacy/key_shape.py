@@ -22,19 +22,24 @@ _ALGORITHM = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _MOMENT = re.compile(r"[0-9]{1,4}(?:[-/.:][0-9]{1,4}){1,3}(?:[T ][0-9:.]+)?(?:Z|[ap]m)?[.,]?|v?[0-9]+(?:\.[0-9]+){1,3}")
-_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\]|\.{1,2}\Z|~\Z")
+_PATH = re.compile(r"(?:(?:~|\.{1,2}|[A-Za-z]:)?[/\\][\w./\\~:@+%-]*|\.{1,2}|~)[,;)]?\Z")
 _RUN = re.compile(r"[A-Za-z0-9]{8,}")
 _CHUNK = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 _RARE = re.compile(r"[jqxzJQXZ]")
 _INNER_DIGIT = re.compile(r"[A-Za-z][0-9]+[A-Za-z]")
 _WORD = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}|[^\W\d_A-Za-z]+")
+_PLAIN = re.compile(r"[^\W\d_]+(?:[-_./:,'\u2019][^\W\d_]+)*")
+_EDGES = "*_`'\"()[]{}<>.,;:!?"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_NAME = r"[&*!@$?]{0,2}(?:[A-Za-z_$][A-Za-z_]{2,}|os|e|t|n|r|z|s|i|p)[\w$]*"
+_PART = r"(?:[a-z]+|[A-Z]+|[A-Z]?[a-z]{3,}(?:[A-Z][a-z]{2,}){0,6})"
+_NAME = rf"[&*@$]{{0,2}}_{{0,2}}(?:(?:os|[a-z])(?=\??[.])|(?=[A-Za-z_]{{3}}){_PART}(?:_{{1,2}}{_PART}){{0,6}}[0-9]?)"
 _MEMBER = r"(?:\?\.|\.|->|::)[A-Za-z_$][\w$]*"
+_ARGUMENTS = r"[\w.,'\"()\[\]{}:=+*/-]*;?\Z"
 _CODE = re.compile(
-    rf"{_NAME}(?:{_MEMBER})*[!?]?(?:\(|\[|<[A-Z]|[,;)}}\]]+\Z)|{_NAME}(?:{_MEMBER})+[,;)}}\]]*\Z", re.ASCII
+    rf"{_NAME}(?:{_MEMBER})*[!?]?(?:[(\[]{_ARGUMENTS}|<[A-Z]\w*[,>]|[,;)}}\]]+\Z)|{_NAME}(?:{_MEMBER})+[,;)}}\]]*\Z",
+    re.ASCII,
 )
 """An expression: a path of names, or the beginning of a call or an index."""
 
@@ -51,13 +56,14 @@ def is_path(value: str) -> bool:
 
 def is_code(value: str) -> bool:
     """Whether `value` is an expression of names: `settings.key`, `get_password(`, `$_POST['x']`."""
-    match = _CODE.match(value)
-    return match is not None and not can_be_key(match.group()) and is_words(match.group())
+    return _CODE.match(value) is not None and not can_be_key(value)
 
 
 def is_words(value: str) -> bool:
-    """Whether most of `value` is words of a language, or of code; digits and punctuation are not."""
-    return sum(map(len, _WORD.findall(value))) * 10 >= len(value) * 6
+    """Whether `value` is words of a language, or of code, and little else; digits and punctuation are not."""
+    core = value.strip(_EDGES)
+    letters = sum(len(word) for word in _WORD.findall(core) if len(word) > 2)
+    return letters * 10 >= len(core) * 7 or (_PLAIN.fullmatch(core) is not None and not can_be_key(core))
 
 
 def can_be_key(value: str) -> bool:

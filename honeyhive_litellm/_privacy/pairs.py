@@ -31,6 +31,8 @@ _COMMA = re.compile(r",\s{0,16}(?=\\{0,7}[\"'])")
 _NEXT_ELEMENT = re.compile(r"</[\w:.-]{1,32}>\s{0,32}<[\w:.-]{1,32}>")
 _SOME_VALUE = re.compile(r"\\{0,7}[\"']?[^\s\"'\\<>]{1,512}")
 
+_OPTION = re.compile(r"--(?P<name>[A-Za-z][\w-]{0,48})[ ](?![ -])")
+
 _LINE_CHARS = 2000
 _HEAD_CELL = re.compile(r"[\w .#()/-]{0,40}")
 _MOST_ROWS = 1000
@@ -52,6 +54,17 @@ def credentials_by_name(text: str) -> List[Span]:
             found = [span] if span is not None else []
         spans += (span for span in found if span.start >= done)
         done = max(done, spans[-1].end if spans else 0)
+    return spans
+
+
+def options(text: str) -> List[Span]:
+    """The values of a command's options, as in `--password ...`."""
+    spans: List[Span] = []
+    for match in _OPTION.finditer(text):
+        kind = name_kind(match.group("name"))
+        if kind is not None and (not spans or match.start() >= spans[-1].end):
+            span = value_from(text, match.end(), Name(kind, match.group("name"), False, match.start()))
+            spans += [span] if span is not None else []
     return spans
 
 

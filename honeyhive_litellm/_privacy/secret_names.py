@@ -132,11 +132,9 @@ def name_kind(name: str) -> Optional[NameKind]:
         return None if words[-1:] == ["token"] and before in _ORDINARY else NameKind.SECRET
     if not words or words[-1] not in _PERHAPS:
         return None
-    if len(words) == 1:
-        return NameKind.PERHAPS if squashed in _PERHAPS_WHOLE else None
-    if before in _ORDINARY:
+    if before in _ORDINARY or (len(words) == 1 and squashed not in _PERHAPS_WHOLE):
         return None
-    return NameKind.PASSWORD if words[-1] in ("pass", "pw") else NameKind.PERHAPS
+    return NameKind.PASSWORD if words[-1] in ("pass", "pw", "mdp") else NameKind.PERHAPS
 
 
 @functools.lru_cache(maxsize=4096)
