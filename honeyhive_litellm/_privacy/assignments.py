@@ -47,6 +47,8 @@ def separators(text: str) -> List[int]:
     hits = {piece for piece in set(pieces) if piece[-3:] in _BY_LAST and piece.endswith(_BY_LAST[piece[-3:]])}
     if not hits or not any(hit[-5:] != _VALUE or hit[:-5].endswith(_ENDS) for hit in hits):
         return []
+    if all(hit.endswith(b"sessionid") for hit in hits) and b"sessionid" not in encoded.lower():
+        return []  # "session_id" is everywhere, and no cookie
     parts = encoded.translate(_MARKED).split(b"=") if text.isascii() else _FIND_SEPARATOR.split(text)
     ends = accumulate(map(len, parts))
     return [number + end for number, (end, piece) in enumerate(zip(ends, pieces[:-1])) if piece in hits]

@@ -216,7 +216,7 @@ def possible_rules(text: str) -> List[Rule]:
     if b"-" in remaining:
         if "sk-" in text and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1]):  # not "task-"
             found += (_API_KEY, _OTHER_API_KEY)
-        if "--" in text and options(text):
+        if b"--" in remaining and "--" in text and options(text):
             found.append(_options)
         if "curl " in text and _CURL(text) != text:
             found.append(_CURL)

@@ -61,8 +61,8 @@ def _end(text: str, place: int) -> Optional[int]:
     for at in places:
         if _HOST.match(text, at + 1) and not _QUERY.search(text, begin, at):
             return at
-    before_query = [at for at in places if not _QUERY.search(text, begin, at)]
-    return (before_query or places or [None])[-1]
+    last = [at for at in places if not _QUERY.search(text, begin, at)] or places
+    return last[-1] if last else None
 
 
 def _of_url(text: str, place: int, word: str) -> str:

@@ -254,13 +254,10 @@ def _suspects(encoded: bytes) -> Iterator[Tuple[int, bytes]]:
     """The long words that begin like a key, or of which a part does; almost always none."""
     words = encoded.translate(_IN_WORDS)
     begin = words.find(_LONG_WORD)
-    if begin < 0:
-        return
-    dashed = encoded.translate(_DASHES)
     while begin >= 0:
         end = words.find(b" ", begin)
-        word = dashed[begin:end] if end >= 0 else dashed[begin:]
-        parts = word.split(b"-")
+        word = encoded[begin:end] if end >= 0 else encoded[begin:]
+        parts = word.translate(_DASHES).split(b"-")
         is_suspect = word[:4] in _BEGINS or not _PARTS.isdisjoint(parts)
         if not is_suspect:
             for part in parts:
@@ -269,7 +266,7 @@ def _suspects(encoded: bytes) -> Iterator[Tuple[int, bytes]]:
             if begin and encoded[begin - 1] in _SIGNS_BEFORE:
                 is_suspect = is_suspect or _may_begin_before(encoded, begin, parts[0])
         if is_suspect or (word[0] in b"MNO" and 22 < len(word) < 30):
-            yield begin, encoded[begin : begin + len(word)]
+            yield begin, word
         begin = words.find(_LONG_WORD, end) if end >= 0 else -1
 
 
