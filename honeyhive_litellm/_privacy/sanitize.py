@@ -10,7 +10,7 @@ cheaper than one for each string. Only if a rule may match is each string of the
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from honeyhive_litellm._foreign import is_interrupt
 
@@ -18,7 +18,7 @@ from .clean_texts import CleanTexts
 from .credentials import possible_rules, scrub
 from .json_schema import is_schema, split_schema
 from .key_shape import can_be_key, can_be_secret, is_path, is_placeholder
-from .media import MIN_BASE64, media_facts, without_media
+from .media import MIN_BASE64, media_facts, without_base64, without_media
 from .plain import plain, unserialisable
 from .secret_names import REDACTED, NameKind, name_kind
 from .truncate import cut, utf8_size
@@ -33,6 +33,8 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _MAX_INT_BITS = 4096
 _OVERLAP_CHARS = 8192
 """How far past the cut a text is searched. Half of it is dropped again, so that no half of a credential stays there."""
+
+_NO_SIBLINGS: Mapping[Any, Any] = {}
 
 _clean_texts = CleanTexts(2**21)
 """Takes some megabytes of the process's memory at most."""
@@ -140,6 +142,8 @@ class _Walk:
                 result[name] = item
             elif kind is bool or item is None:
                 result[name] = item
+            elif kind is str:
+                result[name] = self._long_text(item, key, value)
             else:
                 result[name] = self.value(item)
         if lost:
@@ -188,10 +192,12 @@ class _Walk:
             _clean_names[key] = name
         return name, None
 
-    def _long_text(self, text: str) -> object:
-        media = media_facts(text) if len(text) >= MIN_BASE64 else None
-        if media is not None:
-            return media
+    def _long_text(self, text: str, name: object = None, siblings: Mapping[Any, Any] = _NO_SIBLINGS) -> object:
+        if len(text) >= MIN_BASE64:
+            media = media_facts(text, name, siblings)
+            if media is not None:
+                return media
+            text = without_base64(text)
         if len(text) > self._max_bytes // 4 and utf8_size(text) > self._max_bytes:
             return _text(text, self._max_bytes)
         self.texts.append(text)
