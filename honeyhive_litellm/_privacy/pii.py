@@ -5,17 +5,35 @@ text of an event at once, which is almost always negative. The patterns find the
 from any other of sixteen digits. To add a kind: a row of `_DEFINITIONS`, the function that it names, its examples in
 tests/unit/test_privacy_pii.py, and a row of the table in docs/how-to/redaction.md.
 
-No text can make the search slow. Every repetition is bounded, or followed by a character that it cannot match itself,
-and no run of characters has more than a few places where a match may begin.
+The forms are in `pii_forms`.
 """
 
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
 import re
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple
+
+from .pii_forms import (
+    CARDS,
+    EMAIL,
+    HEX,
+    IPV4,
+    IPV6,
+    PHONE_LABELLED,
+    PHONE_SHORT_WORDS,
+    PHONE_WORDS,
+    PHONES,
+    SSN,
+    SSN_LABELLED,
+    iban,
+    is_card,
+    is_email,
+    is_iban,
+    is_ip,
+    is_phone,
+)
 
 
 class Kind(NamedTuple):
@@ -23,6 +41,7 @@ class Kind(NamedTuple):
 
     `check` judges what a pattern has found. `labelled` finds, as its group 1, what only a word before it reveals, as in
     "phone: 4155550132". It is applied to text that has one of the `labels`, and to a dictionary's keys and values.
+    What stands right behind `not_after` is another thing, as the version in "Chrome/120.0.0.0" is.
     """
 
     name: str
@@ -31,122 +50,11 @@ class Kind(NamedTuple):
     check: Optional[Callable[[str], bool]] = None
     labelled: Optional[Pattern[str]] = None
     labels: Tuple[str, ...] = ()
+    not_after: Optional[Pattern[str]] = None
 
     @property
     def mark(self) -> str:
         return f"[redacted: {self.name}]"
-
-
-# ---- forms
-
-_HEX = "[0-9A-Fa-f]"
-_GAP = r"[ \u00a0\u2007\u202f.\u2010-\u2013-]"  # what stands between groups of digits: blanks, points, dashes
-_PHONE_GAP = r"[ \u00a0\u2007\u202f./()\u2010-\u2013-]"
-
-
-def _first(character: str, not_after: str) -> str:
-    """A pattern for the first character of a match, which must not stand after `not_after`.
-
-    It may stand right after an escape of JSON in a string, or of a URL. The character comes before the look-behind,
-    because only then `re` skips to it quickly.
-    """
-    c = character
-    return rf"{c}(?:(?<!{not_after}{c})|(?<=\\[nrtbf]{c})|(?<=\\u{_HEX}{{4}}{c})|(?<=%{_HEX}{{2}}{c}))"
-
-
-# The local part has neither "%" nor "\", so that few places of a run can be its beginning.
-_EMAIL = (
-    rf"(?:(?<![\w.+\\-])|(?<=\\[nrtbf])|(?<=\\u{_HEX}{{4}})|(?<=%{_HEX}{{2}})|(?<=\\)(?![nrtbfu]))"
-    r"[\w.+-]+(?:@|%40)(?:[\w-]+\.)+[^\W\d_][\w-]+"
-)
-
-_GROUP = rf"{_first('[0-9]', '[0-9]')}(?<![0-9][.,][0-9])[0-9]{{3}}(?P<gap>{_GAP}|\+|%20)"  # of a card's number
-_CARDS = (
-    rf"{_GROUP}[0-9]{{4}}(?P=gap)[0-9]{{4}}(?P=gap)[0-9]{{4}}(?P=gap)[0-9]{{3}}(?![0-9])",
-    rf"{_GROUP}[0-9]{{4}}(?P=gap)[0-9]{{4}}(?P=gap)[0-9]{{4}}(?![0-9])",
-    rf"{_GROUP}[0-9]{{6}}(?P=gap)[0-9]{{4,5}}(?![0-9])",
-    rf"{_first('[0-9]', '[0-9]')}(?<![0-9][.,][0-9])[0-9]{{12,18}}(?![0-9])",
-)
-_ISSUER = re.compile(r"4|5|2[2-7]|3[0-9]|6|81|82|9792")
-
-_SSN = (
-    rf"{_first('[0-8]', '[0-9]')}(?<![0-9]-[0-9])[0-9]{{2}}(?<!000)(?<!666)(?P<gap>[ \u2010-\u2013-])"
-    r"(?!00)[0-9]{2}(?P=gap)(?!0000)[0-9]{4}(?!-?[0-9])"
-)
-_SSN_LABELLED = r"(?:ssn|social[ _-]?security(?:[ _-]?(?:number|no|nr))?)[^\w\n]{0,6}(?:is[ ])?([0-9]{9})(?![0-9])"
-
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"(?=[0-9]{{1,3}}\.){_first('[0-9]', '[0-9]')}(?<![0-9]\.[0-9])[0-9]{{0,2}}(?:\.{_OCTET}){{3}}(?!\.?[0-9])"
-_IPV6 = (
-    rf"(?:(?<![\w:.\\])|(?<=\\[nrtbf])|(?<=%{_HEX}{{2}})){_HEX}{{0,4}}:{_HEX}{{0,4}}:[0-9A-Fa-f:]{{0,32}}"
-    rf"(?:(?<={_HEX})|(?<=::))(?:\.[0-9]{{1,3}}){{0,3}}(?!\w)"
-)
-
-_NANP = (
-    rf"{_first('[0-9]', '[0-9]')}(?<![0-9][.-][0-9])(?:(?<=1)[ .-][0-9]{{3}}|[0-9]{{2}})[ .-]"
-    r"[0-9]{3}[ .-][0-9]{4}(?![-.]?[0-9])"
-)
-_NATIONAL = (  # no date
-    rf"{_first('0', '[A-Za-z0-9_.,:/-]')}(?![0-9][./-][0-9]{{2}}[./-](?:19|20)[0-9]{{2}})"
-    rf"[1-9](?:{_PHONE_GAP}{{0,2}}[0-9]){{7,10}}(?![0-9])"
-)
-_PHONES = (
-    rf"{_first('[+%]', '[A-Za-z0-9_+]')}(?:(?<=[+])|(?<=%)2B)[1-9](?:{_PHONE_GAP}{{0,3}}[0-9]){{6,14}}(?![0-9])",
-    _NANP,
-    r"\([0-9]{3}\)[ -]?[0-9]{3}[ .-][0-9]{4}(?![-.]?[0-9])",
-    rf"{_first('0', '[0-9.,:/-]')}0[1-9](?:{_PHONE_GAP}{{0,2}}[0-9]){{9,12}}(?![0-9])",
-    _NATIONAL,
-)
-_PHONE_LABELLED = (
-    r"(?:phone|mobile|whatsapp|msisdn|(?<![A-Za-z])(?:tel|cell|fax|mob))(?:[ _-]?(?:number|num|no|nr))?"
-    rf"[^\w\n+]{{0,6}}(?:is[ ])?(\+?[0-9](?:{_PHONE_GAP}{{0,2}}[0-9]){{6,14}})(?![0-9])"
-)
-
-_IBAN_LENGTHS = (
-    "NO15 BE16 DK18FI18FO18GL18NL18SD18 MK19SI19 AT20BA20EE20KZ20LT20LU20MN20XK20 CH21CR21HR21LI21LV21"
-    "BG22BH22CR22DE22GB22GE22IE22ME22RS22VA22 AE23GI23IL23IQ23OM23TL23SO23 AD24CZ24ES24MD24PK24RO24SA24SE24SK24TN24VG24"
-    "LY25PT25ST25 IS26TR26 BI27DJ27FR27GR27IT27MC27MR27SM27 AL28AZ28BY28CY28DO28GT28HU28LB28NI28PL28SV28"
-    "BR29EG29PS29QA29UA29 JO30KW30MU30YE30 MT31SC31 LC32 RU33FK18HN28"
-)
-
-
-def _iban() -> str:
-    """For each country its letters, two check digits, and as many characters as its numbers have."""
-    countries: Dict[int, List[str]] = {}
-    for country, length in re.findall(r"([A-Z]{2})([0-9]{2})", _IBAN_LENGTHS):
-        countries.setdefault(int(length), []).append(country)
-    forms = (
-        rf"(?:{'|'.join(letters)})[0-9]{{2}}(?:[ \u00a0-]?[A-Z0-9]){{{length - 4}}}"
-        for length, letters in countries.items()
-    )
-    return rf"(?=[A-Z]{{2}}[0-9]{{2}}){_first('(?=[A-Z])', '[A-Z0-9]')}(?:{'|'.join(forms)})(?![A-Z0-9])"
-
-
-# ---- check digits
-
-
-def is_card(text: str) -> bool:
-    """Whether the digits begin like an issuer's and end in Luhn's check digit."""
-    digits = [int(character) for character in text.replace("%20", "") if character in "0123456789"]
-    if not _ISSUER.match("".join(map(str, digits[:4]))):
-        return False
-    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2])
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-def is_iban(text: str) -> bool:
-    """Whether the check digits are right: the remainder modulo 97 is 1 (ISO 7064)."""
-    squashed = re.sub(r"[^A-Z0-9]", "", text.upper())
-    return int("".join(str(int(character, 36)) for character in squashed[4:] + squashed[:4])) % 97 == 1
-
-
-def is_ip(text: str) -> bool:
-    """Whether it is an IP address. A short one ("::1", "a::b") is no person's, and may be a slice or a C++ scope."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return len(text) >= 7
 
 
 # ---- gates
@@ -155,7 +63,7 @@ Gate = Callable[[str], object]
 
 # Digits become "0", what may stand between the digits of one number is deleted, and everything else becomes "|".
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord("|") for byte in range(256))
-_BETWEEN = b" .,+%/()-" + bytes(range(128, 256))
+_BETWEEN = b" .,+%/()-\t\r\n_" + bytes(range(128, 256))
 # Digits become "0", letters "a", and everything else stays.
 _WORDS = bytes(
     ord("0") if chr(byte) in "0123456789" else ord("a") if chr(byte).isalpha() else byte for byte in range(256)
@@ -190,33 +98,34 @@ class _Form(NamedTuple):
     check: Optional[Callable[[str], bool]] = None
     labelled: Optional[str] = None
     labels: Tuple[str, ...] = ()
+    not_after: Optional[str] = None
 
 
 def _email_form() -> _Form:
-    return _Form(_has_one_of("@", "%40"), (_EMAIL,))
+    return _Form(_has_one_of("@", "%40", "u0040", "&#64;", "&#x40;"), (EMAIL,), is_email)
 
 
 def _iban_form() -> _Form:
     then = r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})(?:[ \u00a0-]?[A-Za-z0-9]){11}"
-    return _Form(_has_letters_and_digits(then), (_iban(),), is_iban)
+    return _Form(_has_letters_and_digits(then), (iban(),), is_iban)
 
 
 def _card_form() -> _Form:
-    return _Form(_has_digits(13), _CARDS, is_card)
+    return _Form(_has_digits(13), CARDS, is_card)
 
 
 def _ssn_form() -> _Form:
-    return _Form(_has_digits(9), (_SSN,), None, _SSN_LABELLED, ("ssn", "social"))
+    return _Form(_has_digits(9), (SSN,), None, SSN_LABELLED, ("ssn", "social"))
 
 
 def _ip_form() -> _Form:
-    gate = _finds_one_of(rf":{_HEX}{{0,4}}:", r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
-    return _Form(gate, (_IPV6, _IPV4), is_ip)
+    gate = _finds_one_of(rf":{HEX}{{0,4}}:", r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
+    return _Form(gate, (IPV6, IPV4), is_ip, not_after=r"(?:\b(?-i:[A-Z])[\w.+-]{1,30}/|\bv(?:ersion)?[ =:]?)\Z")
 
 
 def _phone_form() -> _Form:
-    labels = ("phone", "mob", "whatsapp", "msisdn", "tel", "cell", "fax")
-    return _Form(_has_digits(7), _PHONES, None, _PHONE_LABELLED, labels)
+    labels = tuple(word.lower() for word in (*PHONE_WORDS, *PHONE_SHORT_WORDS))
+    return _Form(_has_digits(7), PHONES, is_phone, PHONE_LABELLED, labels)
 
 
 # ---- the kinds
@@ -269,10 +178,11 @@ def named(word: str) -> Tuple[str, ...]:
 @functools.lru_cache(maxsize=None)
 def kind(name: str) -> Kind:
     """The kind of this name, one of `NAMES` that is no credential; compiled once."""
-    gate, patterns, check, labelled, labels = _FORMS[name]()
+    gate, patterns, check, labelled, labels, not_after = _FORMS[name]()
     flags = re.IGNORECASE if name == "email" else re.IGNORECASE | re.ASCII
     compiled = tuple(re.compile(pattern, flags) for pattern in patterns)
-    return Kind(name, gate, compiled, check, re.compile(labelled, flags) if labelled is not None else None, labels)
+    label, before = (None if p is None else re.compile(p, flags) for p in (labelled, not_after))
+    return Kind(name, gate, compiled, check, label, labels, before)
 
 
 # ---- the search
@@ -281,7 +191,7 @@ def kind(name: str) -> Kind:
 def without(value: Any, names: Sequence[str]) -> Any:
     """A copy of `value`, a plain tree, without personal data of these kinds; `value` itself if it has none."""
     kinds = [kind(name) for name in names if name not in CREDENTIALS]
-    joined = "\n".join(_texts(value))
+    joined = _plain("\n".join(_texts(value)))
     found = [one for one in kinds if one.gate(joined)]
     return _tree(value, found) if found else value
 
@@ -293,8 +203,6 @@ def _texts(value: Any) -> Iterator[str]:
         node = stack.pop()
         if isinstance(node, str):
             yield node
-            if "\\u00" in node:  # JSON in a string may escape any character
-                yield node.replace("\\u0040", "@")
         elif isinstance(node, dict):
             stack.extend(node)
             for name, item in node.items():
@@ -348,14 +256,36 @@ def _text(text: str, kinds: Sequence[Kind]) -> str:
         return redacted
 
 
+_OTHER_FORMS = re.compile("[\uff01-\uff5e\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_PLAIN_FORMS = {
+    **{0xFEE0 + code: code for code in range(0x21, 0x7F)},
+    **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), 0x20),
+}
+
+
+def _plain(text: str) -> str:
+    """`text` with full-width characters and blanks of other widths as the plain ones; as long as it was."""
+    return text if text.isascii() or not _OTHER_FORMS.search(text) else text.translate(_PLAIN_FORMS)
+
+
 def _raw(text: str, kinds: Sequence[Kind]) -> str:
+    plain = _plain(text)
     for one in kinds:
-        if one.gate(text):
+        if one.gate(plain):
             for pattern in one.patterns:
-                text = _replaced(text, pattern, one)
-            if one.labelled is not None and _has_label(text, one):
-                text = _replaced(text, one.labelled, one, 1)
+                text, plain = _both(text, plain, pattern, one, 0)
+            if one.labelled is not None and _has_label(plain, one):
+                text, plain = _both(text, plain, one.labelled, one, 1)
     return text
+
+
+def _both(text: str, plain: str, pattern: Pattern[str], one: Kind, group: int) -> Tuple[str, str]:
+    """The text and its plain form, each with the mark wherever the pattern matches the plain form."""
+    if text is plain:
+        redacted = _replaced(text, pattern, one, group)
+        return redacted, redacted
+    spans = list(_spans(plain, pattern, one, group))
+    return _marked(text, spans, one), _marked(plain, spans, one)
 
 
 def _has_label(text: str, one: Kind) -> bool:
@@ -364,19 +294,31 @@ def _has_label(text: str, one: Kind) -> bool:
 
 
 def _replaced(text: str, pattern: Pattern[str], one: Kind, group: int = 0) -> str:
-    """`text` with each match that passes the check replaced by the mark.
+    """`text` with each match that passes the check replaced by the mark."""
+    return _marked(text, _spans(text, pattern, one, group), one)
+
+
+def _spans(text: str, pattern: Pattern[str], one: Kind, group: int) -> Iterator[Tuple[int, int]]:
+    """Where the matches are that pass the check.
 
     A match that does not pass may have one inside that does, so the search goes on one character behind its start.
     """
-    parts: List[str] = []
-    done = 0
     match = pattern.search(text)
     while match is not None:
         start, end = match.span(group)
-        if one.check is None or one.check(match.group(group)):
-            parts += (text[done:start], one.mark)
-            done = end
+        is_other = one.not_after is not None and one.not_after.search(text, max(start - 32, 0), start)
+        if not is_other and (one.check is None or one.check(match.group(group))):
+            yield start, end
             match = pattern.search(text, end)
         else:
-            match = pattern.search(text, match.start() + 1)
+            match = pattern.search(text, end if is_other else match.start() + 1)
+
+
+def _marked(text: str, spans: Iterable[Tuple[int, int]], one: Kind) -> str:
+    """`text` with the mark in the place of each span."""
+    parts: List[str] = []
+    done = 0
+    for start, end in spans:
+        parts += (text[done:start], one.mark)
+        done = end
     return "".join(parts) + text[done:] if parts else text

@@ -13,20 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeyhive_litellm._privacy import pii
-from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, is_card, is_iban, kind, named, without
+from honeyhive_litellm._privacy.pii import CREDENTIALS, NAMES, kind, named, without
+from honeyhive_litellm._privacy.pii_forms import is_card, is_iban
 
 KINDS = [name for name in NAMES if name not in CREDENTIALS]
 
 FOUND: Dict[str, List[str]] = {
     "email": [
         "joe@example.com", "a.b+c@sub.example.co.uk", "josé@bücher.de", "joe%40example.com", "<joe@x.io>",
-        "mailto:joe@x.io?", r"\njoe@x.io", r"CORP\joe@x.io", "o_neil-2@x-y.museum",
+        "mailto:joe@x.io?", r"\njoe@x.io", "joe\uff20x.io", r"joe\u0040x.io", r"joe\\u0040x.io", "joe&#64;x.io",
+        r"CORP\joe@x.io", "o_neil-2@x-y.museum",
     ],
     "card": [
         "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005",
         "5555555555554444", "2223003122003222", "6011111111111117", "30569309025904", "3056 930902 5904",
         "3530111333300000", "6304000000000000", "4111.1111.1111.1111", "4111\u00a01111\u00a01111\u00a01111",
         r"\n4111111111111111", "4111%201111%201111%201111", "4111+1111+1111+1111", "4222222222222",
+        "4111\t1111\t1111\t1111", "4111\n1111\n1111\n1111", "4111_1111_1111_1111", "4111\u20091111\u20091111\u20091111",
+        "4111111111111111".translate({48 + digit: 0xFF10 + digit for digit in range(10)}),
     ],
     "iban": [
         "DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "GB82 WEST 1234 5698 7654 32",
@@ -44,6 +48,9 @@ FOUND: Dict[str, List[str]] = {
         "+49 (0)151 2345678", "0049 151 23456789", "030 12345678", "06 12 34 56 78", "06.12.34.56.78", "020 7946 0958",
         "07911 123456", "+44 20 7946 0958", "phone: 4155550132", "Tel. 4155550132", "my phone number is 4155550132",
         r"\n+49 30 123456", "%2B4930123456", "homePhone=4155550132",
+        "+49\u200930\u2009123456", "(11) 91234-5678", "11 91234-5678", "+55 (11) 91234-5678", "8 (495) 123-45-67",
+        "8-800-555-35-35", "+7 495 123-45-67", "Handy: 1512345678", "Telefon: 4155550132", "celular: 11912345678",
+        "\u0422\u0435\u043b.: 4951234567", "\u624b\u673a\uff1a13812345678", "t\u00e9l : 612345678",
     ],
 }  # fmt: skip
 
@@ -54,7 +61,8 @@ LEFT_ALONE = [
     "4111111111111112", "GB82 WEST 1234 5698 7654 33", "aa:bb:cc:dd:ee:ff", "https://x.com/a/0123/b", "666-12-3456",
     "900-12-3456", "000-12-3456", "1,234,567.89", "41111111111111111111111", "300.300.300.300", "1.2.3",
     "4.1111111111111111", "1 2 3 4 5 6 7 8 9 10 11 12 13 14", "token counts: 1024, 2048, 4096",
-    "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "file@2x.png", "git@github.com:a/b", "Chrome/120.0.0.0",
+    "001 002 003 004", "version 1.2.3.4", "pkg@1.2.3.tgz", "Edg/120.0.2210.91 Safari/537.36",
 ]  # fmt: skip
 
 PLACES = ["{}", "call {} now", '"{}"', "({})", "first\n{}\nlast", "{}, {}", "<{}>"]
