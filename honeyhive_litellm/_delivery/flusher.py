@@ -34,6 +34,9 @@ A request costs some milliseconds of CPU time, however few events are in it.
 HELD_BYTES = 32 * 1024 * 1024
 """The most memory for batches that are being sent or wait. With more, none is taken until one is settled."""
 
+HELD_FOR_EVIDENCE_BYTES = 32 * 1024 * 1024
+"""How much more may be taken, a batch at a time, while all batches in hand only wait."""
+
 _DEAD_LETTER_RETRY_S = 5.0
 _FAULT_RETRY_S = 1.0
 
@@ -114,7 +117,11 @@ class Flusher:
 
     def _has_room(self) -> bool:
         busy = sum(not sender.is_parked for sender in self._senders)
-        return busy < WORKERS and sum(sender.size for sender in self._senders) < HELD_BYTES
+        held = sum(sender.size for sender in self._senders)
+        if held >= HELD_BYTES:
+            # If all in hand wait, these may be poison, which only the delivery of others proves: one batch at a time.
+            return busy == 0 and held < HELD_BYTES + HELD_FOR_EVIDENCE_BYTES
+        return busy < WORKERS
 
     async def _take(self) -> Batch:
         while True:

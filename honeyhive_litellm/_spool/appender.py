@@ -22,7 +22,7 @@ from .layout import lease_path, new_owner, segment_path
 from .lease import Lease
 from .limits import Ceiling, Limits
 from .private_files import make_private_folder
-from .record import EVENT, START, Record, events_of
+from .record import CLOSED, EVENT, START, Record, events_of
 from .segment import Segment
 from .segment_files import MEMORY
 
@@ -83,7 +83,7 @@ class Appender:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
         if self._limits.drops_newest and self._held.bytes_on_disk() >= self._ceiling.bytes:
             self._warn_full(self._ceiling.reason, "new events")
-            self._drop(records, self._ceiling.reason)
+            await self._drop(records, self._ceiling.reason)
             return
         for _target in ("the active segment", "a new one", "one in memory"):
             segment = await self._writable_segment()
@@ -108,16 +108,35 @@ class Appender:
             "honeyhive: events can be kept neither on disk nor in memory and are dropped",
             counts={"events": events_of(records)},
         )
-        self._drop(records, "spool")
+        await self._drop(records, "spool")
 
     def _appended(self, records: Sequence[Record], segment: Segment) -> None:
         if segment.path != MEMORY:
             self._counters.commit(events_of(records))
         self._close_starts(records, segment)
 
-    def _drop(self, records: Sequence[Record], reason: str) -> None:
+    async def _drop(self, records: Sequence[Record], reason: str) -> None:
         self._counters.lose(reason, events_of(records))
+        await self._void_starts(records)
         self._close_starts(records, None)
+
+    async def _void_starts(self, records: Sequence[Record]) -> None:
+        """Void on disk the start records of dropped events: an adopter would report these calls as interrupted.
+
+        This takes a few bytes, for which there is room even in a full spool.
+        """
+        open_starts = [segment.open_starts for segment in self._held.own.segments]
+        voids = [
+            Record(CLOSED, record.id, record.started_ms, None, b"")
+            for record in records
+            if record.kind == EVENT and any(record.id in starts for starts in open_starts)
+        ]
+        active = self._held.active
+        if voids and active is not None:
+            try:
+                await active.append(voids)
+            except SpoolError:
+                pass  # the disk takes nothing: the calls are reported as interrupted if this process dies now
 
     def _close_starts(self, records: Sequence[Record], segment: Optional[Segment]) -> None:
         """Forget the start records in other segments than `segment` that these records supersede."""

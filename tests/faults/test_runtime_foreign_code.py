@@ -14,9 +14,11 @@ from typing import Any, Dict, Iterator, List, Type
 
 import litellm
 import pytest
+from litellm.integrations.custom_logger import CustomLogger
 
 import honeyhive_litellm
 from honeyhive_litellm._runtime import lifecycle
+from honeyhive_litellm._spool import queue
 from honeyhive_litellm.testing import Collector
 
 from ..waiting import until, until_committed
@@ -165,6 +167,29 @@ def test_logging_handlers_and_a_standard_output_that_raise_stop_nothing(
         monkeypatch.undo()
         honeyhive_litellm.shutdown(5)
         logging.getLogger("honeyhive_litellm").removeHandler(handler)
+
+
+class Fills(CustomLogger):  # type: ignore[misc]
+    """Fills the queue once a call has begun."""
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        queue.MAX_BYTES = -1
+
+
+def test_an_event_for_which_there_is_no_memory_is_counted_once_and_leaves_no_open_start(
+    traced: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call()
+    until_committed(1)
+    monkeypatch.setattr(queue, "MAX_BYTES", queue.MAX_BYTES)
+    litellm.callbacks.append(Fills())
+    call()
+    honeyhive_litellm.flush(10)
+    stats = honeyhive_litellm.stats()
+    assert (stats.accepted, stats.delivered, stats.dropped) == (2, 1, {"memory": 1})
+    pipeline = lifecycle._runtimes[-1]._pipeline
+    assert pipeline is not None
+    until(lambda: [segment for segment in pipeline.spool.segments() if segment.open_starts] == [])
 
 
 # ---- the thread itself

@@ -69,6 +69,22 @@ async def test_with_drop_newest_what_was_there_stays_and_what_comes_is_counted(t
     await spool.close()
 
 
+async def test_a_call_whose_event_was_dropped_is_not_reported_as_interrupted_afterwards(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=64 * KB, drops_newest=True)
+    await taken_in(spool, counters, [start_record("dropped"), start_record("in flight")])
+    for i in range(40):
+        await taken_in(spool, counters, [event(f"e{i}", 2 * KB)])
+    await taken_in(spool, counters, [event("dropped", 2 * KB)])
+    await dies(spool)
+    following = spool_in(tmp_path)
+    await following.adopt()
+    found = await drained(following)
+    assert "in flight" in found  # as interrupted
+    assert "dropped" not in found  # it is counted already
+    await following.close()
+
+
 async def test_a_small_limit_is_kept_although_segments_are_big(tmp_path: Path) -> None:
     counters = Counters()
     spool = spool_in(tmp_path, counters, max_bytes=256 * KB)

@@ -259,6 +259,22 @@ async def test_with_too_many_bytes_in_hand_batches_stay_in_the_spool_until_there
         assert_once(collector, 500)
 
 
+async def test_events_that_the_server_always_fails_on_and_that_fill_the_memory_stop_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher, "HELD_BYTES", 20_000)
+    with Collector() as collector:
+        for number in range(6):
+            collector.poison(event(number).id, status=500)
+        async with running(tmp_path, collector.url) as rig:
+            await rig.take([event(number, text="x" * 4000) for number in range(6)])
+            await rig.until(lambda: len(rig.flusher._senders) == 6)  # each one alone
+            await rig.until(lambda: not rig.flusher._has_room() or rig.flusher._breaker.failures > 20)
+            made = await rig.feed_until(lambda: rig.stats.dead == 6, 100)
+        assert_once(collector, made)
+    assert len(letters(tmp_path)) == 6
+
+
 async def test_no_more_batches_are_sent_side_by_side_than_there_are_workers(tmp_path: Path) -> None:
     with Collector() as collector:
         collector.hang(path="/v1/events/batch")
