@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from typing import Any, Awaitable, Callable, Optional
 
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._capture.stream_state import CANCELLED, CLOSED, END, ERROR
 
-from .notify import call_details_of, checkpoint, notify, start_committed
+from .notify import call_details_of, checkpoint, notify, start_committed, wait_for_start
 
 
 def on_init(init: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +37,8 @@ def on_next(read: Callable[[Any], Any], is_reported: bool = True) -> Callable[[A
                 report_end(self, error, is_reported)
             raise
         notify(Recorder.on_chunk, call_details_of(self), self, chunk)
+        if _is_first_chunk(self):
+            wait_for_start(call_details_of(self))
         return chunk
 
     return wrapped
@@ -56,9 +59,23 @@ def on_anext(read: Callable[[Any], Awaitable[Any]], reports_errors: bool = True)
                 await checkpoint(call_details_of(self), error)
             raise
         notify(Recorder.on_chunk, call_details_of(self), self, chunk, asyncio.get_running_loop())
+        if _is_first_chunk(self):
+            await start_committed(call_details_of(self))
         return chunk
 
     return wrapped
+
+
+_HAS_CHUNK = "_honeyhive_has_chunk"
+
+
+def _is_first_chunk(stream: Any) -> bool:
+    """Whether its reader has got no chunk before. A mark of ours on the stream says so; it may refuse one."""
+    if getattr(stream, _HAS_CHUNK, False):
+        return False
+    with contextlib.suppress(Exception):
+        setattr(stream, _HAS_CHUNK, True)
+    return True
 
 
 def report_end(stream: Any, error: BaseException, is_reported: bool = True) -> None:
