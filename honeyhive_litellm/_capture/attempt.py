@@ -198,6 +198,8 @@ class Attempt:
     @property
     def callback_may_come(self) -> bool:
         """Whether LiteLLM may still report the outcome: it does so on the call's loop while that is open."""
+        if self.report is not None:
+            return False
         loop = self.held.loop if self.held is not None else self.stream.loop if self.stream is not None else None
         return loop is None or not loop.is_closed()
 

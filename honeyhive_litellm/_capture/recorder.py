@@ -143,6 +143,12 @@ class Recorder:
         if attempt is not None and attempt.stream is None:  # a Router wraps a stream again
             attempt.stream_state().begin(wrapper, chunks)
 
+    def on_translated_stream(self, call_details: Mapping[str, Any], wrapper: object) -> None:
+        """The caller gets the call's stream in the form of another API: it reads `wrapper`, which may read ahead."""
+        attempt = self._attempt_of(call_details)
+        if attempt is not None:
+            attempt.stream_state().begin_translated(wrapper)
+
     def on_chunk(
         self,
         call_details: Mapping[str, Any],
@@ -152,7 +158,7 @@ class Recorder:
     ) -> None:
         """The reader of a stream gets a chunk from `wrapper`; `loop` is that of an async reader.
 
-        LiteLLM may wrap one stream in another, both of the same call: the innermost counts.
+        LiteLLM may wrap one stream in another, both of the same call: the innermost counts, unless one translates.
         """
         attempt = self._attempt_of(call_details)
         if attempt is None:
@@ -163,7 +169,7 @@ class Recorder:
         stream.loop = loop
         stream.add_chunk(chunk)
         if stream.is_complete:
-            self._reading_ended(attempt)
+            self._settle_if_closed(attempt)
 
     def on_error(self, call_details: Mapping[str, Any], error: BaseException) -> None:
         """An attempt has failed. LiteLLM's callback has reported it, or never will."""

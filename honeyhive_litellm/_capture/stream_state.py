@@ -37,6 +37,7 @@ class StreamState:
     __slots__ = (
         "_answer",
         "_first_output",
+        "_is_translated",
         "_wrapper",
         "chunks",
         "end",
@@ -56,6 +57,7 @@ class StreamState:
         self.chunks: Optional[Sequence[Any]] = None
         """LiteLLM's own list of a chat's chunks, which has the provider's usage; None where LiteLLM keeps none."""
         self._wrapper: Optional[weakref.ref[Any]] = None
+        self._is_translated = False
         self._first_output: Optional[FirstOutput] = FirstOutput()
         self.first_output_ms: Optional[float] = None
         self.ended_ms: Optional[float] = None
@@ -78,6 +80,11 @@ class StreamState:
         """`wrapper` is what the reader reads; LiteLLM fills the list `chunks` meanwhile."""
         self.chunks = chunks
         self._wrapper = None if wrapper is None else weakref.ref(wrapper)
+
+    def begin_translated(self, wrapper: object) -> None:
+        """The reader reads `wrapper`, which translates what was announced before to another API."""
+        self._wrapper = weakref.ref(wrapper)
+        self._is_translated = True
 
     def is_read_through(self, wrapper: object) -> bool:
         """Whether `wrapper` is what the reader reads; None, and one where none was announced, are taken for it."""
@@ -116,8 +123,8 @@ class StreamState:
 
     @property
     def is_being_read(self) -> bool:
-        """Whether the reader may get more than it has."""
-        return self.end is None and not self.is_complete and not self.is_dropped
+        """Whether the reader may get more than it has. After the last chunk that may still be an error."""
+        return self.end is None and not self.is_dropped
 
     @property
     def has_outcome(self) -> bool:
@@ -135,8 +142,8 @@ class StreamState:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is a chat that LiteLLM wraps, or a text completion."""
-        return self.chunks is not None
+        """Whether the reader gets a chat or a text completion from LiteLLM's own wrapper."""
+        return self.chunks is not None and not self._is_translated
 
     @property
     def lacks_usage(self) -> bool:

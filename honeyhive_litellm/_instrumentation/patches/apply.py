@@ -118,7 +118,17 @@ OPTIONAL = (
 """What a LiteLLM may lack: it has no such streams then."""
 
 
+_TRANSLATED = (
+    ("litellm.llms.anthropic.messages.adapters.streaming_iterator", "AnthropicSSEStream"),
+    ("litellm.llms.anthropic.messages.responses_adapters.streaming_iterator", "AnthropicResponsesSSEByteStream"),
+    ("litellm.responses.litellm_completion_transformation.streaming_iterator", "LiteLLMCompletionStreamingIterator"),
+)
+"""Streams of Anthropic's messages and of the Responses API that LiteLLM makes of another API's stream."""
+
 LATE = (
+    *(PatchPoint(*owner, "__init__", readers.on_bridge_init) for owner in _TRANSLATED),
+    *(PatchPoint(*owner, "__anext__", readers.on_anext) for owner in _TRANSLATED),
+    *(PatchPoint(*owner, "__next__", readers.on_next) for owner in _TRANSLATED),
     PatchPoint(*_MESSAGES, "async_sse_wrapper", readers.on_generator),
     PatchPoint(*_OLD_MESSAGES, "async_sse_wrapper", readers.on_generator),
     PatchPoint(*_PASS_THROUGH, "chunk_processor", readers.on_generator),

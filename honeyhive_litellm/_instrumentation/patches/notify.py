@@ -126,5 +126,15 @@ def wait_for_start(call_details: Mapping[str, Any]) -> None:
 
 def call_details_of(stream: Any) -> Any:
     """LiteLLM's `model_call_details` of the call whose stream this is."""
-    logging_object = getattr(stream, "logging_obj", None) or getattr(stream, "litellm_logging_obj", None)
+    logging_object = _logging_object_of(stream)
+    for name in _INNER_STREAMS if logging_object is None else ():
+        logging_object = logging_object or _logging_object_of(getattr(stream, name, None))
     return getattr(logging_object, "model_call_details", None) or {}
+
+
+_INNER_STREAMS = ("_anthropic_wrapper", "_wrapper")
+"""Where LiteLLM's streams of Anthropic's bytes keep the stream that they encode."""
+
+
+def _logging_object_of(stream: Any) -> Any:
+    return getattr(stream, "logging_obj", None) or getattr(stream, "litellm_logging_obj", None)

@@ -24,6 +24,17 @@ def on_init(init: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def on_bridge_init(init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap the constructor of a class that translates the stream of another API, which is patched as well."""
+
+    @functools.wraps(init)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        notify(Recorder.on_translated_stream, call_details_of(self), self)
+
+    return wrapped
+
+
 def on_next(read: Callable[[Any], Any], is_reported: bool = True) -> Callable[[Any], Any]:
     """Wrap a sync reading method; `is_reported`: whether LiteLLM reports how such a stream ends."""
 
