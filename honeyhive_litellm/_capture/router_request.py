@@ -66,7 +66,9 @@ class RouterRequest:
         """That of the first attempt."""
         self.last_attempt: Optional[Attempt] = None
         self.response: object = None
-        """What the Router returned."""
+        """What the Router returned; None for a stream, which nobody but its reader may keep alive."""
+        self.is_streaming = False
+        """Whether the Router returned a stream, so that only the reader's end of it is the end of the request."""
         self.numbers: Dict[str, int] = {}
         """The number of the latest attempt under each call id."""
         self._strategy_of = strategy_of
@@ -77,11 +79,6 @@ class RouterRequest:
     def attempts(self) -> int:
         """How many attempts have begun so far."""
         return len(self._attempts)
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether the Router returned a stream, so that only the reader's end of it is the end of the request."""
-        return hasattr(self.response, "__anext__") or hasattr(self.response, "__next__")
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Count one more attempt, and describe the earlier ones in its `router` metadata.
@@ -212,7 +209,8 @@ class RouterRequests:
         was rejected before any attempt, which LiteLLM does not report. `is_registered` says whether a logger of ours
         is among LiteLLM's callbacks: without one the rejection is not recorded.
         """
-        request.response = response
+        request.is_streaming = hasattr(response, "__anext__") or hasattr(response, "__next__")
+        request.response = None if request.is_streaming else response
         request.is_over = True
         self._running.discard(request.id)
         if request.context_token is not None:
