@@ -18,6 +18,7 @@ from honeyhive_litellm._errors import UnsafeFileError
 
 _HAS_OWNERS = os.name == "posix"
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 _BESIDE = ("", "-wal", "-journal", "-shm")
 _REMEDY = "or set spool_path / HONEYHIVE_SPOOL_PATH to a folder of your own"
 
@@ -135,7 +136,7 @@ def make_database(path: Path) -> None:
 
 def make_file(path: Union[Path, str], content: bytes = b"") -> None:
     """Create a file that is not there yet, with mode 0600. Raises OSError."""
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_FOLLOW, 0o600)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_FOLLOW | _BINARY, 0o600)
     try:
         if _HAS_OWNERS:
             os.fchmod(descriptor, 0o600)  # whatever the umask
@@ -153,7 +154,7 @@ def read_file(path: Union[Path, str], max_bytes: int) -> bytes:
 
 def open_file(path: Union[Path, str]) -> BinaryIO:
     """Open a regular file of this user's to read it. Waits for no pipe and follows no link. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY | getattr(os, "O_NONBLOCK", 0))
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or (_HAS_OWNERS and found.st_uid != os.geteuid()):
         os.close(descriptor)
