@@ -12,12 +12,14 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from honeyhive_litellm._mapping.call_types import event_name
+from honeyhive_litellm._mapping.call_types import ADMINISTRATIVE, CALL_TYPES, event_name
 from tests.golden.calls import ASYNC, CALLS, ROUTER, STREAM, SYNC
 from tests.golden.compare import FOLDER
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "coverage.md"
 PROXY = "proxy"
+INTERNAL_NAMES = {"create"}
+"""A name of two functions, whose events are named after what they create."""
 COLUMNS = {SYNC: "SDK sync", ASYNC: "SDK async", STREAM: "stream", ROUTER: "Router", PROXY: "Proxy"}
 
 FIELDS = """
@@ -48,12 +50,15 @@ metadata.proxy.user_id metadata.proxy.end_user_id metadata.proxy.request_id meta
 metadata.proxy.spend metadata.proxy.max_budget
 """.split()  # noqa: SIM905 a list of a hundred names is no easier to read
 
-KINDS = """
-completion text_completion embedding responses anthropic_messages generate_content generate_content_stream
-image_generation image_edit image_variation transcription speech moderation rerank ocr
-create_file file_retrieve file_list file_delete file_content create_batch retrieve_batch list_batches cancel_batch
-search realtime call_mcp_tool
-""".split()  # noqa: SIM905 a list of a hundred names is no easier to read
+BY_PAYLOAD = (
+    "vector_store_search", "pass_through_endpoint", "list_mcp_tools", "responses_websocket", "llm_passthrough_route",
+    "send_message", "send_message_streaming", "ingest", "extraction", "decisions", "systemone", "run_code",
+    "code_interpreter_tool", "create_video", "run_thread_stream",
+)  # fmt: skip
+"""Types of call without a golden event: `tests/unit/test_mapping_agents.py` maps LiteLLM's shapes of them."""
+
+KINDS = ["completion", *(n for n in CALL_TYPES if n not in {*ADMINISTRATIVE, *INTERNAL_NAMES, *BY_PAYLOAD})]
+"""Every type of call with content: a row that is added to the table of call types appears here."""
 
 HEAD = """# What is tested where
 
@@ -64,16 +69,26 @@ This page is made from those files by `python -m tests.coverage_table`, and a te
 """
 
 
+BY_UNIT = """These have no golden event: a unit test maps LiteLLM's own shapes of their arguments and results. Calls that
+only manage what a provider stores are in the list `ADMINISTRATIVE` of the table of call types."""
+
+
 def page() -> str:
     """The text of the page."""
     found: Dict[Tuple[str, str], str] = {}
     for name, column, events in _golden():
         for event in events:
-            for row in (*_held(event), "kind " + event_name(event["metadata"]["call_type"])):
+            for row in (*_held(event), "kind " + _kind(event)):
                 found.setdefault((row, column), name)
     fields = _table("field", [(field, field) for field in FIELDS], found)
     kinds = _table("call", [(kind, "kind " + kind) for kind in KINDS], found)
-    return f"{HEAD}## Fields\n\n{fields}\n## Calls\n\n{kinds}"
+    rest = "\n".join(f"* `{name}`" for name in BY_PAYLOAD)
+    return f"{HEAD}## Fields\n\n{fields}\n## Calls\n\n{kinds}\n{BY_UNIT}\n\n{rest}\n"
+
+
+def _kind(event: Dict[str, Any]) -> str:
+    name = event_name(event["metadata"]["call_type"])
+    return str(event["event_name"]) if name in INTERNAL_NAMES else name
 
 
 def _golden() -> Iterator[Tuple[str, str, List[Dict[str, Any]]]]:

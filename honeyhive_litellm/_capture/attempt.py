@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
 
-from honeyhive_litellm._mapping.call_types import call_type_of, event_name, outputs_of
+from honeyhive_litellm._mapping.call_types import call_type_of, outputs_of
 from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.reading import copy_containers
 
@@ -144,7 +144,7 @@ class Attempt:
     def hold(self, response: object, loop: object) -> None:
         """Keep the response that the caller gets, until LiteLLM's callback completes it; `loop` as in HeldResponse."""
         outputs = None
-        name = event_name(self.request.call_type)
+        name = self.request.kind
         is_proxied = self.request.metadata.get("proxy")  # there LiteLLM's guardrails see it before the client does
         if not is_proxied and call_type_of(name).adapt_response is None:
             outputs = outputs_of(name, response, self.request.capture_content)

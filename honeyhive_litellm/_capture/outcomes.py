@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol, Tuple
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
-from honeyhive_litellm._mapping.call_types import event_name, outputs_of
+from honeyhive_litellm._mapping.call_types import outputs_of
 from honeyhive_litellm._mapping.failures import UNREADABLE, failure
 from honeyhive_litellm._mapping.mapper import late_inputs, map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
@@ -163,7 +163,7 @@ class OutcomeResolver:
         answer = stream.answer()
         include_content = outcome.has_content
         if answer.is_readable:
-            name = event_name(attempt.request.call_type)
+            name = attempt.request.kind
             outputs = outputs_of(name, answer.response, include_content)
             says_nothing = set(outputs) <= {"role", "content"} and not outputs.get("content")
             outcome.outputs = {} if says_nothing else outputs

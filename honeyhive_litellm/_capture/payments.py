@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Dict
 
-from honeyhive_litellm._mapping.call_types import call_type_of, event_name
+from honeyhive_litellm._mapping.call_types import call_type_of
 from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.reading import text
 from honeyhive_litellm._mapping.usage import FIGURES, Payment, drop_figures, is_payable_by_poll, provider_id
@@ -29,7 +29,7 @@ class Payments:
 
         An outcome may be resolved twice for one attempt, with the same result.
         """
-        payment = call_type_of(event_name(attempt.request.call_type)).payment
+        payment = call_type_of(attempt.request.kind).payment
         metadata = outcome.metadata
         if payment is Payment.OWN or not any(name in metadata for name in FIGURES):
             return

@@ -30,6 +30,9 @@ from .router_request import RouterRequests
 from .stream_state import CANCELLED
 from .tenure import Tenure
 
+_SEVERAL_STARTS = (REALTIME, "query", "aquery")
+"""LiteLLM reports a start before each message of a realtime session, and before each step of a RAG query."""
+
 HOLD_S = 5.0
 """How long an outcome that the hooks saw waits for LiteLLM's callback to complete it."""
 
@@ -381,5 +384,5 @@ def _is_same_attempt(attempt: Attempt, call_details: Mapping[str, Any], reporter
     return (
         attempt.reporter is not reporter
         or bool(call_details.get("litellm_no_upstream_llm_call"))  # LiteLLM's proxy is about to report its outcome
-        or call_details.get("call_type") == REALTIME  # LiteLLM reports a start before each message of the session
+        or call_details.get("call_type") in _SEVERAL_STARTS
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import inputs, outputs, passthrough, realtime
+from . import agents, inputs, outputs, passthrough, realtime
 from .inputs import InputsReader
 from .outputs import OutputsReader
-from .reading import file_name, or_default
+from .reading import ARGUMENTS_KEY, file_name, mapping, or_default, text
 from .usage import Payment
 
 _UNKNOWN = "unknown"
+_FILES = ("file", "file_data", "image")
 _SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
 
 
@@ -44,10 +45,32 @@ def _file_or_batch(first_argument: str) -> CallType:
     )
 
 
+def _with_arguments(*positional: str) -> CallType:
+    """A model's answer to the arguments after the first, which is the model's name."""
+    return CallType(inputs.arguments, outputs.record, noted=positional[1:], positional=positional)
+
+
 _CHAT = CallType()
 _MESSAGES = CallType(noted=inputs.CONVERSATION_ARGUMENTS)
 _TOOL = CallType(event_type="tool")
 _ADMINISTRATION = CallType(inputs.arguments, event_type="tool", noted=inputs.IDS, payment=Payment.OTHERS)
+
+_MESSAGE_TO_AGENT = CallType(
+    agents.message_inputs, agents.message_outputs, noted=("request",), positional=("a2a_client", "request")
+)
+_VIDEO = CallType(
+    inputs.arguments,
+    outputs.record,
+    noted=("prompt", "video_id", "seconds"),
+    positional=("video_id", "prompt", "seconds"),
+    payment=Payment.OWN_AND_POLLED,
+)
+_RUN = CallType(
+    inputs.arguments,
+    outputs.record,
+    noted=("thread_id", "assistant_id", "instructions", "additional_instructions"),
+    positional=("custom_llm_provider", "thread_id", "assistant_id", "additional_instructions", "instructions"),
+)
 
 ADMINISTRATIVE = frozenset(
     (
@@ -103,7 +126,6 @@ CALL_TYPES: Dict[str, CallType] = {
     "image_generation": CallType(inputs.prompt),
     "image_edit": CallType(inputs.image, noted=("image",), positional=("image",)),
     "image_variation": CallType(inputs.image),
-    "video_generation": CallType(inputs.prompt, payment=Payment.OWN_AND_POLLED),
     "rerank": CallType(inputs.rerank, noted=("query", "documents"), positional=("model", "query", "documents")),
     "search": CallType(inputs.search, event_type="tool"),
     "vector_store_search": CallType(inputs.search, event_type="tool"),
@@ -124,10 +146,62 @@ CALL_TYPES: Dict[str, CallType] = {
     "retrieve_batch": _file_or_batch("batch_id")._replace(payment=Payment.FIRST_POLL),
     "cancel_batch": _file_or_batch("batch_id"),
     "list_batches": _file_or_batch("after"),
-    "ingest": _TOOL,
-    "run_code": _TOOL,
-    "code_interpreter_tool": _TOOL,
-    "add_message": _TOOL,
+    "compact_responses": CallType(
+        inputs.noted_conversation,
+        noted=(*inputs.CONVERSATION_ARGUMENTS, "input"),
+        positional=("input", "model", "instructions"),
+    ),
+    "responses_websocket": CallType(inputs.responses, adapt_response=passthrough.socket_response),
+    "llm_passthrough_route": CallType(
+        noted=("json", "data", "content"),
+        adapt_call=passthrough.as_routed_call,
+        adapt_response=passthrough.as_routed_response,
+    ),
+    "create_interaction": CallType(
+        agents.interaction_inputs,
+        agents.interaction_outputs,
+        noted=("input", "agent", "system_instruction"),
+        positional=("model", "agent", "input"),
+    ),
+    "create": CallType(noted=("input", "agent", "system_instruction", "name", "vector_store_id", "file_id")),
+    "send_message": _MESSAGE_TO_AGENT,
+    "send_message_streaming": _MESSAGE_TO_AGENT,
+    "query": CallType(
+        inputs.noted_conversation,
+        noted=("messages", "retrieval_config"),
+        positional=("model", "messages", "retrieval_config"),
+    ),
+    "ingest": CallType(
+        inputs.arguments,
+        outputs.record,
+        "tool",
+        ("file_url", "file_id", "file_data", "ingest_options"),
+        ("ingest_options", "file_data", "file", "file_url", "file_id"),
+    ),
+    "extraction": _with_arguments("model", "fields", "state", "images", "reference_date"),
+    "decisions": CallType(
+        inputs.arguments,
+        outputs.record,
+        noted=("input", "state", "questions", "images"),
+        positional=("model", "input", "questions"),
+    ),
+    "systemone": _with_arguments("model", "state", "questions", "images"),
+    "run_code": CallType(inputs.arguments, outputs.record, "tool", ("code",), ("provider", "container", "code")),
+    "code_interpreter_tool": CallType(inputs.arguments, outputs.record, "tool", ("code",), ("provider", "code")),
+    "create_video": _VIDEO,
+    "video_generation": _VIDEO._replace(positional=("prompt",)),
+    "video_edit": _VIDEO,
+    "video_remix": _VIDEO,
+    "video_extension": _VIDEO,
+    "add_message": CallType(
+        inputs.arguments,
+        outputs.record,
+        "tool",
+        ("thread_id", "role", "content", "attachments"),
+        ("custom_llm_provider", "thread_id", "role", "content", "attachments"),
+    ),
+    "run_thread": _RUN,
+    "run_thread_stream": _RUN,
 }
 """By event name. A type that is missing here is mapped like a chat.
 
@@ -149,6 +223,15 @@ def event_name(call_type: str) -> str:
     if not name.startswith("a") or name in _SYNC_NAMES_WITH_A:
         return name or _UNKNOWN
     return name[1:].lstrip("_") or name
+
+
+def name_of_call(call_details: Mapping[str, Any]) -> str:
+    """The event name of a call. LiteLLM reports two functions as "create", which differ in their arguments."""
+    name = event_name(text(call_details.get("call_type")) or "")
+    if name != "create":
+        return name
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    return "create_interaction" if "input" in noted else "vector_store_create"
 
 
 def call_type_of(name: str) -> CallType:
@@ -174,5 +257,5 @@ def named_arguments(call_type: str, args: Sequence[Any], kwargs: Mapping[str, An
     """The noted arguments of a call: of files and pictures the name, never the bytes."""
     row = call_type_of(event_name(call_type))
     passed = {**dict(zip(row.positional, args)), **kwargs}
-    found = {name: file_name(passed.get(name)) if name in ("file", "image") else passed.get(name) for name in row.noted}
+    found = {name: file_name(passed.get(name)) if name in _FILES else passed.get(name) for name in row.noted}
     return {name: value for name, value in found.items() if value is not None}

@@ -61,6 +61,18 @@ def responses(
     return {"chat_history": history if include_content else [_role(message) for message in history]}
 
 
+def noted_conversation(
+    call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
+) -> Dict[str, object]:
+    """A conversation that is among the noted arguments: LiteLLM reports none."""
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    messages = noted.get("messages") or noted.get("input")
+    found = responses({**call_details, "messages": messages, "input": None}, optional_params, include_content)
+    if include_content and noted.get("retrieval_config"):
+        found["retrieval_config"] = noted["retrieval_config"]
+    return found
+
+
 def embedding(
     call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
 ) -> Dict[str, object]:

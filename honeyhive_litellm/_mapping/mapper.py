@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from . import realtime, response, usage
-from .call_types import call_type_of, event_name, inputs_of, outputs_of
+from .call_types import call_type_of, inputs_of, name_of_call, outputs_of
 from .failures import UNREADABLE, Failure, failure
 from .ids import session_id
 from .metadata import (
@@ -56,7 +56,7 @@ def map_request(
     """
     call_details = mapping(call_details)
     call_type = text(call_details.get("call_type")) or "unknown"
-    name = event_name(call_type)
+    name = name_of_call(call_details)
     row = call_type_of(name)
     if row.adapt_call is not None:
         call_details = or_default(call_details, row.adapt_call, call_details)
@@ -122,6 +122,7 @@ def map_request(
 
     return Request(
         call_type=call_type,
+        kind=name,
         event_type=row.event_type,
         event_name=text(caller_metadata.get("event_name")) or name,
         provider=provider,
@@ -153,7 +154,7 @@ def map_success(
     payload = mapping(call_details.get("standard_logging_object"))
     if reported is None:
         reported = _assembled(call_details)
-    name = event_name(text(call_details.get("call_type")) or "")
+    name = name_of_call(call_details)
     adapt = call_type_of(name).adapt_response
     if adapt is not None:
         reported = or_default(reported, adapt, call_details, reported)
@@ -211,7 +212,7 @@ def map_failure(
     _add_failure(metadata, failed)
     outcome.has_content = capture_content
     _add_proxy(metadata, call_details, capture_content, client_disconnected)
-    outcome.outputs = outputs_of(event_name(text(call_details.get("call_type")) or ""), partial, capture_content)
+    outcome.outputs = outputs_of(name_of_call(call_details), partial, capture_content)
     generated = text(or_default(mapping(None), fields, exception).get("generated_content"))
     if generated is not None and not outcome.outputs and capture_content:
         outcome.outputs = {"role": "assistant", "content": generated}

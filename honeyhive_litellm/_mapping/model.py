@@ -79,6 +79,7 @@ class Request:
     """
 
     call_type: str
+    kind: str
     event_type: str
     event_name: str
     provider: Optional[str]

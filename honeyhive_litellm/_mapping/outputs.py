@@ -156,7 +156,7 @@ def _message(message: Mapping[str, Any], include_content: bool) -> Dict[str, obj
         found["tool_calls"] = [_tool_call(fields(call), include_content) for call in calls]
     function = message.get("function_call")
     if function:
-        found["function_call"] = _function(fields(function), include_content)
+        found["function_call"] = tool_function(fields(function), include_content)
     if include_content:
         _add_further_content(found, message)
     return found
@@ -202,13 +202,13 @@ def _tool_call(call: Mapping[str, Any], include_content: bool) -> Dict[str, obje
     found: Dict[str, object] = {"id": call.get("id"), "type": kind}
     function = fields(call.get("function"))
     if function:
-        found["function"] = _function(function, include_content)
+        found["function"] = tool_function(function, include_content)
     elif include_content and isinstance(kind, str) and call.get(kind) is not None:
         found[kind] = plain(call[kind])
     return found
 
 
-def _function(function: Mapping[str, Any], include_content: bool) -> Dict[str, object]:
+def tool_function(function: Mapping[str, Any], include_content: bool) -> Dict[str, object]:
     """The arguments are JSON text, which is what HoneyHive's page reads: Anthropic and some others send an object."""
     if not include_content:
         return {"name": function.get("name")}
@@ -243,7 +243,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
             arguments = parts.get("arguments") if kind == "function_call" else parts.get("input")
             function = {"name": parts.get("name"), "arguments": arguments}
             calls.append(
-                {"id": parts.get("call_id"), "type": "function", "function": _function(function, include_content)}
+                {"id": parts.get("call_id"), "type": "function", "function": tool_function(function, include_content)}
             )
         elif include_content:
             others.append(plain(item))
@@ -251,7 +251,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
             others.append({"type": text(kind)})
     incomplete = text(fields(response.get("incomplete_details")).get("reason"))
     reason = incomplete or text(response.get("status"))
-    found = _as_chat_message("assistant", texts, thoughts, calls, reason, include_content)
+    found = chat_message("assistant", texts, thoughts, calls, reason, include_content)
     if refusal and include_content:
         found["refusal"] = refusal
     if annotations and include_content:
@@ -271,7 +271,9 @@ def _anthropic(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
         kind = block.get("type")
         if kind == "tool_use":
             function = {"name": block.get("name"), "arguments": block.get("input")}
-            calls.append({"id": block.get("id"), "type": "function", "function": _function(function, include_content)})
+            calls.append(
+                {"id": block.get("id"), "type": "function", "function": tool_function(function, include_content)}
+            )
         elif kind == "thinking":
             thoughts += [block["thinking"]] if isinstance(block.get("thinking"), str) else []
         elif kind in ("text", None):
@@ -280,7 +282,7 @@ def _anthropic(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
         else:
             others.append(plain_without_none(block) if include_content else {"type": text(kind)})
     reason = text(response.get("stop_reason"))
-    found = _as_chat_message(response.get("role"), texts, thoughts, calls, reason, include_content)
+    found = chat_message(response.get("role"), texts, thoughts, calls, reason, include_content)
     if citations and include_content:
         found["citations"] = citations
     if others:
@@ -293,7 +295,7 @@ def _text_of(part: Mapping[str, Any]) -> List[str]:
     return [piece] if isinstance(piece, str) else []
 
 
-def _as_chat_message(
+def chat_message(
     role: object,
     texts: List[str],
     thoughts: List[str],
@@ -373,6 +375,14 @@ def _file_or_batch(response: Mapping[str, Any], include_content: bool) -> Dict[s
         names = ("id", "object", "status", "bytes", "purpose", "deleted", "request_counts")
         parts = {name: parts.get(name) for name in names}
     return {name: plain_without_none(value) for name, value in parts.items() if value is not None}
+
+
+def record(response: object, include_content: bool) -> Dict[str, object]:
+    """A video, a message of a thread, the run of a program and the like, as the provider describes it."""
+    parts = fields(response)
+    if not parts:
+        return outputs(response, include_content)
+    return _file_or_batch(parts, include_content)
 
 
 def _binary(response: Mapping[str, Any]) -> Dict[str, object]:

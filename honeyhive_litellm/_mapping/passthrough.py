@@ -11,10 +11,11 @@ from typing import Any, List, Mapping
 
 from honeyhive_litellm._json import decode
 
-from .reading import items, mapping
+from .reading import ARGUMENTS_KEY, fields, items, mapping
 from .streams.answer import assembled
 
 _LINES_MARKER = "Chunks="  # LiteLLM writes it before the lines of a stream that it cannot assemble
+_ENDS_OF_RESPONSE = ("response.completed", "response.incomplete", "response.failed")
 _CONTENT = ("messages", "input", "prompt", "contents")
 
 
@@ -30,6 +31,25 @@ def as_call(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
         "stream": body.get("stream"),
     }
     return {**call_details, **changed, **({} if content is None else {"messages": content})}
+
+
+def as_routed_call(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A request that the SDK passes through. Its body is an argument: an object, JSON text, or bytes."""
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    body = next((noted[name] for name in ("json", "data", "content") if noted.get(name)), None)
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    if isinstance(body, str):
+        body = _json_object(body)
+    return as_call({**call_details, "passthrough_logging_payload": {"request_body": body}})
+
+
+def as_routed_response(call_details: Mapping[str, Any], response: object) -> object:
+    """The JSON of an HTTP response; `response` itself if it is none, because LiteLLM has read it already."""
+    content = getattr(response, "content", None)
+    if isinstance(content, bytes):
+        return _json_object(content.decode("utf-8", "replace")) or response
+    return response
 
 
 def as_response(call_details: Mapping[str, Any], response: object) -> object:
@@ -55,3 +75,10 @@ def _json_object(line: str) -> Mapping[str, Any]:
         return mapping(decode(line.encode("utf-8", "replace")))
     except ValueError:
         return {}
+
+
+def socket_response(call_details: Mapping[str, Any], response: object) -> object:
+    """The last response of a WebSocket of the Responses API, whose server's events LiteLLM reports as a list."""
+    events = response if isinstance(response, list) else items(fields(response).get("results"))
+    done = [fields(event).get("response") for event in events if fields(event).get("type") in _ENDS_OF_RESPONSE]
+    return done[-1] if done and done[-1] else response

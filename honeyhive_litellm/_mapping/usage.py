@@ -68,8 +68,8 @@ def add_usage(metadata: Dict[str, object], usage: object) -> bool:
     or beside the totals.
     """
     counts = fields(usage)
-    prompt = _count(counts, "prompt_tokens", "input_tokens")
-    completion = _count(counts, "completion_tokens", "output_tokens")
+    prompt = _count(counts, "prompt_tokens", "input_tokens", "total_input_tokens")
+    completion = _count(counts, "completion_tokens", "output_tokens", "total_output_tokens")
     total = _count(counts, "total_tokens")
     if not (prompt or completion or total):
         return False

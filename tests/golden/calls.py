@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import litellm
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,6 +23,7 @@ import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 from honeyhive_litellm.testing._model_server.media import png, wav
 from tests.faults.programs import until_written
+from tests.golden.scripted import provider
 from tests.realtime import SPOKEN, converse, typed
 
 KEY = "sk-local"
@@ -557,6 +558,120 @@ def add_pair(name: str, request: Callable[[], Dict[str, Any]]) -> None:
 
 for _name, _request in PAIRS.items():
     add_pair(_name, _request)
+
+
+# ---- calls of APIs that the model server does not have
+
+
+_USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+_ANSWER = {
+    "id": "resp_1", "object": "response", "created_at": 1700000000, "status": "completed", "model": "gpt-4o",
+    "output": [
+        {
+            "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "text": "short", "annotations": []}],
+        }
+    ],
+    "usage": _USAGE, "parallel_tool_calls": True, "tools": [], "tool_choice": "auto", "metadata": {},
+}  # fmt: skip
+_VIDEO = {
+    "id": "video_1", "object": "video", "status": "queued", "created_at": 1700000000, "model": "sora-2", "progress": 0,
+    "seconds": "4", "size": "720x1280",
+}  # fmt: skip
+_INTERACTION = {
+    "id": "interaction_1", "object": "interaction", "model": "gemini-2.5-flash", "status": "completed",
+    "steps": [{"type": "model_output", "content": [{"type": "text", "text": "hi there"}]}],
+    "usage": {"total_input_tokens": 3, "total_output_tokens": 2, "total_tokens": 5},
+}  # fmt: skip
+_MESSAGE = {
+    "id": "msg_1", "object": "thread.message", "created_at": 1700000000, "thread_id": "thread_1", "role": "user",
+    "status": "completed", "content": [{"type": "text", "text": {"value": "hello", "annotations": []}}],
+}  # fmt: skip
+_RUN = {
+    "id": "run_1", "object": "thread.run", "created_at": 1700000000, "thread_id": "thread_1", "status": "completed",
+    "assistant_id": "asst_1", "model": "gpt-4o", "instructions": "be brief", "tools": [],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}  # fmt: skip
+_CHAT = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": "gpt-4o",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "honey"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}  # fmt: skip
+_FOUND = {
+    "object": "vector_store.search_results.page", "search_query": "what do bees make?", "has_more": False,
+    "data": [
+        {"file_id": "f", "filename": "n", "score": 0.9, "attributes": {}, "content": [{"type": "text", "text": "bees"}]}
+    ],
+}  # fmt: skip
+_STORE = {
+    "id": "vs_1", "object": "vector_store", "created_at": 1700000000, "name": "letters", "status": "completed",
+    "usage_bytes": 1, "file_counts": {"in_progress": 0, "completed": 1, "failed": 0, "cancelled": 0, "total": 1},
+}  # fmt: skip
+_QUESTION = [{"role": "user", "content": "what do bees make?"}]
+_STORED = {"vector_store_id": "vs_1", "custom_llm_provider": "openai"}
+_SCRIPTED: Dict[str, Tuple[Dict[str, Any], Callable[[Dict[str, Any]], Any]]] = {
+    "compact_responses": (
+        {"/compact": {**_ANSWER, "object": "response.compaction"}},
+        lambda to: litellm.compact_responses(input="a long talk", model="openai/gpt-4o", **to),
+    ),
+    "get_responses": (
+        {"/resp_1": _ANSWER},
+        lambda to: litellm.get_responses(response_id="resp_1", custom_llm_provider="openai", **to),
+    ),
+    "create_interaction": (
+        {"/interactions": _INTERACTION},
+        lambda to: litellm.interactions.create(model="gemini/gemini-2.5-flash", input="hello", **to),
+    ),
+    "video_generation": (
+        {"/videos": _VIDEO},
+        lambda to: litellm.video_generation(prompt="a cat", model="openai/sora-2", **to),
+    ),
+    "video_remix": (
+        {"/remix": _VIDEO},
+        lambda to: litellm.video_remix(video_id="video_1", prompt="a dog", custom_llm_provider="openai", **to),
+    ),
+    "video_edit": (
+        {"/edits": _VIDEO},
+        lambda to: litellm.video_edit(video_id="video_1", prompt="a dog", custom_llm_provider="openai", **to),
+    ),
+    "video_extension": (
+        {"/extensions": _VIDEO},
+        lambda to: litellm.video_extension(
+            video_id="video_1", prompt="go on", seconds="4", custom_llm_provider="openai", **to
+        ),
+    ),
+    "add_message": (
+        {"/messages": _MESSAGE},
+        lambda to: litellm.add_message("openai", "thread_1", "user", "hello", **to),
+    ),
+    "run_thread": (
+        {"/runs": _RUN, "/runs/run_1": _RUN},
+        lambda to: litellm.run_thread("openai", "thread_1", "asst_1", instructions="be brief", **to),
+    ),
+    "query": (
+        {"/search": _FOUND, "/chat/completions": _CHAT},
+        lambda to: asyncio.run(
+            litellm.aquery(model="openai/gpt-4o", messages=_QUESTION, retrieval_config=_STORED, **to)
+        ),
+    ),
+    "vector_store_create": (
+        {"/vector_stores": _STORE},
+        lambda to: litellm.vector_stores.create(name="letters", custom_llm_provider="openai", **to),
+    ),
+}
+"""What a provider answers by the end of the path, and the call, of which the argument is where the provider is."""
+
+
+def add_scripted(name: str, answers: Dict[str, Any], make: Callable[[Dict[str, Any]], Any]) -> None:
+    def run(stage: Stage) -> None:
+        with provider(answers) as url:
+            make({"api_base": url, "api_key": KEY})
+
+    CALLS[name] = Call(SYNC, run)
+
+
+for _name, (_answers, _make) in _SCRIPTED.items():
+    add_scripted(_name, _answers, _make)
 
 
 # ---- the Router

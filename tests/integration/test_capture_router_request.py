@@ -125,6 +125,7 @@ def test_the_event_of_a_request_ends_as_its_reader_ended_the_stream(traced: Coll
 
     asyncio.run(later())
     gc.collect()
+    traced.wait_for(3, timeout=20)  # the sweep finds the stream dropped
     (chain,), attempts = events_of(traced)
     assert attempts[1]["metadata"]["status"] == chain["metadata"]["status"] == "abandoned"
     assert chain["outputs"]["content"] == attempts[1]["outputs"]["content"]

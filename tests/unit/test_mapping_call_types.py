@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import Dict
 
@@ -9,6 +10,7 @@ import pytest
 
 from honeyhive_litellm._mapping import inputs
 from honeyhive_litellm._mapping.call_types import (
+    ADMINISTRATIVE,
     CALL_TYPES,
     NOTED_CALL_TYPES,
     call_type_of,
@@ -61,6 +63,24 @@ def test_every_type_of_call_is_found_by_its_event_name_and_any_other_is_a_chat()
     assert call_type_of("completion").inputs is inputs.chat
     assert mapped(call_type="call_mcp_tool").event_type == "tool"
     assert mapped(call_type="acompletion").event_type == "model"
+
+
+def test_every_call_type_of_litellm_is_mapped_or_administrative() -> None:
+    """Where this fails, LiteLLM has a new call type: add its row to CALL_TYPES, or its name to ADMINISTRATIVE."""
+    listed = getattr(importlib.import_module("litellm.types.utils"), "CallTypes", ())
+    assert [call.value for call in listed if event_name(call.value) not in {*CALL_TYPES, "completion"}] == []
+
+
+def test_what_only_manages_something_is_no_request_to_a_model() -> None:
+    assert {call_type_of(name).event_type for name in ADMINISTRATIVE} == {"tool"}
+    tools = {name for name, row in CALL_TYPES.items() if row.event_type == "tool"} - ADMINISTRATIVE
+    assert tools >= {"search", "moderation", "create_file", "create_batch", "ingest", "run_code", "add_message"}
+
+
+def test_the_two_functions_that_litellm_reports_as_create_are_told_apart_by_their_arguments() -> None:
+    assert mapped(call_type="create", honeyhive_arguments={"input": "hello"}).event_name == "create_interaction"
+    store = mapped(call_type="acreate", honeyhive_arguments={"name": "letters"})
+    assert (store.event_name, store.event_type, store.inputs) == ("vector_store_create", "tool", {"name": "letters"})
 
 
 @pytest.mark.parametrize("call_type", sorted(NOTED_CALL_TYPES))

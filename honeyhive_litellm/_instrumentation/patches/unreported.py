@@ -23,7 +23,9 @@ from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .notify import active_runtimes, checkpoint_in, guarded
 
-UNREPORTED = ("moderation", "cancel_batch", "acancel_batch")
+UNREPORTED = (
+    "moderation", "cancel_batch", "acancel_batch", "add_message", "a_add_message", "run_thread", "arun_thread",
+)  # fmt: skip
 
 
 def patch_functions() -> None:
