@@ -69,8 +69,8 @@ This page is made from those files by `python -m tests.coverage_table`, and a te
 """
 
 
-BY_UNIT = """These have no golden event: a unit test maps LiteLLM's own shapes of their arguments and results. Calls that
-only manage what a provider stores are in the list `ADMINISTRATIVE` of the table of call types."""
+BY_UNIT = """These have no golden event: a unit test maps LiteLLM's own shapes of their arguments and results. Calls
+that only manage what a provider stores are in the list `ADMINISTRATIVE` of the table of call types."""
 
 
 def page() -> str:

@@ -27,11 +27,11 @@ class Payload(NamedTuple):
     details: Optional[Json] = None
 
 
-def asked(text: str) -> Json:
+def sent(text: str) -> Json:
     return {"chat_history": [{"role": "user", "content": text}]}
 
 
-def answered(text: str, reason: str) -> Json:
+def reply(text: str, reason: str) -> Json:
     return {"role": "assistant", "content": text, "finish_reason": reason}
 
 
@@ -54,27 +54,27 @@ PAYLOADS: Dict[str, Payload] = {
     "pass_through_endpoint": Payload(
         {},
         {"response": json.dumps(CHAT)},
-        asked("hello"),
-        answered("hi", "stop"),
-        details={"passthrough_logging_payload": {"request_body": {"messages": asked("hello")["chat_history"]}}},
+        sent("hello"),
+        reply("hi", "stop"),
+        details={"passthrough_logging_payload": {"request_body": {"messages": sent("hello")["chat_history"]}}},
     ),
     "list_mcp_tools": Payload({}, [{"name": "add"}], {}, {"num_tools": 1, "tools": [{"name": "add"}]}, "tool"),
     "responses_websocket": Payload(
         {},
         [{"type": "response.created"}, {"type": "response.completed", "response": RESPONSE}],
-        asked("hello"),
-        answered("hi", "completed"),
-        details={"messages": asked("hello")["chat_history"]},
+        sent("hello"),
+        reply("hi", "completed"),
+        details={"messages": sent("hello")["chat_history"]},
     ),
     "llm_passthrough_route": Payload(
-        {"json": {"messages": asked("hello")["chat_history"], "temperature": 0}},
+        {"json": {"messages": sent("hello")["chat_history"], "temperature": 0}},
         SimpleNamespace(content=json.dumps(CHAT).encode()),
-        asked("hello"),
-        answered("hi", "stop"),
+        sent("hello"),
+        reply("hi", "stop"),
     ),
-    "send_message": Payload(TO_AGENT, objects(TASK), asked("hello"), answered("hi", "completed")),
+    "send_message": Payload(TO_AGENT, objects(TASK), sent("hello"), reply("hi", "completed")),
     "send_message_streaming": Payload(
-        TO_AGENT, {"result": {"kind": "message", **parts("hi")}}, asked("hello"), {"role": "assistant", "content": "hi"}
+        TO_AGENT, {"result": {"kind": "message", **parts("hi")}}, sent("hello"), {"role": "assistant", "content": "hi"}
     ),
     "ingest": Payload(
         {"file_data": ("a.txt", b"secret", "text/plain"), "ingest_options": {"name": "n"}},
@@ -147,11 +147,11 @@ def test_the_answer_of_an_interaction_is_in_its_outputs_or_its_steps() -> None:
         "status": "requires_action",
     }
     expected = {
-        **answered("hi", "requires_action"),
+        **reply("hi", "requires_action"),
         "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}}
         ],
     }
-    assert mapped(**call).inputs == asked("hello")
+    assert mapped(**call).inputs == sent("hello")
     for response in (old, new):
         assert succeeded(response, **call).outputs == expected

@@ -77,7 +77,7 @@ def test_what_only_manages_something_is_no_request_to_a_model() -> None:
     assert tools >= {"search", "moderation", "create_file", "create_batch", "ingest", "run_code", "add_message"}
 
 
-def test_the_two_functions_that_litellm_reports_as_create_are_told_apart_by_their_arguments() -> None:
+def test_the_two_functions_that_litellm_reports_as_create_differ_in_their_arguments() -> None:
     assert mapped(call_type="create", honeyhive_arguments={"input": "hello"}).event_name == "create_interaction"
     store = mapped(call_type="acreate", honeyhive_arguments={"name": "letters"})
     assert (store.event_name, store.event_type, store.inputs) == ("vector_store_create", "tool", {"name": "letters"})
