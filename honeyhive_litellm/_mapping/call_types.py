@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import agents, inputs, outputs, passthrough, realtime
+from . import agents, inputs, mcp, outputs, passthrough, realtime
 from .inputs import InputsReader
 from .outputs import OutputsReader
 from .reading import ARGUMENTS_KEY, file_name, mapping, or_default, text
@@ -135,8 +135,8 @@ CALL_TYPES: Dict[str, CallType] = {
     "ocr": CallType(inputs.document),
     "realtime": CallType(adapt_response=realtime.as_chat_response),
     "pass_through_endpoint": CallType(adapt_call=passthrough.as_call, adapt_response=passthrough.as_response),
-    "call_mcp_tool": CallType(inputs.mcp_tool, outputs.mcp_tool, event_type="tool"),
-    "list_mcp_tools": CallType(outputs=outputs.mcp_tools, event_type="tool"),
+    "call_mcp_tool": CallType(inputs.mcp_tool, mcp.mcp_tool, event_type="tool"),
+    "list_mcp_tools": CallType(outputs=mcp.mcp_tools, event_type="tool"),
     "create_file": _file_or_batch("file"),
     "file_retrieve": _file_or_batch("file_id"),
     "file_delete": _file_or_batch("file_id"),
