@@ -132,7 +132,7 @@ def _table(text: str, place: int) -> Tuple[int, List[Span]]:
         row_end = text.find("\n", end + 1, end + 1 + _LINE_CHARS)
         row_end = min(len(text), end + 1 + _LINE_CHARS) if row_end < 0 else row_end
         row = text[end + 1 : row_end].split(delimiter)
-        if len(row) != len(head):
+        if len(row) != len(head) or row[0].lstrip()[:1] in ("{", "["):
             break
         spans += _cells(row, end + 1, columns)
         end = row_end
@@ -143,7 +143,7 @@ def _cells(row: List[str], at: int, columns: Dict[int, NameKind]) -> Iterator[Sp
     """The credentials in one row that begins at `at`."""
     for number, cell in enumerate(row):
         value = cell.strip(_CELL_EDGES)
-        kind = columns.get(number)
+        kind = columns.get(number) if " " not in value else None
         if kind is not None and (can_be_key(value) if kind is NameKind.PERHAPS else can_be_secret(value, False)):
             start = at + cell.index(value)
             if not value.startswith("[redacted"):
