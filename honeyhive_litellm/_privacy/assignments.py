@@ -136,7 +136,7 @@ _STRUCTURE = re.compile(r"[\[{(](?:\s|\Z|[\"'][\w$-]+[\"']\s?[:,\])}]|[\[{(]?[\]
 _BARE = re.compile(r"\S{1,128}")
 _AFTER_QUOTE = ",;:)]}>.|+\\"
 _NO_APOSTROPHE = re.compile(r"(?<![A-Za-z])'|'(?![A-Za-z])")
-_LINE_CHARS = 400
+_LINE_CHARS = 200
 _KEY_CHARACTERS = re.compile(r"[\w+/=.~%-]{1,8192}")
 _MOST_BARE_CHARS = 128
 _MOST_PASSWORD_CHARS = 64
@@ -273,7 +273,7 @@ def _bare(text: str, begin: int, name: Name, after_equals: bool) -> Optional[Spa
             is_key = not value.startswith("[redacted") and (len(value) >= 24 or can_be_secret(value, False))
             return Span(begin, _end_of_long(text, scheme.end(), end)) if is_key else None
     end = _word(text, begin, name)
-    value = text[begin:end]
+    value = text[begin : min(end, begin + _MOST_PASSWORD_CHARS)]
     if value.startswith("[redacted"):
         return None
     if name.kind is NameKind.PERHAPS:

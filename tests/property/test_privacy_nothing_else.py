@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from honeyhive_litellm._privacy.sanitize import clean, clean_text
 
 LIMIT = 10_000_000
-AROUND = 64
+BESIDE = 64
 EXAMPLES = int(os.environ.get("HONEYHIVE_TEST_TEXTS", "150"))
 
 LINES = r"""
@@ -133,7 +133,7 @@ def test_text_without_a_credential_stays_as_it_is(text: str, end: str) -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(TEXTS, FORMS, TAIL, TEXTS, st.sampled_from(["\n", " ", "\n\n"]))
-def test_only_the_credential_and_little_around_it_is_removed(
+def test_only_the_credential_and_little_beside_it_is_removed(
     head: str, form: str, tail: str, rest: str, end: str
 ) -> None:
     before, after = (part.replace("\n", end) for part in (head + "\n", "\n" + rest))
@@ -141,8 +141,8 @@ def test_only_the_credential_and_little_around_it_is_removed(
     cleaned = clean_text(text, LIMIT)
     assert tail not in cleaned
     start, stop = text.index(tail), text.index(tail) + len(tail)
-    assert cleaned.startswith(text[: max(start - AROUND, 0)])
-    assert cleaned.endswith(text[stop + AROUND :])
+    assert cleaned.startswith(text[: max(start - BESIDE, 0)])
+    assert cleaned.endswith(text[stop + BESIDE :])
 
 
 def test_an_unclosed_value_ends_with_its_line() -> None:
