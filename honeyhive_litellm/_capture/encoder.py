@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode, encode, join, members
 from honeyhive_litellm._mapping.call_types import event_name
 from honeyhive_litellm._mapping.ids import session_id
 from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
-from honeyhive_litellm._mapping.reading import mapping, text
+from honeyhive_litellm._mapping.reading import mapping, number, text
 from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import clean_text
 from honeyhive_litellm._privacy.truncate import fit
@@ -74,7 +74,11 @@ class EventEncoder:
         finish_reason = text(outcome.outputs.get("finish_reason"))
         if finish_reason is not None:
             facts["finish_reason"] = finish_reason
-        content: Dict[str, object] = {"metadata": {**outcome.metadata, **facts}}
+        measured: Dict[str, Any] = {**outcome.metadata, **facts}
+        if (number(measured.get("time_to_first_token_ms")) or 0) > duration_ms:
+            # LiteLLM's own count of a stream that is not read through us: it begins with the request, not the attempt.
+            del measured["time_to_first_token_ms"]
+        content: Dict[str, object] = {"metadata": measured}
         if outcome.error is not None:
             content["error"] = outcome.error
         content["outputs"] = outcome.outputs

@@ -129,7 +129,7 @@ class StreamState:
     @property
     def has_outcome(self) -> bool:
         """Whether it is certain how the stream ended, for a reader that may never read on."""
-        return self.is_complete or (self.end is not None and self.end.how != CANCELLED)
+        return self.is_complete or self.is_dropped or (self.end is not None and self.end.how != CANCELLED)
 
     def answer(self) -> Answer:
         """What the pieces make. Kept once the reading has ended."""

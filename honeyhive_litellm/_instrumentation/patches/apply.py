@@ -125,7 +125,13 @@ _TRANSLATED = (
 )
 """Streams of Anthropic's messages and of the Responses API that LiteLLM makes of another API's stream."""
 
+_ROUTES_OF_SDK = "litellm.passthrough.main"
+
 LATE = (
+    PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__init__", readers.on_init),
+    PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__anext__", readers.on_anext),
+    PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__init__", readers.on_init),
+    PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__next__", readers.on_next),
     *(PatchPoint(*owner, "__init__", readers.on_bridge_init) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__anext__", readers.on_anext) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__next__", readers.on_next) for owner in _TRANSLATED),

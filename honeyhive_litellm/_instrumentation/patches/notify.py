@@ -137,4 +137,8 @@ _INNER_STREAMS = ("_anthropic_wrapper", "_wrapper")
 
 
 def _logging_object_of(stream: Any) -> Any:
-    return getattr(stream, "logging_obj", None) or getattr(stream, "litellm_logging_obj", None)
+    return (
+        getattr(stream, "logging_obj", None)
+        or getattr(stream, "litellm_logging_obj", None)
+        or getattr(stream, "_litellm_logging_obj", None)
+    )
