@@ -41,6 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning"),  # `image_variation`, by the `openai` package
+    pytest.mark.filterwarnings("ignore:The Assistants API:DeprecationWarning"),
 ]
 
 
