@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol, Tuple
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._json import decode
-from honeyhive_litellm._mapping.call_types import outputs_of
+from honeyhive_litellm._mapping.call_types import event_name, outputs_of
 from honeyhive_litellm._mapping.failures import UNREADABLE, failure
 from honeyhive_litellm._mapping.mapper import late_inputs, map_failure, map_success
 from honeyhive_litellm._mapping.model import Outcome
@@ -175,6 +175,7 @@ class OutcomeResolver:
         if outcome.status == "cancelled" and attempt.request.metadata.get("proxy"):
             proxy = mapping(outcome.metadata.get("proxy"))
             outcome.metadata["proxy"] = {**proxy, "client_disconnected": True}
+        _mark_if_partial(outcome.metadata, attempt, answer)
         outcome.metadata.pop("time_to_first_token_ms", None)
         if stream.first_output_ms is not None:
             waited_ms = stream.first_output_ms - attempt.started_ms
@@ -202,6 +203,16 @@ def _keep_as_received(attempt: Attempt, outcome: Outcome, response: object) -> N
         return
     if response is None or response is held.response:
         outcome.outputs = held.outputs
+
+
+def _mark_if_partial(metadata: Dict[str, object], attempt: Attempt, answer: Answer) -> None:
+    """Mark the token counts of Anthropic's messages as an estimate if the last event, which has them, has not come.
+
+    The first event has the prompt's count only, which LiteLLM reports together with a count of its own.
+    """
+    is_message = event_name(attempt.request.call_type) == "anthropic_messages"
+    if is_message and not answer.is_complete and metadata.get("usage_estimated") is not True:
+        mark_estimate(metadata)
 
 
 _INCOMPLETE = StreamError("IncompleteStream", "the stream ended before its last event")

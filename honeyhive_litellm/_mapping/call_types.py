@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import agents, inputs, mcp, outputs, passthrough, realtime
+from .cached_embeddings import with_cached_embeddings
 from .inputs import InputsReader
 from .outputs import OutputsReader
 from .reading import ARGUMENTS_KEY, file_name, mapping, or_default, text
@@ -120,7 +121,7 @@ CALL_TYPES: Dict[str, CallType] = {
         outputs.embedding,
         noted=("input",),
         positional=("model", "input"),
-        adapt_response=outputs.with_cached_embeddings,
+        adapt_response=with_cached_embeddings,
     ),
     "text_completion": CallType(inputs.prompt, outputs.text_completion),
     "image_generation": CallType(inputs.prompt),

@@ -38,7 +38,7 @@ from .model import NO_CONTEXT, CallContext, MappingSettings, Outcome, Request
 from .parameters import add_parameters, is_streaming, raw_request
 from .provider import origin, provider_and_model
 from .proxy_metadata import proxy, proxy_outcome, router
-from .reading import ARGUMENTS_KEY, fields, mapping, number, or_default, text, without_credentials
+from .reading import ARGUMENTS_KEY, complete_input, fields, mapping, number, or_default, text, without_credentials
 from .switches import allows_content, is_skipped
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -268,11 +268,16 @@ def _add_response(
     # Of a failed call LiteLLM has a usage of its own: its count of a broken stream's tokens, or the provider's usage of
     # a response that a guardrail withheld.
     own_usage = call_details.get("combined_usage_object") if has_failed else None
-    is_estimate = own_usage is not None and call_details.get("stream") is True
+    is_estimate = own_usage is not None and call_details.get("stream") is True and not _is_response(call_details)
     reported_usage = usage.usage_of(reported, payload) if own_usage is None else own_usage
     if usage.add_usage(metadata, reported_usage) and is_estimate:
         metadata["usage_estimated"] = True
     usage.add_cost(metadata, call_details, hidden, payload, is_estimate)
+
+
+def _is_response(call_details: Mapping[str, Any]) -> bool:
+    """Whether the provider itself has the Responses API, whose failed responses bring the provider's own counts."""
+    return name_of_call(call_details) == "responses" and "input" in complete_input(call_details)
 
 
 def _add_failure(metadata: Dict[str, object], failed: Failure) -> None:

@@ -12,13 +12,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from honeyhive_litellm._json import encode
 
+from .logprobs import bounded, bounded_list
 from .reading import (
-    ARGUMENTS_KEY,
-    CACHED_PART,
     fields,
-    hidden_params,
     items,
-    mapping,
     number,
     or_default,
     plain,
@@ -77,23 +74,6 @@ def embedding(response: object, include_content: bool) -> Dict[str, object]:
     return outputs(response, include_content)
 
 
-def with_cached_embeddings(call_details: Mapping[str, Any], response: object) -> object:
-    """The embeddings that the caller gets: those that LiteLLM's cache had, and the provider's for the other inputs."""
-    cached = mapping(call_details.get(ARGUMENTS_KEY)).get(CACHED_PART)
-    slots = items(fields(cached).get("data"))
-    if not slots:
-        return response
-    parts = fields(response)
-    fresh = iter(items(parts.get("data")))
-    data = [next(fresh, None) if item is None else item for item in slots]
-    counts, cached_counts = fields(parts.get("usage")), fields(fields(cached).get("usage"))
-    usage = {
-        name: (number(counts.get(name)) or 0) + (number(cached_counts.get(name)) or 0)
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    }
-    return {**parts, "data": data, "usage": usage, "_hidden_params": hidden_params(response)}
-
-
 # ---- chats and text completions
 
 
@@ -113,6 +93,9 @@ def _choice(choice: object, is_text: bool, include_content: bool) -> Dict[str, o
         found = {"text": parts.get("text") if message is None else fields(message).get("content")}
     else:
         found = {}
+    logprobs = bounded(parts.get("logprobs")) if include_content else {}
+    if any(logprobs.values()):
+        found["logprobs"] = logprobs
     reason = parts.get("finish_reason")
     if reason is not None:
         found["finish_reason"] = reason
@@ -199,6 +182,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
     calls: List[Dict[str, object]] = []
     others: List[object] = []
     annotations: List[object] = []
+    logprobs: List[object] = []
     refusal = None
     for item in response["output"]:
         parts = fields(item)
@@ -208,6 +192,7 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
                 texts += _text_of(part)
                 refusal = part.get("refusal") or refusal
                 annotations += map(plain_without_none, items(part.get("annotations")))
+                logprobs += items(part.get("logprobs"))
         elif kind == "reasoning":
             for part in map(fields, items(parts.get("summary")) + items(parts.get("content"))):
                 thoughts += _text_of(part)
@@ -228,6 +213,8 @@ def _responses(response: Mapping[str, Any], include_content: bool) -> Dict[str, 
         found["refusal"] = refusal
     if annotations and include_content:
         found["annotations"] = annotations
+    if logprobs and include_content:
+        found["logprobs"] = {"content": bounded_list(logprobs)}
     if others:
         found["items"] = others
     return found

@@ -407,6 +407,23 @@ async def anthropic_messages(stage: Stage) -> None:
     )
 
 
+@call(ASYNC)
+async def anthropic_messages_translated(stage: Stage) -> None:
+    await litellm.anthropic.messages.acreate(
+        model="hosted_vllm/qwen",
+        messages=MESSAGES,
+        max_tokens=99,
+        system=[{"type": "text", "text": "be brief"}],
+        metadata={"session_id": "agent 7", "user_id": "u1"},
+        **stage.plain,
+    )
+
+
+@call(SYNC, events=3)
+def chat_fallbacks(stage: Stage) -> None:
+    litellm.completion(model="openai/fail-500", messages=MESSAGES, fallbacks=["openai/gpt-4o"], **stage.route)
+
+
 @call(SYNC)
 def image_generation_sync(stage: Stage) -> None:
     litellm.image_generation(model="openai/gpt-image-1", prompt="a cat", n=2, **stage.route)

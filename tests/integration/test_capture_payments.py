@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,9 +97,9 @@ class Provider(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def provider() -> Iterator[Dict[str, Any]]:
+def provider(request: pytest.FixtureRequest) -> Iterator[Dict[str, Any]]:
     Provider.polls.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), getattr(request, "param", Provider))
     Thread(target=server.serve_forever, daemon=True).start()
     yield {"api_base": f"http://127.0.0.1:{server.server_port}/v1", "api_key": "sk-local"}
     server.shutdown()
@@ -199,3 +200,59 @@ def test_a_video_has_its_cost_in_the_event_of_the_call(traced: Collector, provid
     assert [figures(event) for event in polled(traced, "video_status")] == [{}, {}]
     (made,) = (event for event in traced.events if event["event_type"] == "model")
     assert made["metadata"]["cost"] > 0
+
+
+class Streams(Provider):
+    """A message whose end does not come, and a response that fails after its first words."""
+
+    def do_POST(self) -> None:
+        is_message = "messages" in self.path
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        for event in MESSAGE_EVENTS if is_message else RESPONSE_EVENTS:
+            self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+
+
+BEGUN = {"id": "m1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []}
+MESSAGE_EVENTS: List[Dict[str, Any]] = [
+    {"type": "message_start", "message": {**BEGUN, "usage": {"input_tokens": 11, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+]
+FAILED = {**RESPONSE, "id": "r1", "status": "failed", "output": [], "usage": COUNTS}
+FAILED["error"] = {"code": "server_error", "message": "boom"}
+RESPONSE_EVENTS: List[Dict[str, Any]] = [
+    {"type": "response.created", "response": {**RESPONSE, "id": "r1", "status": "in_progress", "output": []}},
+    {"type": "response.output_text.delta", "item_id": "i", "output_index": 0, "content_index": 0, "delta": "Hi"},
+    {"type": "response.failed", "response": FAILED},
+]
+
+
+@pytest.mark.parametrize("provider", [Streams], indirect=True)
+def test_counts_are_an_estimate_unless_the_provider_sent_the_last_of_them(
+    traced: Collector, provider: Dict[str, Any]
+) -> None:
+    async def read() -> None:
+        root = {**provider, "api_base": provider["api_base"][: -len("/v1")]}
+        message = {"model": "anthropic/claude-sonnet-4-5", "max_tokens": 9, "messages": [MESSAGE], "stream": True}
+        stream = await litellm.anthropic.messages.acreate(**message, **root)
+        with contextlib.suppress(Exception):
+            async for _ in stream:
+                pass
+        with contextlib.suppress(Exception):
+            async for _ in await litellm.aresponses(model="openai/gpt-4o-mini", input="why?", stream=True, **provider):
+                pass
+        await honeyhive_litellm.aflush(20)
+
+    asyncio.run(read())
+    honeyhive_litellm.flush(20)
+    message, response = sorted(traced.events, key=lambda event: str(event["event_name"]))
+    assert message["outputs"]["content"] == "Hello"
+    assert message["metadata"]["usage_estimated"] is True
+    assert "cost" not in message["metadata"]
+    assert response["metadata"]["status"] == "failure"
+    assert response["metadata"]["total_tokens"] == 18
+    assert "usage_estimated" not in response["metadata"]
+    assert response["metadata"]["cost"] > 0

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 import pytest
 
 from honeyhive_litellm._mapping.call_types import inputs_of, outputs_of
+from honeyhive_litellm._mapping.logprobs import MAX_TOKENS, bounded
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, CACHED_PART
 
 from .mapping_calls import SECRET, chat, message, objects, succeeded
@@ -461,3 +462,46 @@ def test_the_tokens_of_cached_embeddings_are_counted_with_the_others() -> None:
     details: Dict[str, Any] = {ARGUMENTS_KEY: {CACHED_PART: cached}}
     outcome = succeeded(response, call_type="embedding", **details)
     assert (outcome.metadata["prompt_tokens"], outcome.metadata["total_tokens"]) == (7, 7)
+
+
+TOKEN = {"token": "hi", "logprob": -0.1, "bytes": [104, 105]}
+SHOWN = {"token": "hi", "logprob": -0.1}
+
+
+@pytest.mark.parametrize(
+    ("call_type", "response", "expected"),
+    [
+        (
+            "completion",
+            {"choices": [{"message": message("hi"), "logprobs": {"content": [{**TOKEN, "top_logprobs": [TOKEN]}]}}]},
+            {"content": [{**SHOWN, "top_logprobs": [SHOWN]}]},
+        ),
+        (
+            "text_completion",
+            {"choices": [{"text": "hi", "logprobs": {"tokens": ["hi"], "token_logprobs": [-0.1], "text_offset": [0]}}]},
+            {"tokens": ["hi"], "token_logprobs": [-0.1], "text_offset": [0]},
+        ),
+        (
+            "responses",
+            {"output": [{"type": "message", "content": [{"text": "hi", "logprobs": [TOKEN]}, {"text": "!"}]}]},
+            {"content": [SHOWN]},
+        ),
+        (
+            "completion",
+            {"choices": [{"message": message("hi"), "logprobs": {"content": [7, None]}}]},
+            {"content": [7, None]},
+        ),
+        ("completion", {"choices": [{"message": message("hi"), "logprobs": {"content": []}}]}, None),
+        ("completion", {"choices": [{"message": message("hi"), "logprobs": 7}]}, None),
+    ],
+)
+def test_log_probabilities_are_content(call_type: str, response: Dict[str, Any], expected: object) -> None:
+    for form in (response, objects(response)):
+        assert outputs_of(call_type, form, True).get("logprobs") == expected
+        assert "logprobs" not in outputs_of(call_type, form, False)
+
+
+def test_log_probabilities_are_bounded() -> None:
+    listed = bounded({"content": [TOKEN] * (MAX_TOKENS + 5)})["content"]
+    assert isinstance(listed, list)
+    assert listed[-1] == "[5 more]" and len(listed) == MAX_TOKENS + 1

@@ -91,7 +91,10 @@ METADATA: Dict[str, Field] = {
     "metadata.usage_estimated": Field(
         "", "True if the provider sent no token counts and LiteLLM counted. There is then no `cost`."
     ),
-    "metadata.cost": Field("US dollars", "From LiteLLM's price list. Left out if the price is unknown."),
+    "metadata.cost": Field(
+        "US dollars",
+        "From LiteLLM's price list. Left out if the price is unknown, and on polls of what was paid before.",
+    ),
     "metadata.estimated_cost": Field("US dollars", "The same figure; it is also there for estimated token counts."),
     "metadata.cache_hit": Field("", "Whether LiteLLM's cache answered."),
     "metadata.saved_cost": Field("US dollars", "For a cache hit: the cost of a call to the provider."),
@@ -109,7 +112,7 @@ METADATA: Dict[str, Field] = {
     "metadata.response_headers": Field("", "The provider's response headers, with `capture_headers=True`."),
     "metadata.raw_request": Field("", "The request as the provider got it, with `capture_raw_request=True`."),
     "metadata.redaction_failed": Field("", "True if a `redact` function failed. The event then has no content."),
-    "metadata.router": Field("", "For a Router call: see [Router](#router)."),
+    "metadata.router": Field("", "For a Router call, or one with `fallbacks`: see [Router](#router)."),
     "metadata.proxy": Field("", "For a call through LiteLLM's Proxy: see [Proxy](#proxy)."),
 }
 
@@ -119,12 +122,14 @@ ROUTER: Dict[str, Field] = {
     "metadata.router.requested_model_group": Field("", "After a fallback: the model group that the caller asked for."),
     "metadata.router.deployment_id": Field("", "The id of the deployment."),
     "metadata.router.deployment": Field("", "The model of the deployment."),
+    "metadata.router.model": Field("", "Of a call with `fallbacks`, without a Router: provider and model."),
     "metadata.router.attempt": Field("", "The number of this attempt, from 1."),
     "metadata.router.attempts": Field("", "On the `chain` event: the number of attempts."),
     "metadata.router.retry_count": Field("", "The number of retries before this attempt, as LiteLLM counts them."),
     "metadata.router.fallback_info": Field("", "The attempts that failed before: deployment, model group, error."),
     "outputs.served_by": Field("", "On the `chain` event: the attempt and the deployment that answered."),
     "outputs.served_by.attempt": Field("", "The number of that attempt."),
+    "outputs.served_by.model": Field("", "Of a call with `fallbacks`: provider and model of that attempt."),
     "outputs.served_by.deployment": Field("", "The model of that deployment."),
     "outputs.served_by.deployment_id": Field("", "The id of that deployment."),
     "outputs.served_by.model_group": Field("", "The model group of that deployment."),
