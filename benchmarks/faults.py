@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import mmap
+import multiprocessing
 import os
 import signal
 import struct
@@ -47,6 +49,9 @@ VISIBLE_AFTER_S = 0.5
 TROUBLED_REQUESTS = 5
 """So many requests are refused or dropped in a row; 1,000 calls need some ten."""
 
+FEWER_FORKS = 10
+"""A process for each call takes that much longer than a task, so there are so many times fewer."""
+
 _TIME = struct.Struct("d")
 
 
@@ -61,10 +66,52 @@ def child(job: Json) -> None:
     if not job["calls"]:
         print(honeyhive_litellm.flush(CHILD_TIMEOUT_S / 2), flush=True)
         return
+    if job["way"] == "pool":
+        with multiprocessing.get_context("spawn").Pool(2) as pool:  # ends its workers by SIGTERM, in mid-call or not
+            pool.map(functools.partial(_call_in_pool, job), range(job["calls"]), chunksize=1)
+        return
     import litellm
 
     with Board(Path(job["board"]), job["calls"]) as board:
-        asyncio.run(_make_calls(job, litellm.acompletion, board))
+        if job["way"] == "forks":
+            _call_in_forks(job, litellm.completion, board)
+        else:
+            asyncio.run(_make_calls(job, litellm.acompletion, board))
+
+
+def _arguments(job: Json, number: int) -> Json:
+    messages = [{"role": "user", "content": f"question {number}"}]
+    if job["model_url"]:
+        return {"model": "openai/gpt-4o", "messages": messages, "api_base": job["model_url"], "api_key": "sk-x"}
+    return {"model": "gpt-4o", "messages": messages, "mock_response": f"answer {number}"}
+
+
+def _call_in_pool(job: Json, number: int) -> None:
+    """Make one call, in a process of a pool that has imported nothing yet."""
+    import litellm
+
+    import honeyhive_litellm
+
+    honeyhive_litellm.init()
+    litellm.completion(**_arguments(job, number))
+    with Board(Path(job["board"]), job["calls"]) as board:
+        board.note(number)
+        board.note_end()
+
+
+def _call_in_forks(job: Json, completion: Callable[..., Any], board: Board) -> None:
+    """Make each call as the only one of a process that is forked for it, and dies right after it."""
+    for number in range(job["calls"]):
+        pid = os.fork()
+        if pid == 0:
+            completion(**_arguments(job, number))
+            board.note(number)
+            if job["kill_after_s"] is None:
+                os._exit(0)
+            time.sleep(job["kill_after_s"])
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(pid, 0)
+    board.note_end()
 
 
 async def _make_calls(job: Json, acompletion: Callable[..., Any], board: Board) -> None:
@@ -74,11 +121,7 @@ async def _make_calls(job: Json, acompletion: Callable[..., Any], board: Board) 
     async def caller() -> None:
         nonlocal left
         for number in numbers:
-            messages = [{"role": "user", "content": f"question {number}"}]
-            if job["model_url"]:
-                await acompletion(model="openai/gpt-4o", messages=messages, api_base=job["model_url"], api_key="sk-x")
-            else:
-                await acompletion(model="gpt-4o", messages=messages, mock_response=f"answer {number}")
+            await acompletion(**_arguments(job, number))
             board.note(number)
             left -= 1
             if not left:
@@ -130,12 +173,22 @@ class Board:
 
 
 class Fault(NamedTuple):
-    """A row of the table: how the worker ends, its options of `init`, and what the backend does meanwhile."""
+    """A row of the table: how the worker ends, its options of `init`, and what the backend does meanwhile.
+
+    `way` is how it makes its calls: "tasks" of one loop; "forks", a process each, of which there are fewer; "pool", a
+    pool of two spawned processes.
+    """
 
     name: str
     kill_after_s: Optional[float] = None
     options: Json = {}  # noqa: RUF012  never changed
     trouble: Optional[Callable[[Any], ContextManager[None]]] = None
+    way: str = "tasks"
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether the worker itself is."""
+        return self.kill_after_s is not None and self.way == "tasks"
 
 
 def faults(seconds: float) -> List[Fault]:
@@ -154,6 +207,9 @@ def faults(seconds: float) -> List[Fault]:
         Fault("connections dropped, all stored", trouble=lambda collector: _drops(collector, after=True)),
         Fault("backend hangs", trouble=_hang),
         Fault("plain exit", trouble=None),
+        *(Fault(f"first call, kill -9 after {ms} ms", ms / 1000, way="forks") for ms in (0, 1, 5)),
+        Fault("first call after a fork, os._exit", way="forks"),
+        Fault("a pool that ends its processes", way="pool"),
     ]
     supported = {field.name for field in dataclasses.fields(Settings)}
     return [row for row in rows if supported.issuperset(row.options)]
@@ -205,7 +261,7 @@ def _hang(collector: Any) -> Iterator[None]:
 
 
 class Row(NamedTuple):
-    """What became of the calls under one fault; `exit_s` is None for a killed worker."""
+    """What became of the calls under one fault; `exit_s` is None if the process that made them was ended."""
 
     fault: str
     sent: int
@@ -220,6 +276,7 @@ def measure(fault: Fault, calls: int, *, http: bool) -> Row:
     """Let a worker make its calls under `fault`, drain what it left, and count."""
     from honeyhive_litellm.testing import Collector, ModelServer
 
+    calls = max(1, calls // FEWER_FORKS) if fault.way == "forks" else calls
     with ExitStack() as stack:
         collector = stack.enter_context(Collector(visible_after_s=VISIBLE_AFTER_S))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -232,15 +289,16 @@ def measure(fault: Fault, calls: int, *, http: bool) -> Row:
             "calls": calls,
             "kill_after_s": fault.kill_after_s,
             "model_url": model_url,
+            "way": fault.way,
         }
         with fault.trouble(collector) if fault.trouble is not None else ExitStack():
             worker = spawn(__file__, job, environment=environment)
-            output_of(worker, expected_status=-signal.SIGKILL if fault.kill_after_s is not None else 0)
+            output_of(worker, expected_status=-signal.SIGKILL if fault.is_killed else 0)
             ended = time.time()
         left, _ = output_of(spawn(__file__, {"calls": 0}, environment=environment))
         if left.split() != ["0"]:
             raise RuntimeError(f"{fault.name}: the next process could not deliver everything: {left}")
-        exit_s = ended - board.ended_at if fault.kill_after_s is None else None
+        exit_s = ended - board.ended_at if fault.way == "tasks" and not fault.is_killed else None
         return _count(fault.name, board.returned, collector, "answer to: question" if http else "answer", exit_s)
 
 
