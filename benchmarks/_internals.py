@@ -96,3 +96,16 @@ def observe(on_submit: Callable[[int, str], None], on_commit: Callable[[int, str
 
     Runtime.submit = observed_submit  # type: ignore[assignment,method-assign]
     Writer._committed = observed_commit  # type: ignore[assignment,method-assign]
+
+
+def import_all_that_a_first_call_imports() -> None:
+    """Import, in a process that is going to fork, what `init` and a first call would import in each child."""
+    import aiohttp  # noqa: F401
+    import aiosqlite  # noqa: F401
+    import litellm  # noqa: F401
+
+    from honeyhive_litellm._instrumentation.patches import apply
+    from honeyhive_litellm._runtime import pipeline  # noqa: F401
+
+    for point in (*(point for _, ways in apply.FEATURES for way in ways for point in way), *apply.OPTIONAL):
+        point.find_owner()

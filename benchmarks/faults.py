@@ -49,7 +49,7 @@ VISIBLE_AFTER_S = 0.5
 TROUBLED_REQUESTS = 5
 """So many requests are refused or dropped in a row; 1,000 calls need some ten."""
 
-FEWER_FORKS = 10
+FEWER_FORKS = 50
 """A process for each call takes that much longer than a task, so there are so many times fewer."""
 
 _TIME = struct.Struct("d")

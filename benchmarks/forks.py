@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, Counter, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from _common import Json, measured_environment, parse, parser_for, spawn, table, write_report
+from _internals import import_all_that_a_first_call_imports
 
 BEFORE = (0, 1, 5, 20)
 PAUSES_S = (0.0, 0.3)
@@ -76,15 +77,7 @@ class Trial(NamedTuple):
 
 def child(job: Json) -> None:
     """Fork a parent for each trial of `job`, some at a time; in each of them, be that parent."""
-    import aiohttp  # noqa: F401  each parent would import it at its first call
-    import aiosqlite  # noqa: F401
-    import litellm  # noqa: F401
-
-    from honeyhive_litellm._instrumentation.patches import apply
-    from honeyhive_litellm._runtime import pipeline  # noqa: F401
-
-    for point in (*(point for _, ways in apply.FEATURES for way in ways for point in way), *apply.OPTIONAL):
-        point.find_owner()
+    import_all_that_a_first_call_imports()
     _call("async", ["warm up"])  # imports the rest, and starts none of LiteLLM's logging threads
     if threading.active_count() > 1:
         raise RuntimeError(f"these threads would be missing in every parent: {threading.enumerate()}")
