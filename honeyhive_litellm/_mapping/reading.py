@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union, cast
 
 from honeyhive_litellm._foreign import is_interrupt
 from honeyhive_litellm._privacy.secret_names import is_secret_header
@@ -40,7 +40,8 @@ def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """The value if it is a dictionary, else an empty one."""
-    return value if issubclass(type(value), dict) else _EMPTY
+    kind = type(value)
+    return value if kind is dict or issubclass(kind, dict) else _EMPTY
 
 
 def fields(value: Any) -> Mapping[str, Any]:
@@ -48,7 +49,10 @@ def fields(value: Any) -> Mapping[str, Any]:
 
     Reads a pydantic object's own dictionaries, because asking it for a missing attribute takes some 4 microseconds.
     """
-    return mapping(value) if issubclass(type(value), dict) else or_default(_EMPTY, _attributes, value)
+    kind = type(value)
+    if kind is dict or issubclass(kind, dict):
+        return cast("Mapping[str, Any]", value)
+    return or_default(_EMPTY, _attributes, value)
 
 
 def _attributes(value: object) -> Mapping[str, Any]:
@@ -75,8 +79,12 @@ def complete_input(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
 def text(value: Any) -> Optional[str]:
     """A string that is not empty; a whole number or a UUID as text; None for anything else."""
     kind = type(value)
+    if kind is str:
+        return value or None
+    if value is None:
+        return None
     if issubclass(kind, str):
-        return (value if kind is str else str.__str__(value)) or None
+        return str.__str__(value) or None
     if issubclass(kind, int) and kind is not bool:
         return int.__repr__(value)
     return or_default(None, str, value) if issubclass(kind, uuid.UUID) else None
@@ -92,6 +100,8 @@ def file_name(file: object) -> Optional[str]:
 def number(value: Any) -> Optional[Union[int, float]]:
     """A finite number that is no boolean, else None."""
     kind = type(value)
+    if value is None:
+        return None
     if issubclass(kind, float):
         exact: float = value if kind is float else float.__add__(value, 0.0)
         return exact if math.isfinite(exact) else None

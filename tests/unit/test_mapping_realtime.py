@@ -80,11 +80,12 @@ def test_events_in_results_make_a_history_an_answer_and_the_sum_of_tokens() -> N
     assert "cache_read_tokens" not in uncached
 
 
-def test_a_session_that_cannot_be_read_costs_the_inputs_only() -> None:
+def test_an_item_of_a_session_that_cannot_be_read_costs_itself_only() -> None:
+    messages = [{"role": "user", "content": "x"}]
     call_details = {"call_type": "_arealtime", "messages": [{"role": "user", "content": 7}, {"content": "x"}]}
     events = [item("added", role="user", content=[]), {"type": "conversation.item.added", "item": {"type": "odd"}}]
 
-    assert late_inputs({**call_details, "messages": [{"role": "user", "content": "x"}]}, [Unreadable()], True) == {}
+    assert late_inputs({**call_details, "messages": messages}, [Unreadable()], True) == {"chat_history": messages}
     assert map_success(call_details, events, MappingOptions(), True).outputs == {"response": {"choices": []}}
 
 
