@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
 from _common import PROSE, table
-
-from honeyhive_litellm._privacy.credentials import scrub
+from _internals import search_for_credentials
 
 CHARS = 3000
 FOLDER = "honeyhive_litellm/_privacy"
@@ -77,7 +76,7 @@ def main() -> None:
         other = search_of(options.beside, Path(folder))
         rows = []
         for name, text in TEXTS.items():
-            before, now = medians((other, scrub), text[:CHARS], options.rounds)
+            before, now = medians((other, search_for_credentials), text[:CHARS], options.rounds)
             rows.append([name, f"{before:.1f}", f"{now:.1f}", f"{now / before:.2f}"])
     print(table([f"{CHARS} characters", f"{options.beside} us", "now us", "ratio"], rows))
 

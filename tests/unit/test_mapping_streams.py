@@ -217,7 +217,7 @@ def test_an_error_that_the_provider_sends_as_an_event(event: Dict[str, Any], err
         ([{"kind": "task"}], False),
     ],
 )
-def test_a_protocol_that_is_not_known_is_not_taken_for_an_empty_answer(pieces: List[Any], is_readable: bool) -> None:
+def test_chunks_of_another_protocol_are_not_taken_for_an_empty_answer(pieces: List[Any], is_readable: bool) -> None:
     assert answer_of(pieces)[::3] == (None, is_readable)
 
 
