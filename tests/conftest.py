@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 import sysconfig
 from pathlib import Path
@@ -19,6 +20,10 @@ if sys.version_info < (3, 9):  # there it looks for the tokenizer that comes wit
     _startup = Path(__file__).parent / "python38"
     runpy.run_path(str(_startup / "sitecustomize.py"))
     os.environ["PYTHONPATH"] = str(_startup)
+
+# A shell ignores SIGINT in what it starts in the background, and every child of this process would do the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import honeyhive_litellm
 from honeyhive_litellm import _log

@@ -168,7 +168,7 @@ def test_a_fallback_inside_the_proxy_is_two_attempts_under_one_call_id(proxy: Pr
     (whole,) = [e for e in proxy.collector.events if e["event_id"] == failed["parent_id"]]
     assert whole["event_type"] == "chain"
     assert served["parent_id"] == whole["event_id"]
-    assert whole["config"] == {"model": "broken", "is_streaming": False}
+    assert whole["config"] == {"model": "broken", "provider": "openai", "is_streaming": False}
 
 
 @pytest.mark.parametrize(
