@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
 from honeyhive_litellm._mapping.call_types import call_type_of, outputs_of
 from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.reading import copy_containers
+from honeyhive_litellm._mapping.usage import Payment
 
 from .stream_state import StreamState
 
 if TYPE_CHECKING:
     from .router_request import RouterRequest
+
+
+_COST_S = 60.0
+"""How much longer the poll of a batch waits for LiteLLM's callback: for its cost LiteLLM first reads the results."""
 
 
 class Token(str):
@@ -211,7 +216,8 @@ class Attempt:
             if self.report is not None and not stream.is_being_read:
                 return -math.inf
         if held is not None:
-            return held.since
+            pays_late = call_type_of(self.request.kind).payment is Payment.FIRST_POLL
+            return held.since + (_COST_S if pays_late else 0)
         if stream is not None and stream.over_since is not None:
             return stream.over_since
         return None if reply is None or reply.text is None else reply.since

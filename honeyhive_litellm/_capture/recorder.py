@@ -103,6 +103,17 @@ class Recorder:
             is_success = isinstance(text, str) and text.startswith("{") and '"error"' not in text[:200]
             attempt.note_reply(text if is_success else None)
 
+    def on_unstarted(self, call_details: MutableMapping[str, Any], response: object) -> None:
+        """A call is about to get this response. Of files, batches and some other calls LiteLLM reports no start.
+
+        Such a call would be lost if its loop ended before LiteLLM's callback, and `flush` would not wait for it.
+        """
+        if response is None or call_details.get(self._key) is not None or not self.tenure.may_begin(call_details):
+            return
+        attempt = self._opener.open(call_details, started_ms_of(call_details))
+        if attempt is not None:
+            self._emitter.start(attempt)
+
     def on_response(self, call_details: Mapping[str, Any], response: object, loop: Optional[AbstractEventLoop]) -> None:
         """A call gets its response. It is held, because LiteLLM's callback will know more, if it comes.
 

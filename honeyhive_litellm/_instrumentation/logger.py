@@ -5,7 +5,7 @@ What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
 * `log_pre_api_call`: inline, before each attempt to reach a provider. The start of an attempt.
 * `log_post_api_call`: inline, when the provider has replied. From here on `flush` waits for LiteLLM's callback.
 * `async_post_call_success_deployment_hook`: inline and awaited, before the caller of an async call gets its
-  response. From here on the outcome is held.
+  response. From here on the outcome is held. For a call without the first hook (files, batches) it is the start, too.
 * `log_success_event`, `async_log_success_event`: later, from a thread or a queue, with everything LiteLLM knows.
 * `log_failure_event`, `async_log_failure_event`: inline, before the caller gets the exception.
 
@@ -127,6 +127,7 @@ class HoneyHiveLogger(CustomLogger):
         logging_object = request_data.get("litellm_logging_obj")
         if logging_object is not None:
             call_details = logging_object.model_call_details
+            guarded(self._runtime.recorder.on_unstarted, call_details, response)
             guarded(self._runtime.recorder.on_response, call_details, response, asyncio.get_running_loop())
             if self.settings.strict:
                 await checkpoint_in(self._runtime, call_details)

@@ -18,6 +18,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, List, Optional, Tuple
 
+from honeyhive_litellm._capture.opener import FIRST_RECORDER
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._fork import ForkGate, Part, on_fork
 
@@ -136,5 +137,7 @@ def _report_response(call: Tuple[Any, ...], kwargs: Any) -> None:
             if is_from_cache:
                 notify_active(Recorder.on_cache_hit, call_details, response, None)
             else:
+                if FIRST_RECORDER not in call_details:
+                    notify_active(Recorder.on_unstarted, call_details, response)
                 notify(Recorder.on_response, call_details, response, None)
                 wait_for_start(call_details)

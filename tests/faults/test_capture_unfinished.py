@@ -224,9 +224,15 @@ def test_the_attempts_of_one_call_are_events_of_their_own(traced: Collector, rou
 
     asyncio.run(calls())
     assert honeyhive_litellm.flush(20) == 0
-    seen = [(event["config"]["model"], event["metadata"]["status"]) for event in traced.events]
+    seen = [(event["event_type"], event["config"]["model"], event["metadata"]["status"]) for event in traced.events]
     assert sorted(seen) == sorted(
-        [("flaky-4", "failure")] * 2 + [("flaky-4", "success"), ("fail-500", "failure"), ("spare", "success")]
+        [
+            *[("model", "flaky-4", "failure")] * 2,
+            ("model", "flaky-4", "success"),
+            ("chain", "fail-500", "success"),  # the call as a whole, with the model that the caller named
+            ("model", "fail-500", "failure"),
+            ("model", "spare", "success"),
+        ]
     )
     assert set(traced.receipts.values()) == {1}
 

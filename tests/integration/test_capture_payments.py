@@ -17,7 +17,6 @@ import honeyhive_litellm
 from honeyhive_litellm.testing import Collector
 
 from ..versions import needs_litellm
-from ..waiting import until_on_loop
 
 pytestmark = [
     needs_litellm("1.110", "it computes other costs for polls"),
@@ -112,16 +111,6 @@ def figures(event: Dict[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in event["metadata"].items() if "tokens" in name or "cost" in name}
 
 
-async def recorded(traced: Collector, events: int) -> None:
-    """Return when so many events have arrived: LiteLLM reports such a call late, and no hook before that."""
-
-    def have_arrived() -> bool:
-        honeyhive_litellm.flush(0)
-        return len(traced.events) >= events
-
-    await until_on_loop(have_arrived, what=lambda: traced.events)
-
-
 def polled(traced: Collector, name: str) -> List[Dict[str, Any]]:
     honeyhive_litellm.flush(20)
     polls = [event for event in traced.events if event["event_name"] == name]
@@ -131,9 +120,9 @@ def polled(traced: Collector, name: str) -> List[Dict[str, Any]]:
 
 def test_a_batch_costs_what_its_first_finished_poll_reports(traced: Collector, provider: Dict[str, Any]) -> None:
     async def poll() -> None:
-        for number in range(4):
+        for _ in range(4):
             await litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **provider)
-            await recorded(traced, number + 1)
+            assert await honeyhive_litellm.aflush(20) == 0
 
     asyncio.run(poll())
     polls = polled(traced, "retrieve_batch")
@@ -151,6 +140,21 @@ def test_the_file_of_a_batch_is_an_event_when_the_caller_asks_for_it(
     litellm.file_content(file_id="out", custom_llm_provider="openai", **provider)
     (event,) = polled(traced, "file_content")
     assert event["inputs"]["file_id"] == "out"
+
+
+def test_an_answered_call_without_a_start_hook_is_an_event_though_its_loop_ends_at_once(
+    traced: Collector, provider: Dict[str, Any]
+) -> None:
+    for _ in range(4):
+        asyncio.run(litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **provider))
+        asyncio.run(litellm.afile_content(file_id="out", custom_llm_provider="openai", **provider))
+    assert honeyhive_litellm.flush(20) == 0
+    polls = polled(traced, "retrieve_batch")
+    files = polled(traced, "file_content")
+    assert len(polls) == len(files) == 4 and len(traced.events) == 8
+    assert {event["metadata"]["status"] for event in traced.events} == {"success"}
+    assert [event["outputs"]["status"] for event in polls] == ["in_progress"] + ["completed"] * 3
+    assert {event["inputs"]["file_id"] for event in files} == {"out"}
 
 
 @pytest.mark.parametrize("is_async", [False, True])
