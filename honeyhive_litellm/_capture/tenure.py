@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
+
+from honeyhive_litellm._fork import ForkSafeLock
 
 from .router_request import RouterRequests
 
 GRACE_S = 5.0
 """How long a replaced recorder stays when none of its calls is open: one may have begun that it has not seen yet."""
+
+_lock = ForkSafeLock()
+"""Without it a call that begins while `end` runs may be after the end for one recorder and before it for the other."""
 
 
 class Tenure:
@@ -21,20 +26,25 @@ class Tenure:
 
     def __init__(self, key: str, router_requests: RouterRequests) -> None:
         """`key` is where the details of a call have this recorder's token."""
-        self._key = key
+        self.key = key
         self._router_requests = router_requests
         self.since_ms = time.time() * 1000
+        self.took_over_ms = 0.0
+        """When it replaced its predecessor; 0 if it never had one."""
         self.predecessor: Optional[Tenure] = None
+        self.successor: Optional[Tenure] = None
         self._until_ms: Optional[float] = None
         self._ended_at = 0.0
 
     def end(self, successor: Optional[Tenure] = None) -> None:
         """From now on `successor` records the calls that begin."""
-        self._ended_at = time.monotonic()
-        now_ms = time.time() * 1000
-        if successor is not None:
-            successor.since_ms = now_ms
-        self._until_ms = now_ms
+        with _lock:
+            self._ended_at = time.monotonic()
+            now_ms = time.time() * 1000
+            if successor is not None:
+                self.successor = successor
+                successor.since_ms = successor.took_over_ms = now_ms
+            self._until_ms = now_ms
 
     @property
     def has_ended(self) -> bool:
@@ -58,7 +68,7 @@ class Tenure:
 
     def has_begun(self, call_details: Mapping[str, Any]) -> bool:
         """Whether what begins now is part of a call or a Router's request that this recorder has seen begin."""
-        return self._key in call_details or self._router_requests.current() is not None
+        return self.key in call_details or self._router_requests.current() is not None
 
     def may_begin(self, call_details: Mapping[str, Any]) -> bool:
         """Whether this recorder is the one to record a call that begins now."""
@@ -67,12 +77,26 @@ class Tenure:
         return self.predecessor is None or not self.predecessor.keeps(call_details)
 
     def may_report(self, call_details: Mapping[str, Any], started_ms: Optional[float]) -> bool:
-        """Whether this recorder is the one to record an outcome of a call whose beginning no recorder has seen."""
-        if self.predecessor is not None and self.predecessor.has_token_in(call_details):
-            return False
-        if started_ms is None:
-            return self._until_ms is None
-        return self.since_ms <= started_ms and (self._until_ms is None or started_ms < self._until_ms)
+        """Whether this recorder is the one to record an outcome of a call whose beginning it has not seen.
+
+        The time alone does not say so: a call may start in the time of one recorder, and reach its provider, which is
+        the beginning that recorders see, in the time of the next.
+        """
+        with _lock:
+            if not self._has_taken_over or any(other.key in call_details for other in self._others()):
+                return False
+            if started_ms is None:
+                return self._until_ms is None
+            return self.since_ms <= started_ms and (self._until_ms is None or started_ms < self._until_ms)
+
+    def had_taken_over_by(self, moment_ms: float) -> bool:
+        """Whether no predecessor recorded the calls that began at this moment, which is in the past."""
+        return self._has_taken_over and self.took_over_ms <= moment_ms
+
+    @property
+    def _has_taken_over(self) -> bool:
+        """A successor is among LiteLLM's callbacks before its tenure begins."""
+        return self.predecessor is None or self.predecessor.has_ended
 
     def keeps(self, call_details: Mapping[str, Any]) -> bool:
         """Whether this recorder or one before it records a call that begins now."""
@@ -80,8 +104,13 @@ class Tenure:
             return True
         return self.predecessor is not None and self.predecessor.keeps(call_details)
 
-    def has_token_in(self, call_details: Mapping[str, Any]) -> bool:
-        """Whether this recorder or one before it has seen the call begin."""
-        if self._key in call_details:
-            return True
-        return self.predecessor is not None and self.predecessor.has_token_in(call_details)
+    def _others(self) -> Iterator[Tenure]:
+        """The recorders before this one, then those after it."""
+        other = self.predecessor
+        while other is not None:
+            yield other
+            other = other.predecessor
+        other = self.successor
+        while other is not None:
+            yield other
+            other = other.successor

@@ -101,8 +101,12 @@ def _recorded(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Ite
         raise
     finally:
         for subscriber, request in begun:
-            is_registered = or_default(False, subscriber.is_registered)
-            guarded(subscriber.runtime.recorder.router_requests.end, request, answer.response, error, is_registered)
+            recorder = subscriber.runtime.recorder
+            # A logger that is about to replace another subscribes first: both may have seen the request begin.
+            is_recorded = recorder.tenure.had_taken_over_by(request.started_ms) and or_default(
+                False, subscriber.is_registered
+            )
+            guarded(recorder.router_requests.end, request, answer.response, error, is_recorded)
 
 
 def _begin(router: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[Tuple[Subscriber, RouterRequest]]:
