@@ -67,7 +67,7 @@ def test_the_wheel_installs_and_a_call_arrives(wheel: Path, tmp_path: Path, vers
     env = tmp_path / "env" / "bin" / "python"
     # LiteLLM's last releases for Python 3.8 have no source that builds there.
     binaries = "litellm,tokenizers,tiktoken"
-    run(str(env), "-m", "pip", "install", "-q", "--only-binary", binaries, str(wheel))
+    run(str(env), "-m", "pip", "install", "-q", "--no-compile", "--only-binary", binaries, str(wheel))
     packages = run(str(env), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
     with Collector() as collector:
         run(
