@@ -173,17 +173,15 @@ _Sampled = Tuple[float, Optional[str], Optional[float], Optional[float]]
 def _sample(connection: sqlite3.Connection, found: Where, calls: int) -> Tuple[List[_Sampled], int]:
     """Start, model, duration and time to the first token of one call in so many, which their number picks."""
     every = max(1, -(-calls // _SAMPLE))
-    tables = "summaries AS s INDEXED BY summaries_by_start"
-    if every > 1:  # read one by one: that takes less than to look at all
-        last = connection.execute("SELECT coalesce(max(seq), 0) FROM summaries").fetchone()[0]
-        picked = "WITH RECURSIVE picked(seq) AS (SELECT ? UNION ALL SELECT seq + ? FROM picked WHERE seq + ? <= ?) "
-        statement = (
-            f"{picked}SELECT s.start_ms, s.model, s.duration_ms, s.first_token_ms "  # noqa: S608
-            f"FROM picked CROSS JOIN summaries AS s ON s.seq = picked.seq WHERE {found}"
-        )
-        return connection.execute(statement, (every, every, every, last, *found.values)).fetchall(), every
-    statement = f"SELECT s.start_ms, s.model, s.duration_ms, s.first_token_ms FROM {tables} WHERE {found}"  # noqa: S608
-    return connection.execute(statement, found.values).fetchall(), every
+    columns = "s.start_ms, s.model, s.duration_ms, s.first_token_ms"
+    last = connection.execute("SELECT coalesce(max(seq), 0) FROM summaries").fetchone()[0]
+    if calls <= last // every:  # few of all: look at each
+        found = found.and_("s.seq % ? = 0", every)
+        statement = f"SELECT {columns} FROM summaries AS s INDEXED BY summaries_by_start WHERE {found}"  # noqa: S608
+        return connection.execute(statement, found.values).fetchall(), every
+    picked = "WITH RECURSIVE picked(seq) AS (SELECT ? UNION ALL SELECT seq + ? FROM picked WHERE seq + ? <= ?) "
+    statement = f"{picked}SELECT {columns} FROM picked CROSS JOIN summaries AS s ON s.seq = picked.seq WHERE {found}"  # noqa: S608
+    return connection.execute(statement, (every, every, every, last, *found.values)).fetchall(), every
 
 
 class _Measured:
