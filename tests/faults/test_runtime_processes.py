@@ -326,15 +326,15 @@ print(RUNTIME.flush(100))
 """
     with Collector() as collector:
         collector.down()
-        orphans(collector.url, tmp_path, 200, damaged=500, empty=300)
+        orphans(collector.url, tmp_path, 100, damaged=150, empty=100)
         collector.up()
         with start(code, collector.url, tmp_path, SPOOL_HEAD) as process:
             assert float(signal_ready(process)) < 5  # seconds; some 0.1 on an idle machine
             out, err = process.communicate("\n", timeout=110)
         assert out.split() == ["0"], err[-4000:]
         arrived = [event["event_name"] for event in collector.events]
-        assert sorted(arrived) == sorted([f"own {n}" for n in range(20)] + [f"orphan {n}" for n in range(200)])
+        assert sorted(arrived) == sorted([f"own {n}" for n in range(20)] + [f"orphan {n}" for n in range(100)])
         assert max(arrived.index(f"own {n}") for n in range(20)) < 60
         assert set(collector.receipts.values()) == {1}
-        assert len(list((tmp_path / "quarantine").iterdir())) == 500
+        assert len(list((tmp_path / "quarantine").iterdir())) == 150
         assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.db", "quarantine"]
