@@ -208,9 +208,10 @@ def _keep_as_received(attempt: Attempt, outcome: Outcome, response: object) -> N
 def _mark_if_partial(metadata: Dict[str, object], attempt: Attempt, answer: Answer) -> None:
     """Mark the token counts of Anthropic's messages as an estimate if the last event, which has them, has not come.
 
-    The first event has the prompt's count only, which LiteLLM reports together with a count of its own.
+    The first event has the prompt's count only, which LiteLLM reports together with a count of its own. A stream that
+    is passed through shows by its events that it is one of Anthropic's.
     """
-    is_message = event_name(attempt.request.call_type) == "anthropic_messages"
+    is_message = answer.is_message or event_name(attempt.request.call_type) == "anthropic_messages"
     if is_message and not answer.is_complete and metadata.get("usage_estimated") is not True:
         mark_estimate(metadata)
 

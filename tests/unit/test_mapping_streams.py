@@ -249,3 +249,18 @@ def test_an_estimated_usage_has_the_counts_that_can_be_made(response: Any, promp
     add_estimated_usage(response, prompt, count)
 
     assert response["usage"] == usage
+
+
+@pytest.mark.parametrize(
+    ("event", "is_message"),
+    [
+        ({"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 11, "output_tokens": 1}}}, True),
+        ({"choices": [{"index": 0, "delta": {"content": "hi"}}]}, False),
+        ({"type": "response.created", "response": {"id": "r"}}, False),
+    ],
+)
+def test_the_events_show_whether_a_stream_is_one_of_anthropics_messages(
+    event: Dict[str, Any], is_message: bool
+) -> None:
+    """Whatever call it belongs to: a proxy passes such streams through."""
+    assert answer_of([f"data: {json.dumps(event)}\n\n".encode()]).is_message is is_message

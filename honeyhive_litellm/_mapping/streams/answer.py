@@ -27,13 +27,14 @@ class Answer(NamedTuple):
 
     `response` has the form that its protocol gives an answer that is not streamed; None if no event of it has come.
     `is_complete`: its last event has come. `is_readable`: the protocol is one of those that are known here, so that
-    nothing but `response` has come.
+    nothing but `response` has come. `is_message`: the events are those of Anthropic's messages.
     """
 
     response: Optional[Mapping[str, Any]]
     is_complete: bool
     error: Optional[StreamError]
     is_readable: bool
+    is_message: bool = False
 
 
 def answer_of(pieces: Sequence[object]) -> Answer:
@@ -54,7 +55,7 @@ def answer_of(pieces: Sequence[object]) -> Answer:
         return Answer(None, is_done, error, error is not None or _begins_like_events(pieces))
     if is_done and isinstance(protocol, Chat):
         protocol.finish()
-    return Answer(protocol.response, protocol.is_complete, error, True)
+    return Answer(protocol.response, protocol.is_complete, error, True, isinstance(protocol, Messages))
 
 
 def assembled(chunks: Iterable[object]) -> Optional[Mapping[str, Any]]:
