@@ -15,6 +15,7 @@ from asyncio import AbstractEventLoop
 from typing import Any, Callable, Iterable, Mapping, MutableMapping, Optional, Sequence
 
 from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._mapping.call_types import is_tool
 from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
@@ -104,11 +105,11 @@ class Recorder:
             attempt.note_reply(text if is_success else None)
 
     def on_unstarted(self, call_details: MutableMapping[str, Any], response: object) -> None:
-        """A call is about to get this response. Of files, batches and some other calls LiteLLM reports no start.
-
-        Such a call would be lost if its loop ended before LiteLLM's callback, and `flush` would not wait for it.
+        """A call is about to get this response. Of files, batches and other tools LiteLLM reports no start, so that
+        such a call would be lost if its loop ended before LiteLLM's callback, and `flush` would not wait for it.
         """
-        if response is None or call_details.get(self._key) is not None or not self.tenure.may_begin(call_details):
+        is_unknown = response is not None and call_details.get(self._key) is None
+        if not (is_unknown and is_tool(call_details) and self.tenure.may_begin(call_details)):
             return
         attempt = self._opener.open(call_details, started_ms_of(call_details))
         if attempt is not None:

@@ -240,6 +240,11 @@ def call_type_of(name: str) -> CallType:
     return CALL_TYPES.get(name, _CHAT)
 
 
+def is_tool(call_details: Mapping[str, Any]) -> bool:
+    """Whether no model answers this call. LiteLLM's own calls on behalf of another one are answered by a model."""
+    return call_type_of(name_of_call(call_details)).event_type == "tool"
+
+
 def inputs_of(
     name: str, call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
 ) -> Dict[str, object]:

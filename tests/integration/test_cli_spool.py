@@ -38,6 +38,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector)
     """A spool's folder, and an environment that names it."""
     for name in ("HH_API_KEY", "HH_API_URL", "HONEYHIVE_SPOOL_PATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # the machine's own spools are not to be listed
     monkeypatch.setenv("HONEYHIVE_API_KEY", KEY)
     monkeypatch.setenv("HONEYHIVE_PROJECT", "tests")
     monkeypatch.setenv("HONEYHIVE_API_URL", collector.url)
