@@ -58,11 +58,12 @@ class OutcomeResolver:
         inputs = late_inputs(call_details, response, captures_content and is_whole)
         if inputs:
             attempt.replace_inputs(inputs)
-        outcome = map_success(call_details, response, self._settings, captures_content and is_whole)
+        outputs = _received_outputs(attempt, response if is_whole else None, captures_content)
+        outcome = map_success(call_details, response, self._settings, captures_content and is_whole, outputs)
         if not is_whole:
             outcome.has_content = captures_content
-            outcome.outputs = self._outputs_seen(attempt, captures_content) or outcome.outputs
-        _keep_as_received(attempt, outcome, response if is_whole else None)
+            if outputs is None:
+                outcome.outputs = self._outputs_seen(attempt, captures_content) or outcome.outputs
         metadata = outcome.metadata
         if attempt.stream is not None and attempt.stream.lacks_usage:
             mark_estimate(metadata)
@@ -106,9 +107,9 @@ class OutcomeResolver:
     def _seen(self, attempt: Attempt, counts: bool) -> Outcome:
         response = _response_seen(attempt)
         if response is not None:
-            call_details = _details_seen(attempt)
-            outcome = map_success(call_details, response, self._settings, attempt.request.capture_content)
-            _keep_as_received(attempt, outcome, response)
+            captures_content = attempt.request.capture_content
+            outputs = _received_outputs(attempt, response, captures_content)
+            outcome = map_success(_details_seen(attempt), response, self._settings, captures_content, outputs)
             self._add_cost(attempt, outcome, response)
             self._payments.keep_once(attempt, outcome, response)
             return outcome
@@ -193,16 +194,15 @@ class OutcomeResolver:
                     metadata["cost"] = amount
 
 
-def _keep_as_received(attempt: Attempt, outcome: Outcome, response: object) -> None:
-    """Have the outputs of the response as its caller got it: the caller may have changed it since.
+def _received_outputs(attempt: Attempt, response: object, captures_content: bool) -> Optional[Dict[str, object]]:
+    """The outputs of the response as its caller got it, who may have changed it since; None if they were not read.
 
     `response` is the one that LiteLLM reports, None if it is redacted. Another one than the caller's says more.
     """
     held = attempt.held
-    if held is None or held.outputs is None or not outcome.has_content:
-        return
-    if response is None or response is held.response:
-        outcome.outputs = held.outputs
+    if held is None or not captures_content or not (response is None or response is held.response):
+        return None
+    return held.outputs
 
 
 def _mark_if_partial(metadata: Dict[str, object], attempt: Attempt, answer: Answer) -> None:

@@ -142,9 +142,13 @@ def map_request(
 
 
 def map_success(
-    call_details: Mapping[str, Any], reported: object, settings: MappingSettings, capture_content: bool
+    call_details: Mapping[str, Any],
+    reported: object,
+    settings: MappingSettings,
+    capture_content: bool,
+    outputs: Optional[Dict[str, object]] = None,
 ) -> Outcome:
-    """The outcome of a call that returned the response `reported`.
+    """The outcome of a call that returned the response `reported`; `outputs` are its outputs, if they were read before.
 
     `call_details` may be empty or incomplete if the response was seen before LiteLLM's callback came. The response of
     a stream is the one that LiteLLM assembled. LiteLLM's proxy reports a call whose client disconnected as a success
@@ -172,7 +176,7 @@ def map_success(
             metadata["success"] = False
     outcome.has_content = capture_content
     _add_proxy(metadata, call_details, capture_content)
-    outcome.outputs = outputs_of(name, reported, capture_content)
+    outcome.outputs = outputs_of(name, reported, capture_content) if outputs is None else outputs
     return outcome
 
 
