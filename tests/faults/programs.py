@@ -112,6 +112,15 @@ def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD,
     return out
 
 
+def run_file(program: Path, url: str, spool: Path) -> str:
+    """`run` for a program in a file of its own, which the children that multiprocessing spawns import again."""
+    variables = {**environment(url, spool), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
 def drain(url: str, spool: Path) -> None:
     """Deliver all that is in the spool with our own command.
 

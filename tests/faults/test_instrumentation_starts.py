@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import List
 
@@ -14,7 +12,7 @@ import pytest
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm
-from .programs import HEAD, drain, environment, run, start
+from .programs import HEAD, drain, run, run_file, start
 
 CALLS = """
 import signal, warnings
@@ -141,14 +139,6 @@ if __name__ == "__main__":
 """
     )
     with Collector() as collector:
-        done = subprocess.run(
-            [sys.executable, str(program)],
-            env={**environment(collector.url, tmp_path / "spool"), "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        run_file(program, collector.url, tmp_path / "spool")
         drain(collector.url, tmp_path / "spool")
         assert questions(collector) == [f"question {n}" for n in range(6)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import uuid
 import zlib
 from pathlib import Path
@@ -20,7 +18,7 @@ from honeyhive_litellm._spool.lease import Lease
 from honeyhive_litellm.testing import Collector
 
 from ..versions import has_litellm
-from .programs import HEAD, SPOOL_HEAD, drain, environment, run, signal_ready, start
+from .programs import HEAD, SPOOL_HEAD, drain, run, run_file, signal_ready, start
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -197,16 +195,8 @@ if __name__ == "__main__":
 """
     )
     with Collector() as collector:
-        process = subprocess.run(
-            [sys.executable, str(program)],
-            env={**environment(collector.url, tmp_path / "spool"), "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert process.returncode == 0, process.stderr[-4000:]
-        made = [f"{method} {kind}" for method in process.stdout.split() for kind in KINDS]
+        methods = run_file(program, collector.url, tmp_path / "spool").split()
+        made = [f"{method} {kind}" for method in methods for kind in KINDS]
         assert contents(collector) == sorted(made + [f"pool {n}" for n in range(6)])
         assert [path.name for path in (tmp_path / "spool").iterdir()] == ["ledger.db"]
 

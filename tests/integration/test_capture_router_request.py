@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import litellm
 import openai
@@ -18,12 +18,6 @@ from ..versions import SERVER_ERROR, needs_litellm
 KEY = {"api_key": "sk-local"}
 MESSAGES = [{"role": "user", "content": "hello"}]
 Json = Dict[str, Any]
-
-
-@pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
 
 
 def router_of(models: ModelServer, *groups: Tuple[str, str, str], **options: Any) -> Any:

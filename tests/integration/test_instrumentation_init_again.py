@@ -21,12 +21,6 @@ from ..waiting import until, until_on_loop
 
 
 @pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
-
-
-@pytest.fixture
 def second() -> Iterator[Collector]:
     with Collector() as running:
         yield running

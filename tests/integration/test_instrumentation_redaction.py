@@ -23,12 +23,6 @@ ENABLE = {"metadata": {"headers": {"litellm-enable-message-redaction": "true"}}}
 KINDS = ("chat", "stream", "embedding", "responses", "responses stream", "messages", "messages stream", "router")
 
 
-@pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _message_logging_is_on_again() -> Iterator[None]:
     yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 
 import pytest
 
@@ -18,12 +18,6 @@ from ..versions import needs_litellm
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 through_litellm = needs_litellm("1.110", "it tells of a session in another form, and needs its extra `proxy` for it")
 Json = Dict[str, Any]
-
-
-@pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
 
 
 def event_of(traced: Collector, models: ModelServer, *turns: List[Json]) -> Json:

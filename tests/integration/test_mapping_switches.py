@@ -22,12 +22,6 @@ TOOL = {
 }
 
 
-@pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _message_logging_is_on_again() -> Iterator[None]:
     yield

@@ -53,12 +53,6 @@ CALL: Json = {
 
 
 @pytest.fixture
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as running:
-        yield running
-
-
-@pytest.fixture
 def begin(collector: Collector, tmp_path: Path) -> Iterator[Callable[..., None]]:
     """Start the package with the collector down, so that all that is recorded lies on the disk first."""
     collector.down()
