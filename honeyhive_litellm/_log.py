@@ -56,12 +56,12 @@ def warn(
         logger.warning(message, *args, extra=fields_of(code, {**(counts or {}), "suppressed": suppressed}))
 
 
-def recovered(trouble: LogCode, code: LogCode, message: str, *args: object) -> None:
+def recovered(trouble: LogCode, code: LogCode, message: str, *args: object, about: str = "") -> None:
     """Log that this trouble is over, if it was logged. Trouble that recurs is logged once a minute."""
     with _lock:
-        if (trouble, "") not in _ongoing:
+        if (trouble, about) not in _ongoing:
             return
-        _ongoing.discard((trouble, ""))
+        _ongoing.discard((trouble, about))
     with contained():
         logger.warning(message, *args, extra=fields_of(code))
 

@@ -1,26 +1,25 @@
 """Sends one batch to the sink, attempt after attempt, until the verdict is final.
 
-tenacity repeats the attempts and waits the seconds in between. For longer outages the events simply stay in the spool.
+tenacity repeats the attempts and waits the seconds in between. In longer outages the events stay in their source.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Optional, Sequence, Set
+from typing import Callable, Generic, Optional, Sequence, Set
 
 import tenacity
 
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Row
-from honeyhive_litellm._spool.segment import Batch
-from honeyhive_litellm._spool.spool import Spool
 
 from .backoff import BackOff
 from .circuit_breaker import CircuitBreaker
 from .poison import PoisonEvidence, final_verdict
 from .sink import WAITING, Result, Sink, Verdict
+from .source import B, Source
 
 _ROW_BYTES = 500
 _MAX_FAILED_LOOK_UPS = 5
@@ -31,7 +30,7 @@ _INTERNAL_FAULT = Result(
 )
 
 
-class BatchSender:
+class BatchSender(Generic[B]):
     """Sends one batch. Used once.
 
     After `send`, `verdict` is final, and `batch` holds the events that it applies to: without those that a look-up
@@ -40,8 +39,8 @@ class BatchSender:
 
     def __init__(
         self,
-        batch: Batch,
-        spool: Spool,
+        batch: B,
+        source: Source[B],
         sink: Sink,
         breaker: CircuitBreaker,
         *,
@@ -57,7 +56,7 @@ class BatchSender:
         self.evidence = PoisonEvidence(
             blamable_failures, deliveries_at_start=breaker.deliveries, failures_at_start=breaker.failures
         )
-        self._spool = spool
+        self._source = source
         self._sink = sink
         self._breaker = breaker
         self._lookup_delay_s = lookup_delay_s
@@ -83,7 +82,7 @@ class BatchSender:
         return len(self.batch.rows) == 1 and self.evidence.lone_blamable_failures > 0
 
     async def send(self) -> Result:
-        """Send until `verdict` is final. If cancelled, the batch stays in the spool."""
+        """Send until `verdict` is final. If cancelled, the batch stays in the source."""
         if not self.batch.rows:  # none of its events could be read back
             self.verdict = Verdict.DELIVERED
             return Result(Verdict.DELIVERED)
@@ -94,10 +93,10 @@ class BatchSender:
             result: Result = await retrying(self._attempt)
         except asyncio.CancelledError:
             if self._is_marked and not self._is_sending and self.batch.ambiguous_since is None:
-                await self._spool.unmark(self.batch)
+                await self._source.unmark(self.batch)
             raise
         if self.verdict is Verdict.SPLIT and not self._is_marked:
-            await self._spool.mark(self.batch)
+            await self._source.mark(self.batch)
         return result
 
     def _pause_s(self, state: tenacity.RetryCallState) -> float:
@@ -164,7 +163,7 @@ class BatchSender:
         else:
             result = await self._send_marked()
         if self.verdict in WAITING and self._is_marked and self.batch.ambiguous_since is None:
-            await self._spool.unmark(self.batch)
+            await self._source.unmark(self.batch)
             self._is_marked = False
         return result
 
@@ -191,7 +190,7 @@ class BatchSender:
     async def _send_marked(self) -> Result:
         if not self._is_marked or self.batch.ambiguous_since is not None:
             # Also if it is marked from an earlier attempt: an adopter waits `lookup_delay` from the newest one.
-            await self._spool.mark(self.batch)
+            await self._source.mark(self.batch)
             self._is_marked = True
         self._is_sending = True
         result = await self._sink.send(self.batch.rows)

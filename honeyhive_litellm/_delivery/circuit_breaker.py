@@ -20,15 +20,14 @@ from .backoff import BackOff
 from .sink import WAITING, Result, Sink, Verdict
 
 WORKERS = 4
-"""How many batches are sent side by side."""
+"""How many batches are sent side by side, where nothing else is configured."""
 
 _REMIND_S = 3600.0
 
 PREFIX = "honeyhive: "
-TAKES_NOTHING = "honeyhive: %s takes no events now (%s); they stay in the spool and are sent again until it does"
+TAKES_NOTHING = "honeyhive: %s takes no events now (%s); they stay in %s and are sent again until it does"
 REFUSES = (
-    "honeyhive: %s answers %s, so the key or the address is wrong: %s. "
-    "All events stay in the spool and go out once it works"
+    "honeyhive: %s answers %s, so the key or the address is wrong: %s. All events stay in %s and go out once it works"
 )
 
 
@@ -38,14 +37,18 @@ class CircuitBreaker:
     `deliveries` and `failures` are totals over all batches.
     """
 
-    def __init__(self, sink: Sink, counters: Counters, back_off: BackOff) -> None:
+    def __init__(
+        self, sink: Sink, counters: Counters, back_off: BackOff, *, events_stay_in: str, workers: int = WORKERS
+    ) -> None:
+        """`events_stay_in` is what log lines call the place where the events wait."""
         self.is_open = False
         self.deliveries = 0
         self.failures = 0
         self._sink = sink
         self._counters = counters
         self._back_off = back_off
-        self._slots = asyncio.Semaphore(WORKERS)
+        self._events_stay_in = events_stay_in
+        self._slots = asyncio.Semaphore(workers)
         self._probe = asyncio.Lock()
         self._changed = asyncio.Event()
         self._round = 0
@@ -124,20 +127,46 @@ class CircuitBreaker:
         self._changed.set()
         self._counters.last_error = None
         for trouble in (LogCode.SERVER_UNAVAILABLE, LogCode.SERVER_REFUSES):
-            recovered(trouble, LogCode.SERVER_RECOVERED, "honeyhive: %s takes events again", self._sink.name)
+            recovered(
+                trouble,
+                LogCode.SERVER_RECOVERED,
+                "honeyhive: %s takes events again",
+                self._sink.name,
+                about=self._events_stay_in,
+            )
 
     def _sentence(self, result: Result) -> str:
         """What happened, where, and what to do: for `stats().last_error`, in the words of the log."""
         if result.verdict is Verdict.PAUSE:
-            sentence = REFUSES % (self._sink.name, result.log_text, self._sink.remedy)
+            sentence = REFUSES % (self._sink.name, result.log_text, self._sink.remedy, self._events_stay_in)
         else:
-            sentence = TAKES_NOTHING % (self._sink.name, result.log_text)
+            sentence = TAKES_NOTHING % (self._sink.name, result.log_text, self._events_stay_in)
         return sentence[len(PREFIX) :]
 
     def _warn(self, result: Result) -> None:
-        name, text = self._sink.name, result.log_text
+        name, text, place = self._sink.name, result.log_text, self._events_stay_in
         counts = {"pending": self._counters.snapshot().pending}
         if result.verdict is Verdict.PAUSE:
-            warn(LogCode.SERVER_REFUSES, REFUSES, name, text, self._sink.remedy, repeat_s=_REMIND_S, counts=counts)
+            remedy = self._sink.remedy
+            warn(
+                LogCode.SERVER_REFUSES,
+                REFUSES,
+                name,
+                text,
+                remedy,
+                place,
+                about=place,
+                repeat_s=_REMIND_S,
+                counts=counts,
+            )
         else:
-            warn(LogCode.SERVER_UNAVAILABLE, TAKES_NOTHING, name, text, repeat_s=_REMIND_S, counts=counts)
+            warn(
+                LogCode.SERVER_UNAVAILABLE,
+                TAKES_NOTHING,
+                name,
+                text,
+                place,
+                about=place,
+                repeat_s=_REMIND_S,
+                counts=counts,
+            )

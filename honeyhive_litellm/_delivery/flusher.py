@@ -1,4 +1,4 @@
-"""Takes batches from the spool, has each one sent, and acts on the verdict.
+"""Takes batches from a source, has each one sent, and acts on the verdict.
 
 The flusher sleeps until something is committed, waits LINGER_S for more to send along, and then takes batches, a few
 at a time, until nothing is left. Batches that only wait do not count among the few: a poison event, or batches that
@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Optional, Sequence, Set
+from typing import Callable, Generic, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.limits import BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
-from honeyhive_litellm._spool.segment import Batch
-from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 
 from .backoff import BackOff
 from .batch_sender import BatchSender
 from .circuit_breaker import WORKERS, CircuitBreaker
 from .sink import WAITING, Result, Sink, Verdict
+from .source import B, Source
 
 LINGER_S = 1.0
 """How long a lone event, which is safe on disk, waits for others. A full batch or a `flush` does not wait.
@@ -41,27 +40,30 @@ _DEAD_LETTER_RETRY_S = 5.0
 _FAULT_RETRY_S = 1.0
 
 
-class Flusher:
-    """Delivers what is in the spool until it is cancelled. Lives on the runtime's loop."""
+class Flusher(Generic[B]):
+    """Delivers what is in the source until it is cancelled. Lives on the runtime's loop."""
 
     def __init__(
         self,
-        spool: Spool,
+        source: Source[B],
         sink: Sink,
         counters: Counters,
         *,
         lookup_delay_s: float,
         on_delivered: Callable[[Sequence[Row]], None],
         back_off: Optional[BackOff] = None,
+        workers: int = WORKERS,
     ) -> None:
-        self._spool = spool
+        """`workers` is how many batches are sent side by side."""
+        self._source = source
         self._sink = sink
         self._counters = counters
         self._lookup_delay_s = lookup_delay_s
         self._on_delivered = on_delivered
         self._back_off = back_off or BackOff()
-        self._breaker = CircuitBreaker(sink, counters, self._back_off)
-        self._senders: Set[BatchSender] = set()
+        self._breaker = CircuitBreaker(sink, counters, self._back_off, events_stay_in=source.name, workers=workers)
+        self._workers = workers
+        self._senders: Set[BatchSender[B]] = set()
         self._tasks: Set[asyncio.Future[None]] = set()
         self._room = asyncio.Event()
         self._has_events = asyncio.Event()
@@ -69,7 +71,7 @@ class Flusher:
         self._is_urgent = False
 
     async def run(self) -> None:
-        """Deliver until cancelled. Batches that are being sent then stay in the spool."""
+        """Deliver until cancelled. Batches that are being sent then stay in the source."""
         try:
             while True:
                 try:
@@ -81,7 +83,8 @@ class Flusher:
                     # A fault of ours must not end delivery.
                     warn(
                         LogCode.BATCH_NOT_TAKEN,
-                        "honeyhive: no batch could be taken from the spool, trying again: %r",
+                        "honeyhive: no batch could be taken from %s, trying again: %r",
+                        self._source.name,
                         error,
                     )
                     await asyncio.sleep(1)
@@ -99,7 +102,7 @@ class Flusher:
     def wake(self) -> None:
         """Something was committed or adopted."""
         self._has_events.set()
-        if self._spool.pending >= BATCH_EVENTS:
+        if self._source.pending >= BATCH_EVENTS:
             self._no_linger.set()
 
     def set_urgent(self, on: bool) -> None:
@@ -121,9 +124,9 @@ class Flusher:
         if held >= HELD_BYTES:
             # If all in hand wait, these may be poison, which only the delivery of others proves: one batch at a time.
             return busy == 0 and held < HELD_BYTES + HELD_FOR_EVIDENCE_BYTES
-        return busy < WORKERS
+        return busy < self._workers
 
-    async def _take(self) -> Batch:
+    async def _take(self) -> B:
         while True:
             await self._has_events.wait()
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
@@ -134,7 +137,7 @@ class Flusher:
                 alarm.cancel()
             # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
             self._has_events.clear()
-            batch = await self._spool.next_batch()
+            batch = await self._source.next_batch()
             if batch is not None:
                 self._has_events.set()
                 self._no_linger.set()
@@ -142,10 +145,10 @@ class Flusher:
             if not self._is_urgent:
                 self._no_linger.clear()
 
-    def _start_sending(self, batch: Batch, blamable_failures: int = 0) -> None:
+    def _start_sending(self, batch: B, blamable_failures: int = 0) -> None:
         sender = BatchSender(
             batch,
-            self._spool,
+            self._source,
             self._sink,
             self._breaker,
             blamable_failures=blamable_failures,
@@ -159,7 +162,7 @@ class Flusher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, sender: BatchSender) -> None:
+    async def _deliver(self, sender: BatchSender[B]) -> None:
         try:
             await self._act(sender, await sender.send())
         except (asyncio.CancelledError, GeneratorExit):
@@ -178,26 +181,27 @@ class Flusher:
             self._senders.discard(sender)
             self._room.set()
 
-    async def _act(self, sender: BatchSender, result: Result) -> None:
+    async def _act(self, sender: BatchSender[B], result: Result) -> None:
         batch = sender.batch
         if sender.verdict is Verdict.SPLIT:
-            for half in await run_to_completion(self._spool.split(batch)):
+            for half in await run_to_completion(self._source.split(batch)):
                 # For a half of what has failed twice, one more failure is enough to split it again.
                 self._start_sending(half, min(1, sender.evidence.blamable_failures))
         elif sender.verdict is Verdict.REJECT:
             warn(
                 LogCode.EVENT_REFUSED,
-                "honeyhive: %s refused an event for good (%s). It is kept as a dead letter: "
-                "see `honeyhive-litellm dead list`",
+                "honeyhive: %s refused an event for good (%s). It is kept as a dead letter: see `%s`",
                 self._sink.name,
                 result.log_text,
+                self._source.dead_letters_command,
+                about=self._source.name,
                 counts={"events": len(batch.rows)},
             )
-            while not await run_to_completion(self._spool.add_dead_letter(batch, result.status, result.reason)):
+            while not await run_to_completion(self._source.add_dead_letter(batch, result.status, result.reason)):
                 await sender.park(_DEAD_LETTER_RETRY_S)
         else:
             self._note_delivered(batch.rows)
-            await run_to_completion(self._spool.settle(batch))
+            await run_to_completion(self._source.settle(batch))
 
     def _note_delivered(self, rows: Sequence[Row]) -> None:
         self._counters.deliver(len(rows))

@@ -35,6 +35,9 @@ class Spool:
     It delivers by itself; `Appender` and `Adoption` do the rest, on the segments that all three share.
     """
 
+    name = "the spool"
+    dead_letters_command = "honeyhive-litellm dead list"
+
     def __init__(self, folder: Path, counters: Counters, *, durability: str, limits: Limits) -> None:
         """`folder` is the user's; see `effective_folder`."""
         folder = effective_folder(folder)

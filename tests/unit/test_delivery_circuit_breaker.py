@@ -32,7 +32,9 @@ class Bench:
         self.pauses = 0
         self.counters = Counters()
         sink = HoneyHiveSink(URL, "hh_key", project="p", source="test", timeout_s=1.0)  # which connects to nothing
-        self.breaker = CircuitBreaker(sink, self.counters, BackOff(pause_s, pause_s, self._draw))
+        self.breaker = CircuitBreaker(
+            sink, self.counters, BackOff(pause_s, pause_s, self._draw), events_stay_in="the spool"
+        )
 
     def _draw(self) -> float:
         self.pauses += 1
