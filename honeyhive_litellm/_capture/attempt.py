@@ -16,6 +16,7 @@ from .stream_state import StreamState
 
 if TYPE_CHECKING:
     from .router_request import RouterRequest
+    from .target import Target
 
 
 _COST_S = 60.0
@@ -28,10 +29,12 @@ class Token(str):
     LiteLLM's other loggers see the details, too: to them, and in a copy, it is a plain string.
     """
 
-    __slots__ = ("__weakref__", "number")
+    __slots__ = ("__weakref__", "number", "target")
 
     number: int
     """Which attempt at the call it is, for the next attempt that LiteLLM makes with the same details."""
+    target: Optional[Target]
+    """Where the call is recorded, with all its attempts; None if nowhere."""
 
     def __deepcopy__(self, memo: object) -> str:
         return str(self)
@@ -109,11 +112,13 @@ class Attempt:
         "start_position",
         "started_ms",
         "stream",
+        "target",
         "token",
     )
 
-    def __init__(self, event_id: str, number: int, request: Request, started_ms: float) -> None:
+    def __init__(self, target: Target, event_id: str, number: int, request: Request, started_ms: float) -> None:
         # Identity: nobody changes it.
+        self.target = target
         self.event_id = event_id
         self.number = number
         self.request = request

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Deque, Dict, List, Optional, Set, Tuple
+from typing import Deque, Dict, List, Optional, Tuple
 
 from honeyhive_litellm._mapping.reading import or_default
 
@@ -45,7 +45,7 @@ class OpenAttempts:
         self.lock = threading.RLock()
         """For what takes several steps. Each claim holds it: who holds it can be sure that an attempt stays open."""
         self._by_id: Dict[str, Attempt] = {}
-        self._claimed: Set[str] = set()
+        self._claimed: Dict[str, Attempt] = {}
         self._freed: Deque[str] = deque()
         self._numbers = RecentCounts(REMEMBERED_CALLS, self._open_call_ids)
         self._outcomes = RecentCounts(REMEMBERED_OUTCOMES)
@@ -94,12 +94,12 @@ class OpenAttempts:
         with self.lock:
             attempt = self._by_id.pop(id_, None)
             if attempt is not None:
-                self._claimed.add(id_)
+                self._claimed[id_] = attempt
         return attempt
 
     def release(self, attempt: Attempt) -> None:
         """The event of the claimed attempt is in the queue."""
-        self._claimed.discard(attempt.event_id)
+        self._claimed.pop(attempt.event_id, None)
 
     # ---- what is open
 

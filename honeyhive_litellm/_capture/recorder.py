@@ -22,13 +22,12 @@ from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import Entry
 
 from .attempt import Attempt, Report
-from .emitter import Emitter
 from .open_attempts import OpenAttempts
 from .opener import AttemptOpener, started_ms_of
-from .outcomes import LiteLLMFunctions, OutcomeResolver, bare_outcome
-from .request_mapper import RequestMapper
+from .outcomes import LiteLLMFunctions, bare_outcome
 from .router_request import RouterRequests
 from .stream_state import CANCELLED
+from .targets import Targets
 from .tenure import Tenure
 
 _SEVERAL_STARTS = (REALTIME, "query", "aquery")
@@ -54,11 +53,9 @@ class Recorder:
     ) -> None:
         self._key = key
         self._open = OpenAttempts()
-        self._outcomes = OutcomeResolver(settings, litellm)
-        self._emitter = Emitter(settings, submit, self._outcomes, self._open)
-        mapper = RequestMapper(settings, litellm)
-        self.router_requests = RouterRequests(mapper, self._open, self._emitter)
-        self._opener = AttemptOpener(settings, key, mapper, self._open, self.router_requests)
+        self.targets = Targets(settings, submit, litellm, self._open)
+        self.router_requests = RouterRequests(self.targets.target_for, self._open)
+        self._opener = AttemptOpener(key, self.targets.target_for, self._open, self.router_requests)
         self.tenure = Tenure(key, self.router_requests)
         self._is_closed = False
 
@@ -82,7 +79,7 @@ class Recorder:
             started_ms = None
         attempt = self._opener.open(call_details, started_ms, reporter=reporter)
         if attempt is not None:
-            self._emitter.start(attempt)
+            attempt.target.emitter.start(attempt)
 
     def _supersede(self, id_: str) -> None:
         """LiteLLM tries again under the same call id, and does not report how the attempt before it ended."""
@@ -113,7 +110,7 @@ class Recorder:
             return
         attempt = self._opener.open(call_details, started_ms_of(call_details))
         if attempt is not None:
-            self._emitter.start(attempt)
+            attempt.target.emitter.start(attempt)
 
     def on_response(self, call_details: Mapping[str, Any], response: object, loop: Optional[AbstractEventLoop]) -> None:
         """A call gets its response. It is held, because LiteLLM's callback will know more, if it comes.
@@ -148,7 +145,7 @@ class Recorder:
         attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
         if attempt is not None:
             attempt.stream_state().begin(wrapper, chunks)
-            self._emitter.start(attempt)
+            attempt.target.emitter.start(attempt)
 
     def on_stream_start(
         self, call_details: Mapping[str, Any], wrapper: object, chunks: Optional[Sequence[Any]] = None
@@ -190,7 +187,7 @@ class Recorder:
         """An attempt has failed. LiteLLM's callback has reported it, or never will."""
         attempt = self._open.claim(call_details.get(self._key, ""))
         if attempt is not None:
-            self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
+            self._fail(attempt, call_details, error)
 
     def on_read_end(
         self,
@@ -227,12 +224,12 @@ class Recorder:
         if attempt is None or (error is None and not attempt.has_outcome):
             return
         if error is None:
-            outcome = self._outcomes.held(attempt, counts=False)
+            outcome = attempt.target.outcomes.held(attempt, counts=False)
         else:
-            outcome = self._outcomes.failure(attempt, call_details, error)
+            outcome = attempt.target.outcomes.failure(attempt, call_details, error)
         with self._open.lock:  # no start record may follow the event of a thread that has claimed the attempt
             if self._open.get(attempt.event_id) is attempt:
-                self._emitter.checkpoint(attempt, outcome)
+                attempt.target.emitter.checkpoint(attempt, outcome)
 
     # ---- LiteLLM's callbacks
 
@@ -249,7 +246,7 @@ class Recorder:
         if not self._waits_for_reader(call_details, False, error):
             attempt = self._claim_for_outcome(call_details, "failure")
             if attempt is not None:
-                self._finish(attempt, self._outcomes.failure, attempt, call_details, error)
+                self._fail(attempt, call_details, error)
 
     def _waits_for_reader(self, call_details: MutableMapping[str, Any], is_success: bool, result: object) -> bool:
         """Whether this is about a stream that is still being read: then it is held, and the reader's end completes it.
@@ -272,10 +269,10 @@ class Recorder:
         # The outcome is needed at once for the sample, and for the Router: what a stream's reader got may be a failure.
         is_routed_stream = attempt.stream is not None and attempt.router_request is not None
         if attempt.is_sampled_out or is_routed_stream or self.router_requests.is_waiting_for(attempt):
-            self._finish(attempt, self._outcomes.success, attempt, call_details, response)
+            self._finish(attempt, attempt.target.outcomes.success, attempt, call_details, response)
             return
         try:
-            self._emitter.success(attempt, call_details, response)
+            attempt.target.emitter.success(attempt, call_details, response)
         finally:
             self._open.release(attempt)
 
@@ -327,11 +324,11 @@ class Recorder:
         """Emit the event of an attempt that this thread has claimed, by what was seen and reported of it so far."""
         report = attempt.report
         if report is None:
-            self._finish(attempt, self._outcomes.held, attempt)
+            self._finish(attempt, attempt.target.outcomes.held, attempt)
         elif report.is_success:
             self._succeed(attempt, report.call_details, report.result)
         else:
-            self._finish(attempt, self._outcomes.failure, attempt, report.call_details, report.result)
+            self._fail(attempt, report.call_details, report.result)
 
     # ---- all of them
 
@@ -343,14 +340,18 @@ class Recorder:
     def _attempt_of(self, call_details: Mapping[str, Any]) -> Optional[Attempt]:
         return self._open.get(call_details.get(self._key, ""))
 
+    def _fail(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> None:
+        """Emit the event of an attempt that this thread has claimed and that failed with `error`."""
+        self._finish(attempt, attempt.target.outcomes.failure, attempt, call_details, error)
+
     def _finish(self, attempt: Attempt, resolve: Callable[..., Outcome], *arguments: object) -> None:
         """Emit the event of an attempt that this thread has claimed; `resolve(*arguments)` returns its outcome."""
         try:
-            status = "failure" if resolve == self._outcomes.failure else "success"
+            status = "failure" if resolve == attempt.target.outcomes.failure else "success"
             outcome = or_default(bare_outcome(status, None), resolve, *arguments)
             outcome.end_ms = outcome.end_ms or time.time() * 1000
             self.router_requests.attempt_ended(attempt, outcome)
-            self._emitter.event(attempt, outcome)
+            attempt.target.emitter.event(attempt, outcome)
         finally:
             self._open.release(attempt)
 
@@ -360,20 +361,6 @@ class Recorder:
     def in_flight(self) -> int:
         """How many attempts have begun and have no event in the queue yet."""
         return self._open.in_flight
-
-    @property
-    def sampled(self) -> int:
-        """How many successes got no event, because they are not in the sample."""
-        return self._emitter.sampled
-
-    @property
-    def withheld(self) -> int:
-        """How many events have no content, because its redaction failed."""
-        return self._emitter.withheld
-
-    def hurry(self) -> None:
-        """Wait for a function of the user no longer than the process's end allows."""
-        self._emitter.hurry()
 
     @property
     def is_awaiting_callback(self) -> bool:

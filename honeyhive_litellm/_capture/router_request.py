@@ -20,9 +20,8 @@ from honeyhive_litellm._mapping.reading import copy_containers, mapping, or_defa
 
 from .attempt import Attempt
 from .context import current_context
-from .emitter import Emitter
 from .open_attempts import OpenAttempts
-from .request_mapper import RequestMapper
+from .target import Target
 
 StrategyOf = Callable[[Optional[str]], Optional[str]]
 """Returns the routing strategy for a model group, or None if it is unknown."""
@@ -71,6 +70,8 @@ class RouterRequest:
         """Whether the Router returned a stream, so that only the reader's end of it is the end of the request."""
         self.numbers: Dict[str, int] = {}
         """The number of the latest attempt under each call id."""
+        self.target: Optional[Target] = None
+        """Where the request is recorded, with all its attempts; None if nowhere."""
         self._strategy_of = strategy_of
         self._attempts: List[Dict[str, object]] = []
         self._failures: List[Dict[str, object]] = []
@@ -168,10 +169,12 @@ class RouterRequest:
 class RouterRequests:
     """The requests that the Routers of the process work on, as one recorder sees them."""
 
-    def __init__(self, mapper: RequestMapper, open_attempts: OpenAttempts, emitter: Emitter) -> None:
-        self._mapper = mapper
+    def __init__(
+        self, target_for: Callable[[Mapping[str, Any]], Optional[Target]], open_attempts: OpenAttempts
+    ) -> None:
+        """`target_for` decides where a request is recorded, by its details; None if nowhere."""
+        self._target_for = target_for
         self._open = open_attempts
-        self._emitter = emitter
         self._running: Set[str] = set()
         self._current: ContextVar[Optional[RouterRequest]] = ContextVar("honeyhive_router_request", default=None)
 
@@ -196,6 +199,7 @@ class RouterRequests:
             return None
         context = current_context()._replace(noted_metadata=note_metadata(mapping(call_details.get("litellm_params"))))
         request = RouterRequest(call_details, strategy_of, context, time.time() * 1000, has_router)
+        request.target = self._target_for(call_details)
         request.context_token = self._current.set(request)
         self._running.add(request.id)
         return request
@@ -226,7 +230,7 @@ class RouterRequests:
         event = self._open.claim(request.id)
         if event is not None:
             try:
-                self._emitter.event(event, outcome_of(event))
+                event.target.emitter.event(event, outcome_of(event))
             finally:
                 self._open.release(event)
 
@@ -247,9 +251,10 @@ class RouterRequests:
 
     def _open_event(self, router_request: RouterRequest) -> None:
         """Begin the event of the request, unless it has begun."""
-        if router_request.event is not None:
+        target = router_request.target
+        if router_request.event is not None or target is None:
             return
-        request = self._mapper.request(router_request.call_details, router_request.context)
+        request = target.mapper.request(router_request.call_details, router_request.context)
         request.session = request.session or router_request.session
         if router_request.trace_id:
             request.metadata["trace_id"] = router_request.trace_id
@@ -259,10 +264,10 @@ class RouterRequests:
         request.metadata.pop("router", None)
         if router_request.attempts:
             request.event_type = "chain"
-        event = router_request.event = Attempt(router_request.id, 1, request, router_request.started_ms)
+        event = router_request.event = Attempt(target, router_request.id, 1, request, router_request.started_ms)
         if not request.skip:
             self._open.add(event)
-            self._emitter.start(event)
+            target.emitter.start(event)
 
 
 def call_details_of_request(model: object, arguments: Mapping[str, Any]) -> Dict[str, Any]:

@@ -118,7 +118,7 @@ class Runtime:
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
         recorder = self.recorder
-        return self._counters.snapshot(recorder.in_flight, recorder.sampled, recorder.withheld)
+        return self._counters.snapshot(recorder.in_flight, recorder.targets.sampled, recorder.targets.withheld)
 
     def spool_reading(self) -> Optional[Reading]:
         """The spool's part of a reading, as of the last round of maintenance; None before the first."""
@@ -216,7 +216,7 @@ class Runtime:
         submitted afterwards are still written to the spool.
         """
         deadline = time.monotonic() + timeout_s
-        self.recorder.hurry()
+        self.recorder.targets.hurry()
         if reason is ShutdownReason.CHILD_EXIT or (reason is ShutdownReason.ATEXIT and self._threads_outlive_atexit):
             self._await_litellm_threads(deadline - CLOSING_S)
         if reason is ShutdownReason.REQUESTED:

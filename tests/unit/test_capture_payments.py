@@ -7,12 +7,18 @@ from typing import Any, Dict
 
 import pytest
 
+from honeyhive_litellm import Settings
 from honeyhive_litellm._capture.attempt import Attempt
+from honeyhive_litellm._capture.open_attempts import OpenAttempts
 from honeyhive_litellm._capture.outcomes import bare_outcome
 from honeyhive_litellm._capture.payments import REMEMBERED_PAYMENTS, Payments
+from honeyhive_litellm._capture.target import Target
 from honeyhive_litellm._mapping.usage import FIGURES, is_payable_by_poll, provider_id
 
+from ..faults.emitter import NoLiteLLM
 from .mapping_calls import mapped
+
+TARGET = Target(None, Settings(api_key="k", project="p"), lambda _: 0, NoLiteLLM(), OpenAttempts())
 
 BACKGROUND = {"object": "response", "background": True}
 
@@ -21,7 +27,7 @@ def kept(payments: Payments, call_type: str, event_id: str, id_: Any = "r1", res
     """Whether an outcome of this call keeps its figures."""
     outcome = bare_outcome("success", None)
     outcome.metadata.update(dict.fromkeys(FIGURES, 1), response_id=id_, call="mine")
-    payments.keep_once(Attempt(event_id, 1, mapped(call_type=call_type), 0.0), outcome, response)
+    payments.keep_once(Attempt(TARGET, event_id, 1, mapped(call_type=call_type), 0.0), outcome, response)
     assert outcome.metadata["call"] == "mine"
     found = [name for name in FIGURES if name in outcome.metadata]
     assert found in ([], list(FIGURES))
