@@ -25,3 +25,11 @@ class NewerFormatError(SpoolError):
 
 class UnsafeFileError(SpoolError):
     """A file or folder of the spool is another user's, or open to others; it was not used."""
+
+
+class UnknownKeyError(SpoolError):
+    """What was to be read is encrypted with a key that this process does not have. It is not damaged."""
+
+
+class DamagedBodyError(SpoolError):
+    """An encrypted body does not open although its key is there: it was changed, or moved to another record."""

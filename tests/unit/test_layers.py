@@ -30,6 +30,7 @@ CONTRACTS = {("_capture", "honeyhive_litellm._spool.record")}
 ONLY = {
     "litellm": ("_instrumentation/",),
     "aiohttp": ("_delivery/sinks/",),
+    "cryptography": ("_privacy/cipher.py",),
     "opentelemetry": ("_runtime/otel.py", "metrics.py"),
     "orjson": ("_json.py",),
     "prometheus_client": ("_cli/folder_metrics.py",),
