@@ -52,6 +52,9 @@ TROUBLED_REQUESTS = 5
 FEWER_FORKS = 50
 """A process for each call takes that much longer than a task, so there are so many times fewer."""
 
+KILLS = 20
+"""So many processes make the calls of a row "answered at once", and each of them is killed."""
+
 _TIME = struct.Struct("d")
 
 
@@ -75,6 +78,8 @@ def child(job: Json) -> None:
     with Board(Path(job["board"]), job["calls"]) as board:
         if job["way"] == "forks":
             _call_in_forks(job, litellm.completion, board)
+        elif job["way"] in ("killed tasks", "killed threads"):
+            _call_in_killed_forks(job, board)
         else:
             asyncio.run(_make_calls(job, litellm.acompletion, board))
 
@@ -114,9 +119,27 @@ def _call_in_forks(job: Json, completion: Callable[..., Any], board: Board) -> N
     board.note_end()
 
 
+def _call_in_killed_forks(job: Json, board: Board) -> None:
+    """Make the calls in KILLS processes, each of which is killed as soon as its last call has returned."""
+    import litellm
+
+    for number in range(KILLS):
+        share = range(number, job["calls"], KILLS)
+        pid = os.fork()
+        if pid == 0 and job["way"] == "killed tasks":
+            asyncio.run(_make_calls({**job, "numbers": share}, litellm.acompletion, board))
+        elif pid == 0:
+            for each in share:
+                litellm.completion(**_arguments(job, each))
+                board.note(each)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(pid, 0)
+    board.note_end()
+
+
 async def _make_calls(job: Json, acompletion: Callable[..., Any], board: Board) -> None:
-    numbers = iter(range(job["calls"]))
-    left = job["calls"]
+    mine = job.get("numbers", range(job["calls"]))
+    numbers, left = iter(mine), len(mine)
 
     async def caller() -> None:
         nonlocal left
@@ -175,8 +198,9 @@ class Board:
 class Fault(NamedTuple):
     """A row of the table: how the worker ends, its options of `init`, and what the backend does meanwhile.
 
-    `way` is how it makes its calls: "tasks" of one loop; "forks", a process each, of which there are fewer; "pool", a
-    pool of two spawned processes.
+    `way` is how it makes its calls: "tasks" of one loop; "forks", a process each, of which there are fewer; "killed
+    tasks" and "killed threads", KILLS forked processes with a loop or without one; "pool", a pool of two spawned
+    processes.
     """
 
     name: str
@@ -198,6 +222,8 @@ def faults(seconds: float) -> List[Fault]:
     rows = [
         Fault("kill -9 at 0 ms", 0.0),
         Fault("kill -9 at 0 ms, strict", 0.0, {"strict": True}),
+        Fault("answered at once, 20 kills, async", 0.0, way="killed tasks"),
+        Fault("answered at once, 20 kills, sync", 0.0, way="killed threads"),
         Fault("kill -9 after 200 ms", 0.2),
         Fault("kill -9 after 2 s", 2.0),
         Fault("backend down across a restart", trouble=_down),

@@ -14,7 +14,7 @@ STRICT_PATIENCE_S = 10.0
 
 START_PATIENCE_S = 2.0
 """How long a call that has its response waits for its own start record. A process's first call waits for the thread and
-the files to be made; others usually not at all, since providers take longer than a commit."""
+the files to be made; others usually not at all, since providers take longer than COMMIT_EVERY_S."""
 
 
 class CommitWaiter:

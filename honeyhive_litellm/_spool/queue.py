@@ -48,6 +48,7 @@ class RecordQueue:
         self._bytes = 0
         self._lock = threading.Lock()
         self._wake: Optional[Callable[[], None]] = None
+        self._demand: Optional[Callable[[], None]] = None
         self._is_whole_group = False
         self._put = self._taken = self._committed = 0
         self._waiting: List[Tuple[int, Callable[[], None]]] = []
@@ -87,6 +88,14 @@ class RecordQueue:
             if self._entries or self._in_hand:
                 return False
             self._wake = wake
+            return True
+
+    def arm_demand(self, demand: Callable[[], None]) -> bool:
+        """Have the next `when_committed` that has to wait call `demand`. If somebody waits now, return False."""
+        with self._lock:
+            if self._waiting:
+                return False
+            self._demand = demand
             return True
 
     def close(self) -> None:
@@ -185,15 +194,20 @@ class RecordQueue:
     def when_committed(self, callback: Callable[[], None], position: Optional[int] = None) -> None:
         """Call `callback` once all up to `position`, by default all that was put so far, is committed.
 
-        That is now, or later on the writer's thread.
+        That is now, or on the writer's thread, which then commits as soon as it can.
         """
+        demand = None
         with self._lock:
             if position is None:
                 position = self._put
-            if self._committed < position:
+            is_committed = self._committed >= position
+            if not is_committed:
                 self._waiting.append((position, callback))
-                return
-        callback()
+                demand, self._demand = self._demand, None
+        if is_committed:
+            callback()
+        elif demand is not None:
+            demand()
 
     def stop_waiting(self, callback: Callable[[], None]) -> None:
         """Forget a callback of `when_committed`, unless it has been called: its caller waits no longer."""

@@ -1,7 +1,8 @@
 """From the queue to the disk: records are committed in groups, one transaction each.
 
 While few records come, each is committed at once. While many come, a group is committed every COMMIT_EVERY_S, since
-each transaction takes Python's lock from the threads that make the calls.
+each transaction takes Python's lock from the threads that make the calls. Who cannot wait for that asks for a commit by
+waiting for one (`RecordQueue.when_committed`).
 
 Most groups are small and are committed inline, in a callback of the loop. Waking a task takes two more turns of the
 loop, which cost as much as the commit itself. For the same reason a process that makes few calls arms the wake-up right
@@ -12,23 +13,29 @@ group, a new segment, a disk in trouble.
 from __future__ import annotations
 
 import asyncio
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 from .queue import RecordQueue
 from .record import Record
 from .spool import Spool
 
-COMMIT_EVERY_S = 0.004
+COMMIT_EVERY_S = 0.02
+"""A record is on disk at most that much later, unless the disk is slower."""
 
 
 class Writer:
     """Lives on the runtime's loop. Calls `on_committed` with each group.
 
-    `pause_s` is the least time between two groups: COMMIT_EVERY_S, or 0 where calls wait for their commit.
+    `pause_s` is the time between two groups while nobody waits for one.
     """
 
     def __init__(
-        self, queue: RecordQueue, spool: Spool, on_committed: Callable[[Sequence[Record]], None], *, pause_s: float
+        self,
+        queue: RecordQueue,
+        spool: Spool,
+        on_committed: Callable[[Sequence[Record]], None],
+        *,
+        pause_s: float = COMMIT_EVERY_S,
     ) -> None:
         self._queue = queue
         self._spool = spool
@@ -36,6 +43,8 @@ class Writer:
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
         self._next_commit_at = 0.0
+        self._timer: Optional[asyncio.TimerHandle] = None
+        """Ends the pause between two groups; None while there is none."""
         self._is_quiet = False
         self._may_be_committed = False
         """Whether the group in hand was being appended when the writer was interrupted."""
@@ -92,16 +101,38 @@ class Writer:
         """Look at the queue when the next group is due, or in a quiet process when something comes."""
         self._next_commit_at = self._loop.time() + self._pause_s
         if not (self._is_quiet and self._queue.arm_wakeup(self._wake)):
-            self._loop.call_later(self._pause_s, self._commit_or_sleep)
+            self._pause(self._pause_s)
+
+    def _pause(self, pause_s: float) -> None:
+        """Look at the queue after `pause_s`, or as soon as somebody waits for a commit."""
+        self._end_pause()
+        if not self._queue.arm_demand(self._hurry):
+            pause_s = 0.0
+        self._timer = self._loop.call_later(pause_s, self._commit_or_sleep)
+
+    def _end_pause(self) -> bool:
+        """Stop the timer; False if none was running."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
     def _commit_or_sleep(self) -> None:
+        self._timer = None
         self._is_quiet = self._queue.arm_wakeup(self._wake)
         if not self._is_quiet:
             self._commit_inline()
 
     def _wake(self) -> None:
+        self._call_soon(self._commit_when_due)
+
+    def _hurry(self) -> None:
+        self._call_soon(self._commit_early)
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        """Have the loop call `callback`; for any thread."""
         try:
-            self._loop.call_soon_threadsafe(self._commit_when_due)
+            self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
             pass  # the loop has ended: what is in the queue is written by the late writer
 
@@ -110,8 +141,13 @@ class Writer:
         early_s = self._next_commit_at - self._loop.time()
         if early_s > 0:
             self._is_quiet = False
-            self._loop.call_later(early_s, self._commit_inline)
+            self._pause(early_s)
         else:
+            self._commit_inline()
+
+    def _commit_early(self) -> None:
+        """Commit although the pause is not over. Without a pause, a commit is under way or about to begin."""
+        if self._end_pause():
             self._commit_inline()
 
     def _commit_inline(self) -> None:

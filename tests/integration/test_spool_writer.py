@@ -84,3 +84,41 @@ async def test_a_quiet_process_sleeps_at_once_and_still_commits_in_groups(tmp_pa
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await spool.close()
+
+
+async def test_who_waits_for_a_commit_does_not_wait_for_the_pause_to_end(tmp_path: Path) -> None:
+    counters = Counters()
+    queue = RecordQueue(counters)
+    spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+    groups: asyncio.Queue[List[str]] = asyncio.Queue()
+    on_disk: asyncio.Queue[str] = asyncio.Queue()
+
+    def committed(group: Sequence[Record]) -> None:
+        groups.put_nowait([record.id for record in group])
+        if group and group[-1].id == "e2":  # as another thread may do while the commit lets go of Python's lock
+            queue.put(event(3))
+            queue.when_committed(lambda: on_disk.put_nowait("e3"))
+
+    async def next_group() -> List[str]:
+        return await asyncio.wait_for(groups.get(), 30)
+
+    writer = Writer(queue, spool, committed, pause_s=3600)
+    queue.put(event(0))
+    writing = asyncio.ensure_future(writer.run())
+    try:
+        assert await next_group() == ["e0"]
+        queue.put(event(1))
+        queue.put(event(2))
+        await asyncio.sleep(0.05)
+        assert groups.empty()
+        queue.when_committed(lambda: on_disk.put_nowait("e2"))
+        assert await next_group() == ["e1", "e2"]
+        assert await next_group() == ["e3"]
+        assert [await asyncio.wait_for(on_disk.get(), 30) for _ in range(2)] == ["e2", "e3"]
+        queue.put(event(4))
+        queue.when_committed(lambda: on_disk.put_nowait("e4"))
+        assert await next_group() == ["e4"]
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await spool.close()
