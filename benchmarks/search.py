@@ -1,6 +1,6 @@
 """What the search for credentials costs on texts that hold none, beside another commit's search in the same process.
 
-    python benchmarks/search.py                     # 3 KB each of prose, code and JSON, beside the commit HEAD
+    python benchmarks/search.py                     # 3 KB each of several kinds of text, beside the commit HEAD
     python benchmarks/search.py --beside v1.0.0rc1  # beside another one
 
 The searches take turns, and each is timed by the processor time of its thread.
@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from _common import PROSE, table
 from _internals import search_for_credentials
 
-CHARS = 3000
+MOST_CHARS = 3000
 FOLDER = "honeyhive_litellm/_privacy"
 ANSWER = {
     "id": "chatcmpl-123e4567-e89b-12d3-a456-426614174000",
@@ -31,10 +31,20 @@ ANSWER = {
     "choices": [{"index": 0, "message": {"role": "assistant", "content": PROSE}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
 }
+GERMAN = """Der Bürgermeister eröffnete die Ausstellung und dankte allen, die daran mitgewirkt hatten.
+Die Verwaltungsvorschriften wurden, wie angekündigt, im vergangenen Jahr überarbeitet und vereinfacht.
+Wer früh aufsteht, hat mehr vom Tag; wer lange schläft, träumt dafür umso schöner.
+Später fanden wir, zu unserer Überraschung, dass es umgekehrt war: Niemand wusste, warum.
+"""
+ROOT = Path(__file__).parents[1]
 TEXTS: Dict[str, str] = {
     "prose": (PROSE + "Later, we found (to our surprise) that it was the other way round: nobody knew why. ") * 20,
     "code": inspect.getsource(argparse)[20_000:],
     "JSON": json.dumps([ANSWER] * 10),
+    "Markdown": (ROOT / "docs/explanation/design.md").read_text("utf-8"),
+    "German prose": GERMAN * 10,
+    "license": (ROOT / "LICENSE").read_text("utf-8"),
+    "CSV": "id,name,city,amount,date\n" + "".join(f"{n},Name{n},City{n % 9},{n}.50,2024-03-01\n" for n in range(99)),
 }
 
 
@@ -76,9 +86,9 @@ def main() -> None:
         other = search_of(options.beside, Path(folder))
         rows = []
         for name, text in TEXTS.items():
-            before, now = medians((other, search_for_credentials), text[:CHARS], options.rounds)
+            before, now = medians((other, search_for_credentials), text[:MOST_CHARS], options.rounds)
             rows.append([name, f"{before:.1f}", f"{now:.1f}", f"{now / before:.2f}"])
-    print(table([f"{CHARS} characters", f"{options.beside} us", "now us", "ratio"], rows))
+    print(table([f"up to {MOST_CHARS} characters", f"{options.beside} us", "now us", "ratio"], rows))
 
 
 if __name__ == "__main__":

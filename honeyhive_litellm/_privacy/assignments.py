@@ -38,13 +38,14 @@ _BY_LAST = {last: tuple(e for e in (*_ENDS, _VALUE) if e[-3:] == last) for last 
 _MARKED = bytes(ord("=") if chr(byte) in _SEPARATORS else byte for byte in range(256))
 
 
-def separators(text: str) -> List[int]:
-    """Where a separator stands behind what ends like a credential's name; almost always nowhere."""
-    if not text.isascii():
+def separators(text: str, encoded: bytes) -> List[int]:
+    """Where a separator stands in `text`, whose UTF-8 is `encoded`, behind what ends like a name; almost always nowhere."""
+    if not text.isascii() and ("\uff1a" in text or "\uff1d" in text):
         text = text.replace("\uff1a", ":").replace("\uff1d", "=")
-    encoded = text.encode("utf-8", "replace")
+        encoded = text.encode("utf-8", "replace")
     pieces = encoded.translate(_REDUCED, _PASSED_OVER).split(b"=")
-    hits = {piece for piece in set(pieces) if piece[-3:] in _BY_LAST and piece.endswith(_BY_LAST[piece[-3:]])}
+    by_last = _BY_LAST
+    hits = {piece for piece in set(pieces) if piece[-3:] in by_last and piece.endswith(by_last[piece[-3:]])}
     if not hits or not any(hit[-5:] != _VALUE or hit[:-5].endswith(_ENDS) for hit in hits):
         return []
     if all(hit.endswith(b"sessionid") for hit in hits) and b"sessionid" not in encoded.lower():

@@ -62,7 +62,9 @@ def _vendor_keys(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    return _without(text, [(start, end, REDACTED) for start, end in credentials_by_name(text)])
+    return _without(
+        text, [(start, end, REDACTED) for start, end in credentials_by_name(text, text.encode("utf-8", "replace"))]
+    )
 
 
 def _options(text: str) -> str:
@@ -224,7 +226,7 @@ def possible_rules(text: str) -> List[Rule]:
         found.append(without_user_info)
     if b"</" in remaining and "</" in text and _TAG(text) != text:
         found.append(_TAG)
-    if credentials_by_name(text):
+    if credentials_by_name(text, encoded):
         found.append(_named)
     return found
 

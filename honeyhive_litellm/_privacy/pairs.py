@@ -39,11 +39,11 @@ _MOST_ROWS = 1000
 _CELL_EDGES = " \t\r\"'`*"
 
 
-def credentials_by_name(text: str) -> List[Span]:
-    """Every credential that is one by the name that stands with it, in their order."""
+def credentials_by_name(text: str, encoded: bytes) -> List[Span]:
+    """Every credential in `text`, whose UTF-8 is `encoded`, that is one by the name that stands with it, in order."""
     spans: List[Span] = []
     done = table_end = 0
-    for place in separators(text):
+    for place in separators(text, encoded):
         if place < done:
             continue
         found: List[Span] = []

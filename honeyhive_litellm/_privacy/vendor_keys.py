@@ -206,6 +206,7 @@ _LONG = 15
 _WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/$"
 _IN_WORDS = bytes(ord("a") if byte in _WORD_BYTES else ord(" ") for byte in range(256))
 _LONG_WORD = b"a" * _LONG
+_WORD_SIGNS = b"_-+/$"
 _DASHES = bytes.maketrans(b"_+/$", b"----")
 
 
@@ -257,6 +258,9 @@ def _suspects(encoded: bytes) -> Iterator[Tuple[int, bytes]]:
     while begin >= 0:
         end = words.find(b" ", begin)
         word = encoded[begin:end] if end >= 0 else encoded[begin:]
+        if word.islower() and word.translate(None, _WORD_SIGNS).isalpha():  # a random key has other characters as well
+            begin = words.find(_LONG_WORD, end) if end >= 0 else -1
+            continue
         parts = word.translate(_DASHES).split(b"-")
         is_suspect = word[:4] in _BEGINS or not _PARTS.isdisjoint(parts)
         if not is_suspect:
