@@ -39,7 +39,7 @@ _MARKED = bytes(ord("=") if chr(byte) in _SEPARATORS else byte for byte in range
 
 
 def separators(text: str, encoded: bytes) -> List[int]:
-    """Where a separator stands in `text`, whose UTF-8 is `encoded`, behind what ends like a name; almost always nowhere."""
+    """Where a separator in `text`, whose UTF-8 is `encoded`, follows what ends like a name; almost always nowhere."""
     if not text.isascii() and ("\uff1a" in text or "\uff1d" in text):
         text = text.replace("\uff1a", ":").replace("\uff1d", "=")
         encoded = text.encode("utf-8", "replace")
