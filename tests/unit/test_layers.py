@@ -17,6 +17,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("_instrumentation", "_cli"),
     ("_runtime",),
     ("_capture", "_delivery"),
+    ("_broker",),
     ("_mapping", "_spool", "_config"),
     ("_privacy",),
 )
@@ -31,6 +32,7 @@ ONLY = {
     "litellm": ("_instrumentation/",),
     "aiohttp": ("_delivery/sinks/",),
     "cryptography": ("_privacy/cipher.py",),
+    "nats": ("_broker/", "_delivery/sinks/"),
     "opentelemetry": ("_runtime/otel.py", "metrics.py"),
     "orjson": ("_json.py",),
     "prometheus_client": ("_cli/folder_metrics.py",),
