@@ -1,4 +1,4 @@
-"""The only module here that uses private modules of the package; what those rename is adapted here.
+"""The only module here, beside `_relaying.py`, that uses private modules of the package; renames are adapted here.
 
 It gives the other benchmarks records and a runtime without LiteLLM, and observers of a record's way to the disk.
 """

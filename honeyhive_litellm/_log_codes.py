@@ -81,6 +81,14 @@ class LogCode(Enum):
     FORK_WHILE_BUSY = ("fork.while_busy", "Fork before the first call.")
     PROXY_NOT_RECORDING = ("proxy.not_recording", "Correct the option that the message names, and restart the Proxy.")
 
+    # ---- the relay
+
+    LETTERS_UNWRITABLE = ("relay.dead_letters_unwritable", "Run `honeyhive-litellm relay init`, or mend the broker.")
+    STREAM_AVAILABLE = ("relay.stream_available", "Nothing.")
+    STREAM_UNAVAILABLE = ("relay.stream_unavailable", "Mend the broker, or run `honeyhive-litellm relay init`.")
+    RELAY_STARTED = ("relay.started", "Nothing.")
+    RELAY_ENDED = ("relay.ended", "Nothing. What is left in the streams waits for other relays.")
+
     # ---- the commands, with `--log-format json`
 
     DRAIN_STARTED = ("drain.started", "Nothing.")

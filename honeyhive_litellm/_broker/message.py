@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from honeyhive_litellm._spool.record import Row
 
-from .names import MAY_BE_DUPLICATE, MESSAGE_ID, PROJECT, SESSION, STARTED
+from .names import EVENT_ID, MAY_BE_DUPLICATE, MESSAGE_ID, PROJECT, SESSION, STARTED
 
 _YES = "1"
 _FRAME_BYTES = len(b"NATS/1.0\r\n") + len(b"\r\n")
@@ -39,7 +39,7 @@ def headers_of(row: Row, project: str, *, may_be_duplicate: bool) -> Dict[str, s
 def received(seq: int, headers: Optional[Mapping[str, str]], body: bytes) -> Received:
     """What a message holds. Raises `ValueError` if it is none of ours."""
     headers = headers or {}
-    id_ = headers.get(MESSAGE_ID, "")
+    id_ = headers.get(EVENT_ID) or headers.get(MESSAGE_ID, "")
     if not id_ or not body:
         raise ValueError("the message has no event or no event id")
     session = headers.get(SESSION)

@@ -14,6 +14,8 @@ RELAY_INBOX = "_INBOX.hhrelay"
 # No header of ours begins with "Nats-": those are the broker's.
 MESSAGE_ID = "Nats-Msg-Id"
 """The event's id; the broker stores a second message with the same one only after its `duplicate_window`."""
+EVENT_ID = "HH-Event-Id"
+"""The event's id where `MESSAGE_ID` is another one, so that the broker does not drop an event that is sent again."""
 PROJECT = "HH-Project"
 SESSION = "HH-Session"
 STARTED = "HH-Started"

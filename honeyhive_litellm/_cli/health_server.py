@@ -1,4 +1,4 @@
-"""The HTTP server of `drain --metrics-port`: `/metrics`, `/livez` and `/readyz`.
+"""The HTTP server of `--metrics-port`: `/metrics`, `/livez` and `/readyz`, of a drain or of a relay.
 
 It has threads of its own, so that it answers while the loop that delivers hangs, and can say so.
 """
@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Protocol, Tuple
 
 import click
 
@@ -25,8 +25,15 @@ Answer = Tuple[int, bytes, str]
 _TEXT = "text/plain; charset=utf-8"
 
 
+class Answering(Protocol):
+    """What the server answers from. Called on threads of the server."""
+
+    def answer(self, path: str, accept: str) -> Answer:
+        """The answer to a GET of this path; `accept` is the request's header."""
+
+
 class Health(NamedTuple):
-    """What the server answers from. `turned_at` is the monotonic time of the loop's last turn."""
+    """Answers for a drain. `turned_at` is the monotonic time of the loop's last turn."""
 
     folder: Path
     turned_at: Callable[[], float]
@@ -34,18 +41,15 @@ class Health(NamedTuple):
 
     def livez(self) -> Answer:
         """Whether the loop turns, whatever the server of HoneyHive does: if not, a restart helps."""
-        silent_s = time.monotonic() - self.turned_at()
-        if silent_s > STALLED_S:
-            return _text(503, f"the loop has not turned for {silent_s:.0f} s")
-        return _text(200, "the loop turns")
+        return alive(self.turned_at())
 
     def readyz(self) -> Answer:
         """Whether the spool can be written and read."""
         try:
             _write_and_read(self.folder)
         except OSError as error:
-            return _text(503, f"the spool cannot be written and read: {error.strerror or error}")
-        return _text(200, "the spool can be written and read")
+            return text(503, f"the spool cannot be written and read: {error.strerror or error}")
+        return text(200, "the spool can be written and read")
 
     def answer(self, path: str, accept: str) -> Answer:
         """The answer to a GET of this path."""
@@ -57,12 +61,21 @@ class Health(NamedTuple):
             try:
                 return (200, *self.metrics(accept))
             except HoneyHiveError as error:
-                return _text(503, str(error))
-        return _text(404, "see /metrics, /livez and /readyz")
+                return text(503, str(error))
+        return text(404, "see /metrics, /livez and /readyz")
 
 
-def _text(status: int, text: str) -> Answer:
-    return status, f"{text}\n".encode(), _TEXT
+def alive(turned_at: float) -> Answer:
+    """Whether a loop turns that last turned at this monotonic time: if not, a restart helps."""
+    silent_s = time.monotonic() - turned_at
+    if silent_s > STALLED_S:
+        return text(503, f"the loop has not turned for {silent_s:.0f} s")
+    return text(200, "the loop turns")
+
+
+def text(status: int, line: str) -> Answer:
+    """An answer of one line."""
+    return status, f"{line}\n".encode(), _TEXT
 
 
 def _write_and_read(folder: Path) -> None:
@@ -84,7 +97,7 @@ def _write_and_read(folder: Path) -> None:
 
 
 @contextmanager
-def serving(host: str, port: int, health: Health) -> Iterator[int]:
+def serving(host: str, port: int, health: Answering) -> Iterator[int]:
     """Serve on threads while inside; yields the port. An empty host means all addresses. Raises ClickException."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -13,6 +13,7 @@ from .doctor.command import doctor
 from .drain import drain
 from .events import events
 from .proxy import proxy
+from .relay.command import relay
 from .serve import serve
 from .status import status
 
@@ -28,7 +29,7 @@ def main() -> None:
     """
 
 
-for command in (completion, config, dead, doctor, drain, events, proxy, serve, status):
+for command in (completion, config, dead, doctor, drain, events, proxy, relay, serve, status):
     main.add_command(command)
 
 

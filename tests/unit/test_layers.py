@@ -15,7 +15,7 @@ PACKAGE = ROOT / "honeyhive_litellm"
 # its folder has one. Files that lie flat in the package are leaves (the lowest floor), or faces (the highest).
 FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("_instrumentation", "_cli"),
-    ("_runtime",),
+    ("_runtime", "_relay"),
     ("_capture", "_delivery"),
     ("_broker",),
     ("_mapping", "_spool", "_config"),
@@ -32,10 +32,10 @@ ONLY = {
     "litellm": ("_instrumentation/",),
     "aiohttp": ("_delivery/sinks/",),
     "cryptography": ("_privacy/cipher.py",),
-    "nats": ("_broker/", "_delivery/sinks/"),
+    "nats": ("_broker/", "_relay/", "_cli/relay/", "_delivery/sinks/"),
     "opentelemetry": ("_runtime/otel.py", "metrics.py"),
     "orjson": ("_json.py",),
-    "prometheus_client": ("_cli/folder_metrics.py",),
+    "prometheus_client": ("_cli/folder_metrics.py", "_cli/relay/metrics.py"),
 }
 """Who may import these. The collector and the testing tools are apart."""
 

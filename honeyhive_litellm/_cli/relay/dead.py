@@ -1,0 +1,173 @@
+"""`honeyhive-litellm relay dead`: the events of a fleet that HoneyHive refused for good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+import click
+
+from honeyhive_litellm._cli.common import moment, one_line, print_json, table
+from honeyhive_litellm._json import decode
+
+from .common import administer, chosen, config_option, configuration, destination_option
+
+if TYPE_CHECKING:
+    from nats.js import JetStreamContext
+
+    from honeyhive_litellm._relay.config import Destination, RelayConfig
+    from honeyhive_litellm._relay.dead_letters import RelayLetter
+
+_REASON_LENGTH = 100
+
+
+@click.group()
+def dead() -> None:
+    """The dead letters of a fleet: events that HoneyHive refused for good, kept in the broker with its reason.
+
+    \b
+    Example:
+        honeyhive-litellm relay dead list --destination default
+    """
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+_ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
+_all_option = click.option("--all", "everything", is_flag=True, help="all of the destination")
+
+
+@dead.command("list")
+@config_option
+@destination_option
+@_json_option
+def list_(path: Path, name: Optional[str], as_json: bool) -> None:
+    """List them, oldest first. In the other commands an ID may be shortened as long as it is unique.
+
+    \b
+    Example:
+        honeyhive-litellm relay dead list --json
+    """
+    with configuration(path) as config:
+        found = _letters(config, chosen(config, name))
+    if as_json:
+        print_json(letters=[_as_json(letter) for letter in found])
+    elif found:
+        rows = [(le.id, moment(le.at), le.status, len(le.body), one_line(le.reason, _REASON_LENGTH)) for le in found]
+        table("Dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
+    else:
+        click.echo("no dead letters")
+
+
+@dead.command()
+@config_option
+@destination_option
+@_json_option
+@click.argument("id_", metavar="ID")
+def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
+    """Show one: when and why it was refused, and the event itself.
+
+    \b
+    Example:
+        honeyhive-litellm relay dead show 3f2a
+    """
+    with configuration(path) as config:
+        letter = _selected(_letters(config, chosen(config, name)), [id_], everything=False)[-1]
+    try:
+        event: Any = decode(letter.body)
+    except ValueError:
+        event = letter.body.decode("utf-8", "replace")
+    if as_json:
+        print_json(**_as_json(letter), event=event)
+        return
+    click.echo(f"id:      {letter.id}")
+    click.echo(f"refused: {moment(letter.at)}")
+    click.echo(f"status:  {'-' if letter.status is None else letter.status}")
+    click.echo(f"reason:  {one_line(letter.reason, len(letter.reason) + 1)}")
+    click.echo("event:")
+    click.echo(json.dumps(event, indent=2))
+
+
+@dead.command()
+@config_option
+@destination_option
+@_json_option
+@_all_option
+@_ids_argument
+def retry(ids: Sequence[str], path: Path, name: Optional[str], everything: bool, as_json: bool) -> None:
+    """Publish them to their stream again, where a relay takes them; one that is refused again is a letter again.
+
+    \b
+    Example:
+        honeyhive-litellm relay dead retry --all
+    """
+    with configuration(path) as config:
+        from honeyhive_litellm._relay import dead_letters
+
+        found = _selected(_letters(config, chosen(config, name)), ids, everything)
+        administer(config, lambda js: dead_letters.retry(js, found))
+    if as_json:
+        print_json(published=len(found))
+    else:
+        click.echo(f"published {len(found)} again")
+
+
+@dead.command()
+@config_option
+@destination_option
+@_json_option
+@_all_option
+@_ids_argument
+def purge(ids: Sequence[str], path: Path, name: Optional[str], everything: bool, as_json: bool) -> None:
+    """Delete them for good; `relay status` then counts them as purged.
+
+    \b
+    Example:
+        honeyhive-litellm relay dead purge 3f2a 41c7
+    """
+    with configuration(path) as config:
+        from honeyhive_litellm._relay import dead_letters
+
+        found = _selected(_letters(config, chosen(config, name)), ids, everything)
+        administer(config, lambda js: dead_letters.purge(js, found))
+    if as_json:
+        print_json(purged=len(found))
+    else:
+        click.echo(f"purged {len(found)}")
+
+
+def _letters(config: RelayConfig, destination: Destination) -> List[RelayLetter]:
+    from honeyhive_litellm._relay.dead_letters import letters
+
+    async def read(js: JetStreamContext) -> List[RelayLetter]:
+        return [letter async for letter in letters(js, destination.name)]
+
+    return administer(config, read)
+
+
+def _selected(found: Sequence[RelayLetter], ids: Sequence[str], everything: bool) -> List[RelayLetter]:
+    """The letters that the user chose, oldest first; an event that was refused twice has two. Raises ClickException."""
+    if bool(ids) == everything:
+        raise click.UsageError("give the IDs of letters, or --all")
+    if everything:
+        return list(found)
+    selected = set()
+    for id_ in ids:
+        matches = {letter.id for letter in found if letter.id.startswith(id_)}
+        matches = {id_} if id_ in matches else matches
+        if len(matches) != 1:
+            problem = f"{len(matches)} dead letters begin with" if matches else "there is no dead letter"
+            raise click.ClickException(f"{problem} {id_!r}; see `honeyhive-litellm relay dead list`")
+        selected |= matches
+    return [letter for letter in found if letter.id in selected]
+
+
+def _as_json(letter: RelayLetter) -> Dict[str, Any]:
+    return {
+        "id": letter.id,
+        "destination": letter.destination,
+        "at": letter.at,
+        "status": letter.status,
+        "reason": letter.reason,
+        "bytes": len(letter.body),
+    }

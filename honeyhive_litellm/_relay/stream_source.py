@@ -1,0 +1,298 @@
+"""A destination's stream as the flusher's source.
+
+A message is acknowledged after HoneyHive has accepted its event, or after the event is in the stream of dead letters.
+Until then the broker hears every few seconds that somebody works on it; otherwise it would give it to another relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Awaitable, Callable, Dict, List, Optional, Sequence, Set, Tuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error
+
+from honeyhive_litellm._broker.connection import Connection, NotConnectedError
+from honeyhive_litellm._broker.message import received
+from honeyhive_litellm._log import warn
+from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._spool.limits import BATCH_EVENTS
+from honeyhive_litellm._spool.record import Row
+from honeyhive_litellm._stats import Counters
+
+from .config import Destination
+from .dead_letters import DeadLetterError, add_dead_letter
+from .inbound import Inbound, Message, StreamBatch, seq_and_deliveries
+from .standing_pull import StandingPull
+
+_ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
+
+_ROOM_BYTES = 8 * 1024 * 1024
+"""How many bytes of events may wait to be taken; a batch has half of it at most."""
+
+_ACK_TIMEOUT_S = 5.0
+_TICK_S = 1.0
+_LETTER_RETRY_S = 5.0
+_SIGNS_IN_A_ROW = 500
+
+
+class StreamSource:
+    """The events of one destination's stream. See `Source` for what the flusher calls."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        connection: Connection,
+        counters: Counters,
+        *,
+        sign_every_s: float,
+        confirms_acks: bool,
+    ) -> None:
+        """`sign_every_s`: the broker hears so often that a message is worked on.
+
+        With `confirms_acks` every acknowledgement is confirmed by the broker: one that is lost means that an event is
+        sent again, which matters where it cannot be looked up.
+        """
+        self.name = f"the stream {destination.stream}"
+        self.dead_letters_command = f"honeyhive-litellm relay dead list --destination {destination.name}"
+        self._destination = destination
+        self._connection = connection
+        self._counters = counters
+        self._sign_every_s = sign_every_s
+        self._confirms_acks = confirms_acks
+        self._inbound = Inbound()
+        self._most_room = 2 * destination.workers * BATCH_EVENTS
+        self._on_events: Callable[[], None] = lambda: None
+        self._foreign: List[Message] = []
+        self._foreign_due = 0.0
+        self._unacknowledged: Dict[int, str] = {}
+        self._is_ending = False
+        self._tasks: Set[asyncio.Future[None]] = set()
+        self._pull = StandingPull(
+            connection,
+            destination.stream,
+            destination.consumer,
+            most_bytes=_ROOM_BYTES,
+            room=self._room,
+            most_room=self._most_room,
+            on_message=self._take_in,
+        )
+
+    @property
+    def pending(self) -> int:
+        return self._inbound.waiting
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages this process has and has not acknowledged."""
+        return self._inbound.in_hand
+
+    @property
+    def trouble(self) -> Optional[str]:
+        """Why no messages come, None if nothing is wrong."""
+        return self._pull.trouble
+
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when messages have come."""
+        self._on_events = wake
+
+    # ---- tasks
+
+    async def receive(self) -> None:
+        """Receive messages until cancelled."""
+        await self._pull.run()
+
+    async def keep_in_hand(self) -> None:
+        """Until cancelled: say of what is in hand that it is worked on, and repeat acknowledgements that failed."""
+        signed_at = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self._acknowledge_again()
+            if time.monotonic() - signed_at >= self._sign_every_s:
+                signed_at = time.monotonic()
+                await self._publish_to_all([message.reply for message in self._inbound.messages()], _IN_PROGRESS)
+
+    # ---- what the flusher calls
+
+    async def next_batch(self) -> Optional[StreamBatch]:
+        if self._foreign and time.monotonic() >= self._foreign_due:
+            await self._bury_foreign()
+        batch = self._inbound.take()
+        self._pull.resume()
+        return batch
+
+    async def mark(self, batch: StreamBatch) -> None:
+        """Do nothing: every message that is delivered again is looked up."""
+
+    async def unmark(self, batch: StreamBatch) -> None:
+        """Do nothing, as for `mark`."""
+
+    async def split(self, batch: StreamBatch) -> Tuple[StreamBatch, StreamBatch]:
+        left, right, delivered = batch.halves()
+        await self._settle(delivered, are_delivered=True)
+        return left, right
+
+    async def settle(self, batch: StreamBatch) -> None:
+        await self._settle(batch.messages, are_delivered=True)
+
+    async def add_dead_letter(self, batch: StreamBatch, status: Optional[int], reason: str) -> bool:
+        ids = {row.id for row in batch.rows}
+        refused = [message for message in batch.messages if message.row.id in ids]
+        if not await self._write_letters(refused, status, reason):
+            return False
+        self._counters.dead_letter(len(refused))
+        await self._settle(refused, are_delivered=False)
+        await self._settle([message for message in batch.messages if message.row.id not in ids], are_delivered=True)
+        return True
+
+    # ---- the end
+
+    async def give_back_waiting(self) -> None:
+        """Give back what no batch has, at once, and from now on all that still comes."""
+        self._is_ending = True
+        await self._give_back(self._inbound.give_up_waiting())
+
+    async def give_back_all(self) -> None:
+        """Give back everything in hand. The batches are cancelled already."""
+        await self._acknowledge_again()
+        await self._give_back(list(self._inbound.messages()))
+        try:
+            client = await self._connection.client(timeout_s=0.1)
+            await client.flush(timeout=1)
+        except (Error, NotConnectedError, OSError, asyncio.TimeoutError):
+            pass  # the broker gives the messages to another relay after `ack_wait`
+
+    async def _give_back(self, messages: Sequence[Message]) -> None:
+        await self._publish_to_all([message.reply for message in messages], _NAK)
+
+    # ---- receiving
+
+    def _room(self) -> int:
+        if self._is_ending or self._inbound.waiting_bytes >= _ROOM_BYTES:
+            return 0
+        return self._most_room - self._inbound.waiting
+
+    def _take_in(self, message: Msg) -> None:
+        numbers = seq_and_deliveries(message.reply)
+        if numbers is None:
+            return
+        seq, deliveries = numbers
+        if self._is_ending:
+            self._in_background(self._publish_to_all([message.reply], _NAK))
+            return
+        if seq in self._unacknowledged:
+            self._unacknowledged[seq] = message.reply
+            return
+        try:
+            event = received(seq, message.headers, message.data)
+        except ValueError:
+            row = Row(seq, f"{self._destination.stream}.{seq}", 0.0, None, message.data)
+            if all(other.row.seq != seq for other in self._foreign):
+                self._foreign.append(Message(message.reply, row, "", is_ambiguous=False))
+            self._on_events()
+            return
+        held = self._inbound.in_hand
+        copy = self._inbound.add(
+            Message(message.reply, event.row, event.project, event.may_be_duplicate or deliveries > 1)
+        )
+        if copy is not None:
+            self._in_background(self._acknowledge_later({seq: copy.reply}))
+        elif self._inbound.in_hand > held:
+            self._counters.adopt(1)
+            self._on_events()
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bury_foreign(self) -> None:
+        """Make dead letters of messages that hold no event of ours."""
+        self._foreign_due = time.monotonic() + _LETTER_RETRY_S
+        messages = list(self._foreign)
+        if await self._write_letters(messages, None, "the message holds no event"):
+            self._foreign = [message for message in self._foreign if message not in messages]
+            await self._acknowledge_later({message.row.seq: message.reply for message in messages})
+
+    # ---- acknowledging
+
+    async def _settle(self, messages: Sequence[Message], *, are_delivered: bool) -> None:
+        done = self._inbound.settle(messages, are_delivered=are_delivered)
+        await self._acknowledge_later({message.row.seq: message.reply for message in done})
+
+    async def _acknowledge_later(self, replies: Dict[int, str]) -> None:
+        """Acknowledge these, now or as soon as it works."""
+        self._unacknowledged.update(await self._acknowledge(replies))
+
+    async def _acknowledge_again(self) -> None:
+        tried = dict(self._unacknowledged)
+        if tried:
+            left = await self._acknowledge(tried)
+            for seq in tried:
+                if seq not in left:
+                    self._unacknowledged.pop(seq, None)
+
+    async def _acknowledge(self, replies: Dict[int, str]) -> Dict[int, str]:
+        """Those that could not be acknowledged now."""
+        client = await self._client()
+        if client is None:
+            return replies
+        if self._confirms_acks:
+            confirmed = await asyncio.gather(*(self._confirm(client, reply) for reply in replies.values()))
+            return {seq: reply for (seq, reply), done in zip(replies.items(), confirmed) if not done}
+        left = dict(replies)
+        for seq, reply in replies.items():
+            try:
+                await client.publish(reply, _ACK)
+            except Error:
+                break
+            del left[seq]
+        return left
+
+    async def _confirm(self, client: Client, reply: str) -> bool:
+        try:
+            await client.request(reply, _ACK, timeout=_ACK_TIMEOUT_S)
+        except (Error, OSError, asyncio.TimeoutError):
+            return False
+        return True
+
+    async def _publish_to_all(self, replies: Sequence[str], content: bytes) -> None:
+        client = await self._client()
+        if client is None:
+            return
+        for number, reply in enumerate(replies):
+            if number % _SIGNS_IN_A_ROW == _SIGNS_IN_A_ROW - 1:
+                await asyncio.sleep(0)
+            try:
+                await client.publish(reply, content)
+            except Error:
+                return
+
+    async def _client(self) -> Optional[Client]:
+        """The client if it is connected now."""
+        if not self._connection.is_connected:
+            return None
+        try:
+            return await self._connection.client(timeout_s=0)
+        except NotConnectedError:
+            return None
+
+    async def _write_letters(self, messages: Sequence[Message], status: Optional[int], reason: str) -> bool:
+        try:
+            for message in messages:
+                await add_dead_letter(
+                    self._connection, self._destination.name, message.row, message.project, status, reason
+                )
+        except DeadLetterError as error:
+            warn(
+                LogCode.LETTERS_UNWRITABLE,
+                "honeyhive: dead letters cannot be written. The refused events stay in %s until they can: %s",
+                self.name,
+                error,
+                about=self.name,
+                counts={"events": len(messages)},
+            )
+            return False
+        return True

@@ -1,0 +1,188 @@
+"""The command line of the relay: real processes, which are killed and stopped in mid-batch."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from click.testing import CliRunner
+
+from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._relay.config import read_config
+from honeyhive_litellm.testing import Collector
+
+from ..support.broker import Broker
+from ..waiting import until
+from .fleet import Balance, assert_once, config_for, event, make_streams, publish, table, until_balance, write_config
+
+KILLS = 5
+EVENTS = 2000
+
+
+class Commands:
+    """The commands of one configuration, with the key in the environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "relay.toml"
+        self._environ = {**os.environ, "KEY_DEFAULT": "hh_secret_key", "PYTHONUNBUFFERED": "1"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "honeyhive_litellm", "relay", *arguments, "--config", str(self.path)],
+            env=self._environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run one of the short commands in this process: its standard output, for a failure the error."""
+        result = CliRunner().invoke(main, ["relay", *arguments, "--config", str(self.path)], env=self._environ)
+        assert result.exit_code == code, result.output
+        assert "hh_secret_key" not in result.output
+        return result.output
+
+    def json(self, *arguments: str, code: int = 0) -> Dict[str, Any]:
+        found: Dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code))
+        return found
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A relay; stopped at the end, if it still lives."""
+        with self.start("run", *arguments) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path) as started:
+        yield started
+
+
+def test_relays_that_are_killed_in_mid_batch_lose_and_double_nothing(broker: Broker, tmp_path: Path) -> None:
+    with Collector() as collector:
+        options = table(broker, {"default": collector.url}, ack_wait=1)
+        commands = Commands(tmp_path)
+        write_config(commands.path, options)
+        config = config_for(broker, {"default": collector.url}, ack_wait=1)
+        assert [made["change"] for made in commands.json("init")["made"]] == ["created"] * 3
+        asyncio.run(publish(broker, [event(i) for i in range(EVENTS)], "default"))
+        collector.delay(0.05, path="/v1/events/batch", after=True)  # long enough to be killed in
+        for kill in range(KILLS):
+            goal = len(batches(collector)) + 2
+            with commands.running() as relay:
+                until(functools.partial(has_got, collector, goal), what=f"kill {kill}")
+                relay.kill()
+        assert len(collector.events) < EVENTS, "all was delivered before the last kill"
+        collector.clear()
+        with commands.running() as relay:
+            asyncio.run(until_balance(config, Balance(EVENTS, EVENTS)))
+            relay.terminate()
+            out, err = relay.communicate(timeout=20)
+        assert relay.returncode == 0 and out.startswith("delivered "), err
+        assert_once(collector, range(EVENTS))
+        (numbers,) = commands.json("status")["destinations"]
+        assert (numbers["accepted"], numbers["delivered"], numbers["waiting"]) == (EVENTS, EVENTS, 0)
+
+
+def test_sigterm_in_mid_batch_ends_in_time_and_the_next_relay_delivers_the_rest(broker: Broker, tmp_path: Path) -> None:
+    with Collector(keys={"hh_secret_key"}) as collector:
+        options = table(broker, {"default": collector.url}, ack_wait=60, shutdown_timeout=1, request_timeout=30)
+        commands = Commands(tmp_path)
+        write_config(commands.path, options)
+        config = config_for(broker, {"default": collector.url}, ack_wait=60)
+        asyncio.run(make_streams(config))
+        asyncio.run(publish(broker, [event(i) for i in range(700)], "default"))
+        collector.hang(path="/v1/events/batch", after=True)
+        with commands.running("--metrics-port", "0") as relay:
+            assert relay.stderr is not None
+            address = relay.stderr.readline().split()[1]
+            collector.wait_for_requests(4, timeout=20, path="/v1/events/batch")
+            assert 'honeyhive_relay_in_hand{destination="default"} 700.0' in get(address)
+            assert get(address.replace("metrics", "readyz")) == "connected to the broker\n"
+            assert get(address.replace("metrics", "livez")) == "the loop turns\n"
+            began = time.monotonic()
+            relay.send_signal(signal.SIGTERM)
+            _, err = relay.communicate(timeout=20)
+            assert relay.returncode == 0 and time.monotonic() - began < 4, err
+        collector.clear()
+        with commands.running():  # at once, long before `ack_wait`
+            asyncio.run(until_balance(config, Balance(700, 700)))
+        assert_once(collector, range(700))
+
+
+def test_dead_letters_are_listed_shown_sent_again_and_purged(broker: Broker, tmp_path: Path) -> None:
+    with Collector() as collector:
+        commands = Commands(tmp_path)
+        write_config(commands.path, table(broker, {"default": collector.url}))
+        commands.run("init")
+        config = config_for(broker, {"default": collector.url})
+        refused = [event(i) for i in (1, 2, 3)]
+        for row in refused:
+            collector.poison(row.id, 422, body="no such field")
+        asyncio.run(publish(broker, [event(i) for i in range(6)], "default"))
+        with commands.running():
+            asyncio.run(until_balance(config, Balance(6, 3, dead=3)))
+            assert {letter["id"] for letter in commands.json("dead", "list")["letters"]} == {row.id for row in refused}
+            assert "no such field" in commands.run("dead", "list")
+            assert commands.json("dead", "show", refused[0].id)["event"]["inputs"]["n"] == 1
+            assert "3 dead letters begin with" in commands.run("dead", "show", "0000", code=1)
+            collector.clear()
+            assert commands.json("dead", "retry", refused[0].id) == {"schema": 1, "published": 1}
+            asyncio.run(until_balance(config, Balance(6, 4, dead=2)))
+            assert "2" in commands.run("status", code=3)
+            assert commands.json("dead", "purge", "--all") == {"schema": 1, "purged": 2}
+            asyncio.run(until_balance(config, Balance(6, 4, purged=2)))
+        assert commands.run("dead", "list") == "no dead letters\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("broker = 3", "broker is no text"),
+        ('broker = "nats://user:hunter2@n1/x"\n[destinations.a]', "broker has a path"),
+        ('broker = "nats://n1"', "has no destination"),
+        ('broker = "nats://n1"\n[destinations.A]', "destinations.A is no valid name"),
+        ('broker = "nats://n1"\n[destinations.a]\nworker = 3', "destinations.a.worker is not an option"),
+        ('broker = "nats://n1"\n[destinations.a]\napi_key_env = "NO_SUCH_KEY"', "the variable NO_SUCH_KEY is empty"),
+        ('broker = "nats://hunter2', "is no valid TOML"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused_with_the_reason(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as refused:
+        read_config(path, {"HONEYHIVE_API_KEY": "hh_key"}, with_keys=True)
+    assert "hunter2" not in str(refused.value)
+
+
+def has_got(collector: Collector, requests: int) -> bool:
+    return len(batches(collector)) >= requests
+
+
+def batches(collector: Collector) -> List[Any]:
+    return [request for request in collector.requests if request.path == "/v1/events/batch"]
+
+
+def get(address: str) -> str:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())
