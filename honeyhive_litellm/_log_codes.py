@@ -53,6 +53,7 @@ class LogCode(Enum):
     FILE_DELETED = ("spool.file_deleted", "Find out who deletes files in the spool folder.")
     FILE_END_DAMAGED = ("spool.file_end_damaged", "Check the disk.")
     FILE_QUARANTINED = ("spool.file_quarantined", "Check the disk.")
+    FILES_LOCKED = ("spool.files_locked", "Add the missing key to `spool_key`, after the newest one.")
     FILE_UNSAFE = ("spool.file_unsafe", "Do what the message says, and find out who changed the file.")
     HAND_OFF_FAILED = ("spool.hand_off_failed", "Check the folder's permissions, if it lasts.")
     INTERRUPTED_NOT_REPORTED = ("spool.interrupted_not_reported", "Free disk space, or make the folder writable.")

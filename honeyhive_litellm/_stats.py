@@ -58,6 +58,8 @@ class Stats:
       (`sample_rate`); neither accepted nor part of the sum.
     * `withheld`: events without content, because a `redact` function raised or did not return; each is
       counted above as well.
+    * `locked`: events that dead processes left, encrypted with a key that this process does not have (`spool_key`);
+      neither accepted nor part of the sum.
     * `last_error`: the newest delivery trouble, in words, None after a success.
     """
 
@@ -72,6 +74,7 @@ class Stats:
     sampled: int = 0
     withheld: int = 0
     last_error: Optional[str] = None
+    locked: int = 0
 
 
 def sum_of(snapshots: Sequence[Stats]) -> Stats:
@@ -92,6 +95,7 @@ def sum_of(snapshots: Sequence[Stats]) -> Stats:
         sampled=sum(s.sampled for s in snapshots),
         withheld=sum(s.withheld for s in snapshots),
         last_error=next((s.last_error for s in snapshots if s.last_error), None),
+        locked=sum(s.locked for s in snapshots),
     )
 
 
@@ -108,6 +112,8 @@ class Counters:
         self._dropped: Dict[str, int] = {}
         self._lost: Dict[str, int] = {}
         self.last_error: Optional[str] = None
+        self.locked = 0
+        """Events that were found on disk and cannot be decrypted here."""
 
     def accept(self, events: int) -> None:
         with self._lock:
@@ -176,4 +182,5 @@ class Counters:
                 sampled=sampled,
                 withheld=withheld,
                 last_error=self.last_error,
+                locked=self.locked,
             )

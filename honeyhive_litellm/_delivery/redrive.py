@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.lease import Lease
@@ -35,8 +36,12 @@ class RedriveResult(NamedTuple):
         )
 
 
-async def redrive(folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lookup_delay_s: float) -> RedriveResult:
+async def redrive(
+    folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lookup_delay_s: float, cipher: Cipher = NO_CIPHER
+) -> RedriveResult:
     """Send these letters again, oldest first. Accepted ones are removed, refused ones keep their new reason.
+
+    Locked ones are left alone, and damaged ones make it raise.
 
     Stops when the server takes nothing at all. Raises SpoolError, also while another process redrives.
     """
@@ -44,9 +49,9 @@ async def redrive(folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lo
     if lock is None:
         raise SpoolError(f"another process sends the dead letters in {folder} again; wait until it has ended")
     try:
-        redriver = _Redriver(folder, sink, lookup_delay_s)
+        redriver = _Redriver(folder, sink, lookup_delay_s, cipher)
         result = RedriveResult()
-        for batch in _batches(letters):
+        for batch in _batches([letter for letter in letters if not letter.is_locked]):
             if result.failure is None:
                 result = result.plus(await redriver.send(batch))
         return result
@@ -57,10 +62,11 @@ async def redrive(folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lo
 class _Redriver:
     """Sends batches of letters of one folder."""
 
-    def __init__(self, folder: Path, sink: Sink, lookup_delay_s: float) -> None:
+    def __init__(self, folder: Path, sink: Sink, lookup_delay_s: float, cipher: Cipher) -> None:
         self._folder = folder
         self._sink = sink
         self._lookup_delay_s = lookup_delay_s
+        self._cipher = cipher
 
     async def send(self, letters: Sequence[DeadLetter]) -> RedriveResult:
         """Send a batch: at once the letters that the server cannot have, after a look-up those that it may have."""
@@ -79,10 +85,10 @@ class _Redriver:
         return letter.at if self._sink.may_have_stored(letter.status) else None
 
     def _row(self, letter: DeadLetter) -> Row:
-        body = dead_letters.body_of(self._folder, letter.id)
-        if body is None:
+        row = dead_letters.row_of(self._folder, letter.id, self._cipher)
+        if row is None:
             raise SpoolError(f"the dead letter {letter.id} has just been removed by another process")
-        return Row(0, letter.id, letter.started_ms, letter.session, body)
+        return row
 
     async def _send(self, rows: Sequence[Row], ambiguous_since: Optional[float] = None) -> RedriveResult:
         """Send `rows`, after a look-up if the server may have had them since that Unix time."""
@@ -112,7 +118,7 @@ class _Redriver:
             first = await self._send(rows[:middle], ambiguous_since)
             return first if first.failure else first.plus(await self._send(rows[middle:], ambiguous_since))
         if verdict is Verdict.REJECT:
-            dead_letters.refused_again(self._folder, ids, result.status, result.reason)
+            dead_letters.refused_again(self._folder, ids, result.status, result.reason, self._cipher)
             return RedriveResult(refused=1)
         dead_letters.mark(self._folder, ids, ambiguous_since)
         return RedriveResult(failure=result)

@@ -73,6 +73,11 @@ def is_sealed(stored: bytes) -> bool:
     return stored.startswith(MAGIC)
 
 
+def key_id_of(stored: bytes) -> Optional[bytes]:
+    """With which key a stored body is sealed; None if it is plain."""
+    return stored[len(_PREFIX) : _SALT_AT] if is_sealed(stored) else None
+
+
 def algorithm() -> Any:
     """The class that encrypts. Raises ImportError without the extra `encryption`."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # costs time and memory, and most do not need it

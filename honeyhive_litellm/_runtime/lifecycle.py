@@ -73,7 +73,8 @@ def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
     def close() -> None:
         on_calls_ended()
         runtime.shutdown(runtime.settings.shutdown_timeout)
-        _replaced[:] = [sum_of([*_replaced, runtime.stats()])]
+        # What it found locked, the current runtime finds as well, or has the key of.
+        _replaced[:] = [replace(sum_of([*_replaced, runtime.stats()]), locked=0)]
         if runtime in _runtimes:
             _runtimes.remove(runtime)
 

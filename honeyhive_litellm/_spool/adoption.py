@@ -7,14 +7,15 @@ import time
 from pathlib import Path
 from typing import Dict, Set
 
-from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError, UnsafeFileError
+from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError, UnknownKeyError, UnsafeFileError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._stats import Counters
 
 from .appender import Appender
 from .held_segments import HeldSegments, OwnedSegments
-from .interrupted import report_interrupted
+from .interrupted import events_to_come, report_interrupted
 from .layout import lease_path, owners_in
 from .lease import Lease, may_be_about_to_be_taken
 from .process_state import last_seen
@@ -38,7 +39,15 @@ class Adoption:
     """
 
     def __init__(
-        self, folder: Path, owner: str, held: HeldSegments, appender: Appender, counters: Counters, *, durability: str
+        self,
+        folder: Path,
+        owner: str,
+        held: HeldSegments,
+        appender: Appender,
+        counters: Counters,
+        *,
+        durability: str,
+        cipher: Cipher,
     ) -> None:
         self.scan_complete = False
         self._folder = folder
@@ -47,7 +56,10 @@ class Adoption:
         self._appender = appender
         self._counters = counters
         self._durability = durability
+        self._cipher = cipher
         self._owners_of_newer_format: Set[str] = set()
+        self._locked_owners: Dict[str, int] = {}
+        """Owners whose files are encrypted with a key that is not there, with the number of their events."""
         self._last_looked_at = ""
         """The last owner of a look that was not completed."""
         self._failed: Dict[str, float] = {}
@@ -56,8 +68,25 @@ class Adoption:
     async def adopt(self) -> int:
         """Adopt the segments of dead owners, as long as fewer than MAX_ADOPTED_OWNERS are held; returns their events.
 
-        Never raises and never takes what a living owner holds. Files that cannot be read go to the quarantine.
+        Never raises and never takes what a living owner holds. Files that cannot be read go to the quarantine; those
+        whose key is missing stay where they are.
         """
+        before = len(self._locked_owners)
+        events = await self._look()
+        locked = self._counters.locked = sum(self._locked_owners.values())
+        if len(self._locked_owners) > before:
+            warn(
+                LogCode.FILES_LOCKED,
+                "honeyhive: %d events in %s are encrypted with a key that this process does not have. Nothing is lost: "
+                "their files are left alone, and delivered by a process whose spool_key / HONEYHIVE_SPOOL_KEY has "
+                "that key as well",
+                locked,
+                self._folder,
+                counts={"events": locked},
+            )
+        return events
+
+    async def _look(self) -> int:
         if len(self._held.adopted) >= MAX_ADOPTED_OWNERS:
             return 0
         try:
@@ -65,11 +94,14 @@ class Adoption:
         except OSError:
             owners = {}
         self._owners_of_newer_format.intersection_update(owners)
+        self._locked_owners = {owner: locked for owner, locked in self._locked_owners.items() if owner in owners}
         self._failed = {owner: at for owner, at in self._failed.items() if owner in owners}
         events = looked_at = 0
         began = time.monotonic()
         for owner in sorted(name for name in owners if name > self._last_looked_at):
             if owner == self._owner or owner in self._held.adopted or owner in self._owners_of_newer_format:
+                continue
+            if owner in self._locked_owners:
                 continue
             if len(self._failed) > _FEW_FAILED and began - self._failed.get(owner, -_FAILED_S) < _FAILED_S:
                 continue
@@ -93,6 +125,8 @@ class Adoption:
             return 0 if lease is None else await self._take_over(owner, lease)
         except LockedError:
             pass  # another program reads one of the files: tried again at the next look
+        except UnknownKeyError:
+            self._locked_owners.setdefault(owner, 0)
         except NewerFormatError as error:
             self._owners_of_newer_format.add(owner)
             warn(
@@ -127,7 +161,7 @@ class Adoption:
         paths = owners_in(self._folder).get(owner, [])
         seen = last_seen(self._folder, owner, paths)
         for path in paths:
-            segment = Segment(path, self._durability)
+            segment = Segment(path, self._durability, self._cipher)
             adopted.segments.append(segment)
             try:
                 await segment.open()
@@ -142,6 +176,9 @@ class Adoption:
                         await self._appender.append(records)
             else:
                 self._count_lost_end(segment)
+        if any(segment.is_locked for segment in adopted.segments):
+            self._locked_owners[owner] = events_to_come(adopted.segments)
+            raise UnknownKeyError(f"the files of {owner} are encrypted with a key that is not there")
         damaged = await report_interrupted(adopted.segments, seen)
         if damaged:
             warn(

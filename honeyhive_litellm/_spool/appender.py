@@ -14,6 +14,7 @@ from typing import Optional, Sequence
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import recovered, warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._stats import Counters
 
 from . import limits
@@ -43,6 +44,7 @@ class Appender:
         durability: str,
         limits: Limits,
         ceiling: Ceiling,
+        cipher: Cipher,
     ) -> None:
         self._folder = folder
         self._owner = owner
@@ -51,6 +53,7 @@ class Appender:
         self._durability = durability
         self._limits = limits
         self._ceiling = ceiling
+        self._cipher = cipher
         self._next_number = 1
         self._retry_disk_at = 0.0
 
@@ -167,7 +170,8 @@ class Appender:
     async def _new_segment(self) -> Segment:
         """A new file or, if none can be created or the last try was just now, a segment in memory."""
         if time.monotonic() >= self._retry_disk_at:
-            segment = Segment(segment_path(self._folder, self._owner, self._next_number), self._durability)
+            path = segment_path(self._folder, self._owner, self._next_number)
+            segment = Segment(path, self._durability, self._cipher)
             self._next_number += 1
             try:
                 self._take_lease()

@@ -2,6 +2,9 @@
 
 Several processes write it, so it is opened for one short transaction and closed again, with SQLite's ordinary rollback
 journal and lock. Removing a letter changes the ledger in the same transaction.
+
+With a key, letters are encrypted like the records of a segment; the reason as well, since a server may quote the event
+in it. Plain and encrypted letters are in tables of their own.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._errors import DamagedBodyError, SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_id_of
 from honeyhive_litellm._stats import Totals
 
 from . import sql
@@ -22,16 +26,22 @@ from .layout import DEAD_LETTERS_NAME, LEDGER_NAME
 from .ledger import BUSY_TIMEOUT_S, MERGED
 from .private_files import check_database, effective_folder, make_database
 from .record import Row
+from .sealing import open_content, seal_content
 
 PURGED = "purged"
 """The reason under which events are dropped whose letter a user purged."""
+
+_PLAIN, _SEALED = sql.LETTER_TABLES
+_LETTER, _REASON = 3, 4
+"""What a sealed letter's body and reason are bound to, besides its id; records have other kinds."""
 
 
 class DeadLetter(NamedTuple):
     """One refused event without its body, which has `size` bytes.
 
     `at` is when it was refused, in Unix seconds; `status` and `reason` are the server's. `started_ms` and `session` are
-    those of its `Record`. `retried_at` is the Unix time of a redrive whose outcome is unknown.
+    those of its `Record`. `retried_at` is the Unix time of a redrive whose outcome is unknown. `is_locked`: it is
+    encrypted with a key that is not there, so `reason` is empty. An encrypted letter has its `session` in its body.
     """
 
     id: str
@@ -42,33 +52,73 @@ class DeadLetter(NamedTuple):
     session: Optional[str]
     retried_at: Optional[float]
     size: int
+    is_locked: bool = False
 
 
-async def add(folder: Path, rows: Sequence[Row], status: Optional[int], reason: str) -> None:
+async def add(
+    folder: Path, rows: Sequence[Row], status: Optional[int], reason: str, cipher: Cipher = NO_CIPHER
+) -> None:
     """Store `rows` as dead letters. A second call for the same event replaces its letter. Raises SpoolError."""
     now = time.time()
     path = effective_folder(folder) / DEAD_LETTERS_NAME
+    if cipher.key_id is None:
+        table = _PLAIN
+        letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
+    else:
+        table = _SEALED
+        letters = [_sealed_letter(row, now, status, reason, cipher) for row in rows]
     try:
         make_database(path)
         async with Connection(lambda: sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)) as db:
             check_database(path)
-            await db.execute(sql.CREATE_DEAD.format(schema="main"))
-            letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
-            await db.executemany(sql.ADD_LETTER, letters)
+            await db.execute(sql.CREATE_DEAD.format(schema="main", table=table))
+            await db.executemany(sql.ADD_LETTER.format(table=table), letters)
             await db.commit()
     except (sqlite3.Error, OSError) as error:
         raise SpoolError(f"{path}: {error}") from error
 
 
-def letters(folder: Path) -> List[DeadLetter]:
+def _sealed_letter(row: Row, at: float, status: Optional[int], reason: str, cipher: Cipher) -> Tuple[Any, ...]:
+    body = seal_content(cipher, row.id, _LETTER, row.session, row.body)
+    return row.id, at, status, cipher.seal(row.id, _REASON, reason.encode()), row.started_ms, None, body
+
+
+def letters(folder: Path, cipher: Cipher = NO_CIPHER) -> List[DeadLetter]:
     """Every dead letter of the spool in `folder`, oldest first. Raises SpoolError."""
-    return [DeadLetter(*row) for row in _read(folder, sql.LETTER_HEADS)]
+    found = [_letter(row, cipher) for row in _read(folder, sql.LETTER_HEADS)]
+    return sorted(found, key=lambda letter: (letter.at, letter.id))
 
 
-def body_of(folder: Path, id_: str) -> Optional[bytes]:
-    """The event as it was sent; None if there is no such letter. Raises SpoolError."""
-    found = _read(folder, sql.LETTER_BODY, id_)
-    return bytes(found[0][0]) if found else None
+def _letter(row: Sequence[Any], cipher: Cipher) -> DeadLetter:
+    id_, at, status, reason, started_ms, session, retried_at, size, head = row
+    if isinstance(reason, str):
+        return DeadLetter(id_, at, status, reason, started_ms, session, retried_at, size)
+    keys = [key for key in (key_id_of(reason), key_id_of(head)) if key is not None]
+    is_locked = not cipher.has_keys(keys)
+    try:
+        text = "" if is_locked else cipher.open(id_, _REASON, reason).decode("utf-8", "replace")
+    except DamagedBodyError:
+        text = "(damaged)"
+    return DeadLetter(id_, at, status, text, started_ms, session, retried_at, size, is_locked)
+
+
+def row_of(folder: Path, id_: str, cipher: Cipher = NO_CIPHER) -> Optional[Row]:
+    """The event as it was sent, with its session; None if there is no such letter.
+
+    Raises SpoolError: UnknownKeyError if its key is not there, DamagedBodyError if it is damaged.
+    """
+    found = _read(folder, sql.LETTER_CONTENT, id_)
+    if not found:
+        return None
+    started_ms, stored_session, stored = found[0]
+    session, body = open_content(cipher, id_, _LETTER, stored_session, bytes(stored))
+    return Row(0, id_, started_ms, session, body)
+
+
+def body_of(folder: Path, id_: str, cipher: Cipher = NO_CIPHER) -> Optional[bytes]:
+    """The body alone of `row_of`."""
+    row = row_of(folder, id_, cipher)
+    return None if row is None else row.body
 
 
 def mark(folder: Path, ids: Sequence[str], at: Optional[float]) -> None:
@@ -77,13 +127,19 @@ def mark(folder: Path, ids: Sequence[str], at: Optional[float]) -> None:
     With None, note that the server certainly did not store them. Raises SpoolError.
     """
     with _transaction(folder) as db:
-        db.executemany(sql.RETRYING, [(at, id_) for id_ in ids])
+        _each(db, sql.RETRYING, [(at, id_) for id_ in ids])
 
 
-def refused_again(folder: Path, ids: Sequence[str], status: Optional[int], reason: str) -> None:
+def refused_again(
+    folder: Path, ids: Sequence[str], status: Optional[int], reason: str, cipher: Cipher = NO_CIPHER
+) -> None:
     """Replace status and reason of these letters. Raises SpoolError."""
+    now = time.time()
     with _transaction(folder) as db:
-        db.executemany(sql.REFUSED_AGAIN, [(time.time(), status, reason, id_) for id_ in ids])
+        db.executemany(sql.REFUSED_AGAIN.format(table=_PLAIN), [(now, status, reason, id_) for id_ in ids])
+        if cipher.key_id is not None and _SEALED in _tables(db, "dead"):
+            sealed = [(now, status, cipher.seal(id_, _REASON, reason.encode()), id_) for id_ in ids]
+            db.executemany(sql.REFUSED_AGAIN.format(table=_SEALED), sealed)
 
 
 def accepted(folder: Path, ids: Sequence[str]) -> int:
@@ -98,13 +154,24 @@ def purge(folder: Path, ids: Sequence[str]) -> int:
 
 def _remove(folder: Path, ids: Sequence[str], change: Callable[[int], Totals]) -> int:
     with _transaction(folder) as db:
-        removed = db.executemany(sql.REMOVE_LETTER, [(id_,) for id_ in ids]).rowcount
+        removed = _each(db, sql.REMOVE_LETTER, [(id_,) for id_ in ids])
         rows = [(MERGED, item, events) for item, events in change(removed).as_items().items()]
         db.executemany(sql.ADD_TO_ACCOUNT, rows)
     return removed
 
 
-def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
+def _each(db: sqlite3.Connection, statement: str, parameters: Sequence[Tuple[Any, ...]]) -> int:
+    """Run `statement` on plain and encrypted letters; how many it changed."""
+    return sum(db.executemany(statement.format(table=table), parameters).rowcount for table in _tables(db, "dead"))
+
+
+def _tables(db: sqlite3.Connection, schema: str) -> List[str]:
+    names = {name for (name,) in db.execute(sql.TABLES_OF_DEAD.format(schema=schema))}
+    return [table for table in sql.LETTER_TABLES if table in names]
+
+
+def _read(folder: Path, query: str, *parameters: object) -> List[Any]:
+    """The rows of plain and encrypted letters."""
     path = effective_folder(folder) / DEAD_LETTERS_NAME
     try:
         if not os.path.lexists(path):
@@ -115,7 +182,9 @@ def _read(folder: Path, sql: str, *parameters: object) -> List[Any]:
         db = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
         try:
             check_database(path)
-            return db.execute(sql, parameters).fetchall()
+            return [
+                row for table in _tables(db, "main") for row in db.execute(query.format(table=table), parameters)
+            ]
         finally:
             db.close()
     except (sqlite3.Error, OSError) as error:
@@ -136,7 +205,7 @@ def _transaction(folder: Path) -> Iterator[sqlite3.Connection]:
             db.execute("ATTACH DATABASE ? AS dead", (str(path),))
             check_database(path)
             check_database(ledger)
-            db.execute(sql.CREATE_DEAD.format(schema="dead"))
+            db.execute(sql.CREATE_DEAD.format(schema="dead", table=_PLAIN))
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")

@@ -6,9 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._errors import SpoolError, UnknownKeyError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._stats import Counters, Totals
 
 from .accounts import Accounts
@@ -35,7 +36,7 @@ class HeldSegments:
     `active` is the segment that takes new records; `reading` is the one from which a batch is being read.
     """
 
-    def __init__(self, folder: Path, counters: Counters) -> None:
+    def __init__(self, folder: Path, counters: Counters, cipher: Cipher) -> None:
         self.own = OwnedSegments(is_ready=True)
         self.adopted: Dict[str, OwnedSegments] = {}
         self.active: Optional[Segment] = None
@@ -43,6 +44,7 @@ class HeldSegments:
         self.accounts = Accounts(folder)
         self._folder = folder
         self._counters = counters
+        self._cipher = cipher
         self._sending: Dict[Segment, int] = {}
         """How many events of a segment are in batches that were taken and not settled yet."""
         self._closing: Dict[Segment, str] = {}
@@ -156,10 +158,18 @@ class HeldSegments:
     async def quarantine(self, segment: Segment, error: SpoolError, *, is_counted: bool) -> List[Record]:
         """Move a damaged file out of the way; returns the records that could be read, to be appended elsewhere.
 
-        The others are counted as dropped. `is_counted`: the segment's events are among the accepted ones already.
+        The others are counted as dropped. `is_counted`: the segment's events are among the accepted ones already. If
+        they are not, and some are encrypted with a key that is not there, the file is left where it is, and
+        UnknownKeyError is raised.
         """
         if not self.has(segment) or not isinstance(segment.path, Path):
             return []  # being removed, which explains the error
+        waiting = self.waiting_in(segment)
+        await segment.close()
+        skip = segment.settled_or_sending()
+        saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip, self._cipher)
+        if saved.locked and not is_counted:
+            raise UnknownKeyError(f"{segment.path} is damaged and encrypted with a key that is not there")
         folder = self._folder / QUARANTINE_NAME
         warn(
             LogCode.FILE_QUARANTINED,
@@ -167,10 +177,6 @@ class HeldSegments:
             folder,
             error,
         )
-        waiting = self.waiting_in(segment)
-        await segment.close()
-        skip = segment.settled_or_sending()
-        saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip)
         rewritten = events_of(saved.records)
         lost = waiting - rewritten if is_counted else saved.lost
         segment.events += lost - waiting

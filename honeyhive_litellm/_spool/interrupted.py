@@ -17,6 +17,13 @@ STATUS = "interrupted"
 ERROR = "Interrupted: the process ended while the call was in flight"
 
 
+def events_to_come(segments: Sequence[Segment]) -> int:
+    """How many events there are in the segments of a dead owner, with those that `report_interrupted` would append."""
+    ended = {id_ for segment in segments for id_ in segment.ended}
+    started = {id_ for segment in segments for id_ in segment.open_starts}
+    return sum(segment.pending for segment in segments) + len(started - ended)
+
+
 async def report_interrupted(segments: Sequence[Segment], seen: Optional[float]) -> int:
     """Append an event for every call without one, to the newest segment that has its start record, and seal all.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import zlib
 from pathlib import Path
 from typing import Optional
 
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 
 from . import sql
 from .fork_gate import gate
@@ -21,6 +21,7 @@ from .layout import lease_path, new_owner, segment_path
 from .lease import Lease
 from .private_files import check_database, effective_folder, make_database, make_private_folder
 from .record import Record
+from .sealing import SegmentSealer
 
 LATE_NUMBER = 999_999
 """Sorts after every segment that the owner wrote before."""
@@ -29,10 +30,11 @@ LATE_NUMBER = 999_999
 class LateWriter:
     """One segment, opened at the first record and never closed: the process ends."""
 
-    def __init__(self, folder: Path, owner: Optional[str]) -> None:
+    def __init__(self, folder: Path, owner: Optional[str], cipher: Cipher = NO_CIPHER) -> None:
         """`owner` is that of the spool that has just been closed, None if there was none."""
         self._folder = effective_folder(folder)
         self._owner = owner or new_owner()
+        self._sealer = SegmentSealer(cipher)
         self._lock = threading.Lock()
         self._lease: Optional[Lease] = None
         self._db: Optional[sqlite3.Connection] = None
@@ -44,9 +46,9 @@ class LateWriter:
             try:
                 db = self._db = self._db or self._open()
                 self._seq += 1
-                row = (self._seq, record.kind, record.id, record.started_ms, record.session)
+                (row,) = self._sealer.rows_of([record], self._seq)
                 with gate:
-                    db.execute(sql.APPEND, (*row, zlib.crc32(record.body), record.body))
+                    db.execute(sql.APPEND, row)
             except Exception as error:  # also what SQLite cannot take as a value
                 raise SpoolError(f"{self._folder}: {error}") from error
 
@@ -61,5 +63,5 @@ class LateWriter:
         with gate:
             db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
             check_database(path)
-            db.executescript(sql.CREATE_SEGMENT + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
+            db.executescript(self._sealer.creation_script() + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
         return db

@@ -9,7 +9,7 @@ never reached a segment on disk; the adopter writes these to the ledger and remo
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Dict, Iterable, NamedTuple, Optional
 
@@ -21,6 +21,8 @@ from .private_files import check_folder, make_file, read_file
 
 _MAX_BYTES = 4 * 1024 * 1024
 """A bigger file is none of ours."""
+
+_STATS = {field.name for field in fields(Stats)}
 
 LOST = "lost"
 """The reason under which events are dropped that were in memory alone when their process ended."""
@@ -49,7 +51,8 @@ def write_state(folder: Path, state: ProcessState) -> None:
     """Replace what the owner published before. Raises OSError or SpoolError."""
     value = {
         **state._asdict(),
-        "stats": asdict(state.stats),
+        # Versions that do not know `locked` refuse it, so it is there only if there is something to say.
+        "stats": {name: number for name, number in asdict(state.stats).items() if name != "locked" or number},
         "unspooled": state.unspooled.as_items(),
         "segments": {name: totals.as_items() for name, totals in state.segments.items()},
     }
@@ -68,10 +71,10 @@ def read_state(folder: Path, owner: str) -> Optional[ProcessState]:
     """What `owner` published last; None if there is no file or it cannot be read."""
     try:
         value: Dict[str, Any] = decode(read_file(state_path(folder, owner), _MAX_BYTES))
-        value["stats"] = Stats(**value["stats"])
+        value["stats"] = Stats(**{name: number for name, number in value["stats"].items() if name in _STATS})
         value["unspooled"] = Totals.of_items(value["unspooled"])
         value["segments"] = {name: Totals.of_items(items) for name, items in value["segments"].items()}
-        # What a newer version publishes besides is left out.
+        # What a newer version publishes besides is left out, here and in the stats.
         return ProcessState(**{name: value[name] for name in ProcessState._fields if name in value})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

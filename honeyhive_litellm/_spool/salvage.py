@@ -12,12 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Tuple
 
-from honeyhive_litellm._errors import UnsafeFileError
+from honeyhive_litellm._errors import UnknownKeyError, UnsafeFileError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 
 from . import sql
 from .private_files import check_database, open_file
 from .ranges import SETTLED
-from .record import EVENT, START, Record, intact_record
+from .record import EVENT, START, Record
+from .sealing import stored_record
 
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")
@@ -29,19 +31,23 @@ _GIVE_UP_AFTER = 2000
 
 
 class Salvaged(NamedTuple):
-    """The readable records that are not settled; `lost` is how many others there were, as far as can be counted."""
+    """The readable records that are not settled; `lost` is how many others there were, as far as can be counted.
+
+    `locked` are not among them: intact records that are encrypted with a key that is not there.
+    """
 
     records: List[Record]
     lost: int
+    locked: int = 0
 
 
-def salvage(path: Path, skip: List[Tuple[int, int]]) -> Salvaged:
+def salvage(path: Path, skip: List[Tuple[int, int]], cipher: Cipher = NO_CIPHER) -> Salvaged:
     """Read the records of the segment at `path`, which nothing has open, without the ranges of numbers in `skip`."""
     try:
         check_database(path)
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as db:
             db.execute("PRAGMA writable_schema = ON")  # else SQLite refuses a truncated file altogether
-            return _read(db, skip + _settled(db))
+            return _read(db, skip + _settled(db), cipher)
     except (sqlite3.Error, OSError, UnsafeFileError):
         return Salvaged([], 0)
 
@@ -54,7 +60,7 @@ def _settled(db: sqlite3.Connection) -> List[Tuple[int, int]]:
         return []  # then every event is sent again, under the same ids
 
 
-def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
+def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]], cipher: Cipher) -> Salvaged:
     last: Optional[int] = None
     try:
         ((last,),) = db.execute(sql.LAST_SEQ)
@@ -62,7 +68,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
         pass  # then it is found by trying
     events: List[Record] = []
     starts = {}
-    lost = misses = seq = 0
+    lost = locked = misses = seq = 0
     while seq < last if last is not None else misses < _GIVE_UP_AFTER:
         seq += 1
         if any(lo <= seq <= hi for lo, hi in skip):
@@ -71,7 +77,11 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
             row = db.execute(sql.READ_RECORD, (seq,)).fetchone()
         except sqlite3.Error:
             row = None
-        record = None if row is None else intact_record(*row)
+        try:
+            record = None if row is None else stored_record(cipher, *row)
+        except UnknownKeyError:
+            locked, misses = locked + 1, 0
+            continue
         if record is None:
             misses += 1
             lost += last is not None
@@ -87,7 +97,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]]) -> Salvaged:
             starts[record.id] = record
         elif starts.pop(record.id, None) is None or record.kind == EVENT:
             events.append(record)
-    return Salvaged([*starts.values(), *events], lost)
+    return Salvaged([*starts.values(), *events], lost, locked)
 
 
 def _next_number(db: sqlite3.Connection, seq: int) -> Optional[int]:

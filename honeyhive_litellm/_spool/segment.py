@@ -9,20 +9,21 @@ on the calling thread.
 from __future__ import annotations
 
 import time
-import zlib
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import aiosqlite
 
 from honeyhive_litellm._errors import NewerFormatError, SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._stats import Totals
 
 from . import sql
 from .connection import CAN_UNLINK_OPEN_FILES
 from .packed_rows import how_many_fit, unpack_events, unpack_sizes
 from .ranges import SENDING, SETTLED, Change, RangeSet, SeqRange
-from .record import EVENT, START, Record, Row, intact_record
+from .record import EVENT, START, Record, Row
+from .sealing import SegmentSealer, key_ids_from
 from .segment_connection import SegmentConnection
 from .segment_files import SegmentFiles
 
@@ -66,7 +67,7 @@ class Segment:
     a segment that is not sealed.
     """
 
-    def __init__(self, path: Union[Path, str], durability: str) -> None:
+    def __init__(self, path: Union[Path, str], durability: str, cipher: Cipher = NO_CIPHER) -> None:
         self.path = path
         self.last = 0
         self.events = 0
@@ -76,6 +77,7 @@ class Segment:
         self.oldest_pending_at: Optional[float] = None
         self.open_starts: Dict[str, int] = {}
         self.ended: Set[str] = set()
+        self._sealer = SegmentSealer(cipher)
         self._files = SegmentFiles(path)
         self._connection = SegmentConnection(path, durability)
         self._identity: Optional[Tuple[int, int]] = None
@@ -88,6 +90,11 @@ class Segment:
     def __repr__(self) -> str:
         state = "sealed" if self.sealed else "active"
         return f"<Segment {self.path} {state} records={self.last} pending={self.pending}>"
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether some of its content is encrypted with a key that the cipher does not have."""
+        return self._sealer.is_locked
 
     @property
     def pending(self) -> int:
@@ -118,7 +125,7 @@ class Segment:
 
     async def create(self) -> None:
         """Create the file and make its header durable, before the first record. Raises SpoolError."""
-        await self._connection.create()
+        await self._connection.create(self._sealer.creation_script())
         self._identity = self._files.identity()
         self._is_loaded = True
 
@@ -152,8 +159,10 @@ class Segment:
             ((tables,),) = await self._connection.fetch(sql.COUNT_TABLES)
             self._has_no_tables = application_id == 0 and tables == 0
             raise SpoolError(f"{self.path} is a database, but no spool segment")
-        if version > sql.FORMAT:
-            raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {sql.FORMAT}")
+        if version > sql.ENCRYPTED_FORMAT:
+            raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {sql.ENCRYPTED_FORMAT}")
+        if version == sql.ENCRYPTED_FORMAT:
+            self._sealer.key_ids = key_ids_from(await self._connection.fetch(sql.KEY_IDS))
         self._ranges = RangeSet(SeqRange(*row) for row in await self._connection.fetch(sql.READ_RANGES))
         self._left_sending = self._ranges.sending()
         ((self.last,),) = await self._connection.fetch(sql.LAST_SEQ)
@@ -240,29 +249,29 @@ class Segment:
         size = sum(len(record.body) for record in records)
         if len(records) > _INLINE_WRITE_ROWS or size > _INLINE_WRITE_BYTES or self._connection.is_synced:
             return False
-        self._connection.insert_inline(sql.APPEND, self._rows_of(records))
+        if self._sealer.new_key_id is not None:
+            return False
+        self._connection.insert_inline(sql.APPEND, self._sealer.rows_of(records, self.last + 1))
         self._appended(records, size)
         return True
 
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in one transaction, in order. Raises SpoolError, and then none of them is committed."""
-        await self._connection.insert(sql.APPEND, self._rows_of(records))
+        key_id = self._sealer.new_key_id
+        if key_id is not None:
+            await self._connection.insert(sql.ADD_KEY_ID, [(key_id,)])
+            self._sealer.key_ids.append(key_id)
+        await self._connection.insert(sql.APPEND, self._sealer.rows_of(records, self.last + 1))
         self._appended(records, sum(len(record.body) for record in records))
 
     async def ends_with(self, records: Sequence[Record]) -> bool:
         """Whether the latest records are these. Counts them if an interrupted `append` did not. Raises SpoolError."""
         latest = await self._connection.fetch(sql.LATEST_RECORD)
-        if not latest or latest[0][1:] != (records[-1].kind, records[-1].id, zlib.crc32(records[-1].body)):
+        if not latest or self._sealer.record_of(*latest[0][1:]) != records[-1]:
             return False
         if latest[0][0] > self.last:
             self._appended(records, sum(len(record.body) for record in records))
         return True
-
-    def _rows_of(self, records: Sequence[Record]) -> List[Tuple[Any, ...]]:
-        return [
-            (seq, r.kind, r.id, r.started_ms, r.session, zlib.crc32(r.body), r.body)
-            for seq, r in enumerate(records, self.last + 1)
-        ]
 
     def _appended(self, records: Sequence[Record], size: int) -> None:
         for seq, record in enumerate(records, self.last + 1):
@@ -297,7 +306,7 @@ class Segment:
     async def start_of(self, seq: int) -> Optional[Record]:
         """The start record with number `seq`; None if it is damaged."""
         found = await self._connection.fetch(sql.READ_START, (seq,))
-        return intact_record(START, *found[0]) if found else None
+        return self._sealer.record_of(START, *found[0]) if found else None
 
     async def seal(self) -> None:
         """Store the number of events, as nothing more will be appended: `open` need not count them again."""
@@ -381,4 +390,4 @@ class Segment:
     async def _rows(self, lo: int, hi: int, *, inline: bool = False) -> Tuple[Row, ...]:
         """The events among the records `lo..hi` that can be read."""
         ((heads, joined),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
-        return unpack_events(heads, joined)
+        return self._sealer.opened(unpack_events(heads, joined))

@@ -28,9 +28,9 @@ class SegmentConnection:
         self._path = path
         self._synchronous = sql.SYNCHRONOUS[durability]
 
-    async def create(self) -> None:
-        """Create the file, with its header on disk. Raises SpoolError."""
-        await run_to_completion(self._connect(sql.CREATE_SEGMENT, create=True))
+    async def create(self, script: str) -> None:
+        """Create the file, with its header on disk, by the statements of `script`. Raises SpoolError."""
+        await run_to_completion(self._connect(script, create=True))
 
     async def open(self) -> None:
         """Open an existing file. Raises SpoolError, or LockedError if another connection has it."""

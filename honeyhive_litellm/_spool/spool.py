@@ -16,6 +16,7 @@ from typing import Awaitable, Dict, Iterator, Optional, Sequence, Tuple
 from honeyhive_litellm._errors import LockedError, SpoolError, UnsafeFileError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._stats import Counters, Totals
 
 from . import dead_letters, limits
@@ -38,19 +39,31 @@ class Spool:
     name = "the spool"
     dead_letters_command = "honeyhive-litellm dead list"
 
-    def __init__(self, folder: Path, counters: Counters, *, durability: str, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, counters: Counters, *, durability: str, limits: Limits, cipher: Cipher = NO_CIPHER
+    ) -> None:
         """`folder` is the user's; see `effective_folder`."""
         folder = effective_folder(folder)
         self.folder = folder
         self.owner = new_owner()
         self._counters = counters
+        self._cipher = cipher
         self._limits = limits
         self._ceiling = Ceiling(limits)
-        self._held = HeldSegments(folder, counters)
+        self._held = HeldSegments(folder, counters, cipher)
         self._appender = Appender(
-            folder, self.owner, self._held, counters, durability=durability, limits=limits, ceiling=self._ceiling
+            folder,
+            self.owner,
+            self._held,
+            counters,
+            durability=durability,
+            limits=limits,
+            ceiling=self._ceiling,
+            cipher=cipher,
         )
-        self._adoption = Adoption(folder, self.owner, self._held, self._appender, counters, durability=durability)
+        self._adoption = Adoption(
+            folder, self.owner, self._held, self._appender, counters, durability=durability, cipher=cipher
+        )
         self._adopted_first = False
         self.free_bytes: Optional[int] = None
         """Free space on the disk, as of the last `maintain`; None if it cannot be determined."""
@@ -212,7 +225,7 @@ class Spool:
     async def add_dead_letter(self, batch: Batch, status: Optional[int], reason: str) -> bool:
         """Move the events of `batch` to the dead letters; False if they could not be written there."""
         try:
-            await dead_letters.add(self.folder, batch.rows, status, reason)
+            await dead_letters.add(self.folder, batch.rows, status, reason, self._cipher)
         except SpoolError as error:
             warn(
                 LogCode.DEAD_LETTERS_UNWRITABLE,

@@ -10,8 +10,9 @@ from __future__ import annotations
 APPLICATION_ID = 0x48484C4C
 """Marks our files ("HHLL"), so that another program's database is never taken for a segment."""
 
-FORMAT = 1
-"""The segment's `user_version`. A segment with a higher one is left to a newer version of this package."""
+FORMAT, ENCRYPTED_FORMAT = 1, 2
+"""The segment's `user_version`: with plain content, and with encrypted. A segment with a higher one is left to a newer
+version of this package; versions that cannot decrypt know the first alone, so they leave encrypted files alone."""
 
 CREATE_SEGMENT = f"""
 PRAGMA synchronous = OFF;
@@ -21,6 +22,7 @@ PRAGMA journal_mode = WAL;
 BEGIN;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
+{{encrypted}}
 CREATE TABLE record (
     seq INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -44,6 +46,16 @@ COMMIT;
 PRAGMA synchronous = FULL;
 PRAGMA wal_checkpoint(TRUNCATE);
 """
+
+ENCRYPTED_SEGMENT = f"""
+PRAGMA user_version = {ENCRYPTED_FORMAT};
+CREATE TABLE cipher_key (id BLOB PRIMARY KEY);
+INSERT INTO cipher_key (id) VALUES (x'{{key_id}}');
+"""
+
+KEY_IDS = "SELECT id FROM cipher_key"
+
+ADD_KEY_ID = "INSERT OR IGNORE INTO cipher_key (id) VALUES (?)"
 
 OPEN_SEGMENT = """
 PRAGMA locking_mode = EXCLUSIVE;
@@ -88,7 +100,7 @@ READ_START = "SELECT id, started_ms, session, crc, body FROM record WHERE seq = 
 
 NEXT_SEQ = "SELECT min(seq) FROM record WHERE seq > ?"
 
-LATEST_RECORD = "SELECT seq, kind, id, crc FROM record ORDER BY seq DESC LIMIT 1"
+LATEST_RECORD = "SELECT seq, kind, id, started_ms, session, crc, body FROM record ORDER BY seq DESC LIMIT 1"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
 
@@ -111,8 +123,11 @@ INSERT INTO span (lo, hi, state, events, at, dead, damaged)
 VALUES ({lo}, {hi}, {state}, {events}, {at!r}, {dead}, {damaged});
 """
 
+LETTER_TABLES = ("letter", "sealed_letter")
+"""Plain dead letters, and encrypted ones, which an older version would take for events and send."""
+
 CREATE_DEAD = """
-CREATE TABLE IF NOT EXISTS {schema}.letter (
+CREATE TABLE IF NOT EXISTS {schema}.{table} (
     id TEXT PRIMARY KEY,
     at REAL NOT NULL,
     status INTEGER,
@@ -124,21 +139,24 @@ CREATE TABLE IF NOT EXISTS {schema}.letter (
 )
 """
 
+TABLES_OF_DEAD = "SELECT name FROM {schema}.sqlite_master"
+
 ADD_LETTER = """
-INSERT OR REPLACE INTO letter (id, at, status, reason, started_ms, session, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO {table} (id, at, status, reason, started_ms, session, body) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 LETTER_HEADS = """
-SELECT id, at, status, reason, started_ms, session, retried_at, length(body) FROM letter ORDER BY at, id
+SELECT id, at, status, reason, started_ms, session, retried_at, length(body), substr(body, 1, 16)
+FROM {table} ORDER BY at, id
 """
 
-LETTER_BODY = "SELECT body FROM letter WHERE id = ?"
+LETTER_CONTENT = "SELECT started_ms, session, body FROM {table} WHERE id = ?"
 
-REFUSED_AGAIN = "UPDATE letter SET at = ?, status = ?, reason = ?, retried_at = NULL WHERE id = ?"
+REFUSED_AGAIN = "UPDATE {table} SET at = ?, status = ?, reason = ?, retried_at = NULL WHERE id = ?"
 
-RETRYING = "UPDATE letter SET retried_at = ? WHERE id = ?"
+RETRYING = "UPDATE {table} SET retried_at = ? WHERE id = ?"
 
-REMOVE_LETTER = "DELETE FROM letter WHERE id = ?"
+REMOVE_LETTER = "DELETE FROM {table} WHERE id = ?"
 
 CREATE_LEDGER = """
 PRAGMA synchronous = NORMAL;
