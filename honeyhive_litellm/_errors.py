@@ -28,7 +28,11 @@ class UnsafeFileError(SpoolError):
 
 
 class UnknownKeyError(SpoolError):
-    """What was to be read is encrypted with a key that this process does not have. It is not damaged."""
+    """What was to be read, so many `events`, is encrypted with a key that this process does not have."""
+
+    def __init__(self, message: str, events: int = 0) -> None:
+        super().__init__(message)
+        self.events = events
 
 
 class DamagedBodyError(SpoolError):

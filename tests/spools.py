@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, List, Optional
 
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, START, Record
 from honeyhive_litellm._spool.segment import Batch
@@ -22,8 +23,8 @@ def start(name: str) -> Record:
     return Record(START, name, 1.0, None, json.dumps(body).encode())
 
 
-def spool_in(folder: Path, counters: Optional[Counters] = None, **limits: Any) -> Spool:
-    return Spool(folder, counters or Counters(), durability="process", limits=Limits(**limits))
+def spool_in(folder: Path, counters: Optional[Counters] = None, cipher: Cipher = NO_CIPHER, **limits: Any) -> Spool:
+    return Spool(folder, counters or Counters(), durability="process", limits=Limits(**limits), cipher=cipher)
 
 
 async def batches_of(spool: Spool) -> List[Batch]:
@@ -58,5 +59,6 @@ async def dies(spool: Spool) -> None:
             await segment.close()
             for path, content in left:
                 path.write_bytes(content)
-    if spool._held.own.lease is not None:
-        spool._held.own.lease.release(remove=False)
+    for owned in (spool._held.own, *spool._held.adopted.values()):
+        if owned.lease is not None:
+            owned.lease.release(remove=False)

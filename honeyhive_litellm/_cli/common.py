@@ -15,6 +15,7 @@ from typing import Any, Iterator, Optional, Sequence
 import click
 
 from honeyhive_litellm._errors import HoneyHiveError
+from honeyhive_litellm._spool.status import FolderStatus
 
 LEFT = 3
 """Exit code: the command ran, and something is left undelivered or does not add up. (1: it failed; 2: wrong usage.)"""
@@ -111,6 +112,13 @@ def span(value: str) -> float:
     if match is None:
         raise click.BadParameter(f"{value!r} is no span of time: give 30s, 5m, 2h or 1d")
     return float(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match.group(2)]
+
+
+def locked_in(found: FolderStatus) -> Optional[str]:
+    """What of a spool cannot be decrypted, in words; None if there is nothing."""
+    if not found.locked and not found.locked_letters:
+        return None
+    return f"{counted(found.locked, 'event')} and {counted(found.locked_letters, 'dead letter')}"
 
 
 def counted(number: int, noun: str) -> str:

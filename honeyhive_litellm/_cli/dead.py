@@ -12,12 +12,14 @@ import click
 
 from honeyhive_litellm._delivery.sink import Result, Verdict
 from honeyhive_litellm._json import decode
-from honeyhive_litellm._runtime.pipeline import redrive_letters
+from honeyhive_litellm._privacy.cipher import Cipher
+from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
 from .common import LEFT, errors_reported, moment, one_line, print_json, table
-from .spool_folder import existing, folder_to_change, folder_to_read, settings_of, spool_options
+from .spool_folder import cipher_to_read, existing, folder_to_change, folder_to_read, settings_of, spool_options
+from .spool_view import LOCKED
 
 _REASON_LENGTH = 100
 
@@ -47,11 +49,11 @@ def list_(as_json: bool, **options: Optional[str]) -> None:
         honeyhive-litellm dead list --json
     """
     with errors_reported():
-        letters = dead_letters.letters(folder_to_read(options))
+        letters = dead_letters.letters(folder_to_read(options), cipher_to_read())
     if as_json:
         print_json(letters=[_as_json(letter) for letter in letters])
     elif letters:
-        rows = [(le.id, moment(le.at), le.status, le.size, one_line(le.reason, _REASON_LENGTH)) for le in letters]
+        rows = [(le.id, moment(le.at), le.status, le.size, one_line(_reason(le), _REASON_LENGTH)) for le in letters]
         table("Dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
     else:
         click.echo("no dead letters")
@@ -69,9 +71,9 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
         honeyhive-litellm dead show 3f2a
     """
     with errors_reported():
-        folder = folder_to_read(options)
-        (letter,) = _chosen(folder, [id_], everything=False)
-        body = dead_letters.body_of(folder, letter.id)
+        folder, cipher = folder_to_read(options), cipher_to_read()
+        (letter,) = _chosen(folder, [id_], cipher, everything=False)
+        body = dead_letters.body_of(folder, letter.id, cipher)
         if body is None:
             raise click.ClickException(f"{letter.id} has just been removed by another process")
     try:
@@ -98,7 +100,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
     """Send them again, with their event ids: accepted ones are removed, the others keep the new reason.
 
     The key is taken from HONEYHIVE_API_KEY alone, since other users can read command lines. Exit code 0 if all were
-    accepted, 3 if some were not.
+    accepted, 3 if some were not. Encrypted ones whose key is missing are not tried.
 
     \b
     Example:
@@ -107,7 +109,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
     with errors_reported():
         settings = settings_of(options)
         folder = existing(settings.spool_path)
-        letters = _chosen(folder, ids, everything)
+        letters = _chosen(folder, ids, cipher_of(settings.spool_key), everything=everything)
         result = asyncio.run(redrive_letters(settings, letters))
     left = len(letters) - result.accepted - result.refused
     if as_json:
@@ -116,6 +118,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
         click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
         click.echo(f"{_why(result.failure, settings.api_url)}. The letters are kept", err=True)
+    _note_locked(letters)
     if result.accepted < len(letters):
         sys.exit(LEFT)
 
@@ -128,17 +131,33 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
 def purge(ids: Sequence[str], everything: bool, as_json: bool, **options: Optional[str]) -> None:
     """Delete them for good; the spool's numbers then count them as dropped ("purged").
 
+    --all leaves the encrypted ones whose key is missing.
+
     \b
     Example:
         honeyhive-litellm dead purge 3f2a 41c7
     """
     with errors_reported():
         folder = folder_to_change(options)
-        removed = dead_letters.purge(folder, [letter.id for letter in _chosen(folder, ids, everything)])
+        letters = _chosen(folder, ids, cipher_to_read(), everything=everything)
+        doomed = [letter.id for letter in letters if not (everything and letter.is_locked)]
+        removed = dead_letters.purge(folder, doomed)
     if as_json:
         print_json(purged=removed)
     else:
         click.echo(f"purged {removed}")
+    if everything:
+        _note_locked(letters)
+
+
+def _reason(letter: DeadLetter) -> str:
+    return LOCKED if letter.is_locked else letter.reason
+
+
+def _note_locked(letters: Sequence[DeadLetter]) -> None:
+    locked = sum(letter.is_locked for letter in letters)
+    if locked:
+        click.echo(f"{locked} are left alone: they are encrypted with a key that HONEYHIVE_SPOOL_KEY lacks", err=True)
 
 
 def _why(failure: Result, api_url: str) -> str:
@@ -150,11 +169,11 @@ def _why(failure: Result, api_url: str) -> str:
     return f"{api_url} takes no events now ({failure.log_text}): try again later"
 
 
-def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLetter]:
+def _chosen(folder: Path, ids: Sequence[str], cipher: Cipher, *, everything: bool) -> List[DeadLetter]:
     """The letters that the user chose, each once, oldest first. Raises ClickException."""
     if bool(ids) == everything:
         raise click.UsageError("give the IDs of letters, or --all")
-    letters = dead_letters.letters(folder)
+    letters = dead_letters.letters(folder, cipher)
     if everything:
         return letters
     chosen = set()
@@ -170,4 +189,11 @@ def _chosen(folder: Path, ids: Sequence[str], everything: bool) -> List[DeadLett
 
 
 def _as_json(letter: DeadLetter) -> Dict[str, Any]:
-    return {"id": letter.id, "at": letter.at, "status": letter.status, "reason": letter.reason, "bytes": letter.size}
+    return {
+        "id": letter.id,
+        "at": letter.at,
+        "status": letter.status,
+        "reason": letter.reason,
+        "bytes": letter.size,
+        "locked": letter.is_locked,
+    }

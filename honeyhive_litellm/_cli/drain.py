@@ -14,6 +14,7 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import fields_of, logger
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.drain import Drain
+from honeyhive_litellm._runtime.pipeline import cipher_of
 from honeyhive_litellm._stats import Stats
 
 from .common import LEFT, errors_reported, print_json
@@ -53,6 +54,9 @@ def drain(
     --metrics-port needs the extra prometheus. /metrics has the numbers of all processes of the spool; /livez fails if
     this process hangs, and /readyz if the spool cannot be written and read.
 
+    Encrypted files are delivered with the keys in HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE. Those whose key is
+    missing stay as they are and count as locked.
+
     \b
     Example:
         honeyhive-litellm drain --project my-project --follow --metrics-port 9464
@@ -70,12 +74,14 @@ def drain(
             stats = asyncio.run(_run(work))
     dropped = sum(stats.dropped.values())
     numbers = {"delivered": stats.delivered, "dead": stats.dead, "dropped": dropped, "pending": stats.pending}
+    if stats.locked:
+        numbers["locked"] = stats.locked
     logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
     if as_json:
-        print_json(**numbers, last_error=stats.last_error)
+        print_json(**{**numbers, "locked": stats.locked}, last_error=stats.last_error)
     elif log_format != JSON:
         _print(stats, dropped, settings)
-    if stats.pending:
+    if stats.pending or stats.locked:
         sys.exit(LEFT)
 
 
@@ -84,7 +90,12 @@ def _metrics_served(work: Drain, settings: Settings, host: str, port: Optional[i
     if port is None:
         yield
         return
-    reader = FolderReader(settings.spool_path, settings.spool_max_bytes, lambda: work.is_circuit_open)
+    reader = FolderReader(
+        settings.spool_path,
+        settings.spool_max_bytes,
+        lambda: work.is_circuit_open,
+        cipher_of(settings.spool_key),
+    )
     try:
         exposition = Exposition(reader)
     except ImportError as error:
@@ -102,6 +113,12 @@ def _print(stats: Stats, dropped: int, settings: Settings) -> None:
     if stats.pending:
         why = f": {stats.last_error}" if stats.last_error else ""
         click.echo(f"{stats.pending} events stay in {settings.spool_path} for the next run{why}", err=True)
+    if stats.locked:
+        click.echo(
+            f"{stats.locked} events are locked: encrypted with a key that neither HONEYHIVE_SPOOL_KEY nor "
+            "HONEYHIVE_SPOOL_KEY_FILE has",
+            err=True,
+        )
 
 
 async def _run(drain_: Drain) -> Stats:

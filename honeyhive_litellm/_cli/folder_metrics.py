@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Tuple
 
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._runtime.batch_durations import listen
 from honeyhive_litellm._runtime.metric_table import BUCKETS_S, HISTOGRAM, METRICS, Kind, Reading, plain
 from honeyhive_litellm._spool.status import status_of
@@ -31,10 +32,13 @@ class FolderReader:
     does not help, the last one is used for a while.
     """
 
-    def __init__(self, folder: Path, capacity: int, is_circuit_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, folder: Path, capacity: int, is_circuit_open: Callable[[], bool], cipher: Cipher = NO_CIPHER
+    ) -> None:
         self._folder = folder
         self._capacity = capacity
         self._is_circuit_open = is_circuit_open
+        self._cipher = cipher
         self._lock = threading.Lock()
         self._last = Reading(spool_capacity=capacity)
         self._last_at = -FRESH_S
@@ -58,7 +62,7 @@ class FolderReader:
     def _read_once(self) -> Reading:
         if not self._folder.is_dir():
             return Reading(spool_bytes=0, spool_capacity=self._capacity)
-        status = asyncio.run(status_of(self._folder))
+        status = asyncio.run(status_of(self._folder, self._cipher))
         return Reading(
             accepted=status.totals.accepted,
             delivered=status.totals.delivered,
@@ -66,6 +70,7 @@ class FolderReader:
             dead=status.totals.dead,
             dropped=dict(status.totals.dropped),
             in_flight=sum(process.stats.in_flight for process in status.processes),
+            locked=status.locked,
             spool_bytes=status.bytes_on_disk,
             spool_capacity=self._capacity,
             spool_free=_free_bytes(self._folder),

@@ -12,6 +12,7 @@ from .dead import dead
 from .doctor.command import doctor
 from .drain import drain
 from .events import events
+from .key import key
 from .proxy import proxy
 from .relay.command import relay
 from .serve import serve
@@ -29,7 +30,7 @@ def main() -> None:
     """
 
 
-for command in (completion, config, dead, doctor, drain, events, proxy, relay, serve, status):
+for command in (completion, config, dead, doctor, drain, events, key, proxy, relay, serve, status):
     main.add_command(command)
 
 

@@ -16,13 +16,14 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 import click
 
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.status import status_of
 from honeyhive_litellm.collector.spool_view import SpoolView
 
 from .common import errors_reported, one_line
 from .logs import JSON, log_format_option, set_up_logs
-from .spool_folder import existing
+from .spool_folder import cipher_to_read, existing
 from .spool_view import view_of
 
 _log = logging.getLogger("honeyhive_litellm.collector")
@@ -66,9 +67,10 @@ def serve(
     is_local = is_loopback(host)
     key = "hh_local" if is_local else own_key or f"hh_local_{secrets.token_urlsafe(24)}"
     folder = None if spool is None else existing(Path(os.path.abspath(os.path.expanduser(spool))))
+    cipher = NO_CIPHER if folder is None else cipher_to_read()
     pages = PageOptions(
         key=key,
-        read_spool=None if folder is None else lambda: _read_spool(folder),
+        read_spool=None if folder is None else lambda: _read_spool(folder, cipher),
         on_link=_link_shower(opens, _log_link if logs_json else click.echo),
     )
     with errors_reported():
@@ -160,5 +162,5 @@ def _link_shower(opens: bool, show_line: Callable[[str], None]) -> Callable[[str
     return show
 
 
-def _read_spool(folder: Path) -> SpoolView:
-    return view_of(asyncio.run(status_of(folder)), dead_letters.letters(folder))
+def _read_spool(folder: Path, cipher: Cipher) -> SpoolView:
+    return view_of(asyncio.run(status_of(folder, cipher)), dead_letters.letters(folder, cipher))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, cast
 
 import click
 
 from honeyhive_litellm._config.paths import DEFAULT_URL, default_spool_path
-from honeyhive_litellm._config.settings import OPTIONS, Settings
+from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._privacy.cipher import Cipher
+from honeyhive_litellm._runtime.pipeline import cipher_of
 from honeyhive_litellm._spool.layout import DEAD_LETTERS_NAME, LEDGER_NAME, owners_in
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_KEY_OPTIONS = ("spool_key", "spool_key_file")
 _MAX_LISTED = 20
 _HOW_TO_NAME = "give --spool-path or --project, or set HONEYHIVE_SPOOL_PATH or HONEYHIVE_PROJECT"
 
@@ -60,6 +63,16 @@ def settings_of(options: Dict[str, Optional[str]]) -> Settings:
         return Settings.resolve(os.environ, **options)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+
+
+def cipher_to_read() -> Cipher:
+    """The keys of the environment, for a command that needs no other setting. Raises UsageError."""
+    values, variables = choose(os.environ, {})
+    clean, problems = check({name: values[name] for name in _KEY_OPTIONS if name in values}, variables)
+    wrong = [problem for problem in problems if problem.startswith(_KEY_OPTIONS)]
+    if wrong:
+        raise click.UsageError("\n       ".join(wrong))
+    return cipher_of(cast(Optional[Sequence[str]], clean.get("spool_key")))
 
 
 def folder_to_read(options: Dict[str, Optional[str]]) -> Path:

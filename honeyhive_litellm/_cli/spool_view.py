@@ -8,6 +8,9 @@ from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.status import FolderStatus
 from honeyhive_litellm.collector.spool_view import Letter, Owner, SpoolView
 
+LOCKED = "(encrypted, and its key is not here)"
+"""Stands where the reason of such a dead letter would."""
+
 _LETTERS_SHOWN = 200
 
 
@@ -32,6 +35,7 @@ def view_of(status: FolderStatus, letters: Sequence[DeadLetter]) -> SpoolView:
         adds_up=status.adds_up,
         dropped=dict(status.totals.dropped),
         owners=[*alive, *dead],
-        letters=[Letter(letter.id, letter.at, letter.status, letter.reason, letter.size) for letter in newest],
+        letters=[Letter(le.id, le.at, le.status, LOCKED if le.is_locked else le.reason, le.size) for le in newest],
         unreadable=dict(status.unreadable),
+        locked=status.locked,
     )

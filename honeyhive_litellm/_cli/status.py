@@ -14,8 +14,8 @@ from honeyhive_litellm._config.explain import size
 from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
-from .common import LEFT, counted, duration, errors_reported, moment, print_json, span, style, table, wrapped
-from .spool_folder import MissingSpoolError, folder_to_read, spool_options
+from .common import LEFT, counted, duration, errors_reported, locked_in, moment, print_json, span, style, table, wrapped
+from .spool_folder import MissingSpoolError, cipher_to_read, folder_to_read, spool_options
 
 
 @click.command()
@@ -27,8 +27,9 @@ def status(as_json: bool, check: bool, max_age: Optional[float], **options: Opti
     """Show what became of every event in a spool, and which processes use it.
 
     When all processes have ended the numbers are exact; those of living processes are about a second old. Exit code 0,
-    or 3 if the numbers do not add up, a file cannot be read, or an event is older than --max-age. With --check a
-    folder that is not there yet is no error.
+    or 3 if the numbers do not add up, a file cannot be read, something is encrypted with a key that is neither in
+    HONEYHIVE_SPOOL_KEY nor in HONEYHIVE_SPOOL_KEY_FILE, or an event is older than --max-age. With --check a folder that
+    is not there yet is no error.
 
     \b
     Example:
@@ -54,7 +55,7 @@ def _status_of(options: Dict[str, Optional[str]], *, may_be_missing: bool) -> Fo
         if may_be_missing:  # before the first call
             return FolderStatus(error.folder)
         raise
-    return asyncio.run(status_of(folder))
+    return asyncio.run(status_of(folder, cipher_to_read()))
 
 
 def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) -> List[str]:
@@ -64,6 +65,9 @@ def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) 
         wrong.append("the numbers do not add up")
     if found.unreadable:
         wrong.append(f"{counted(len(found.unreadable), 'file')} cannot be read")
+    locked = locked_in(found)
+    if locked is not None:
+        wrong.append(f"{locked} are encrypted with a missing key")
     if max_age_s is not None and age_s is not None and age_s > max_age_s:
         wrong.append(f"the oldest event has waited for {duration(age_s)}, more than {duration(max_age_s)}")
     return wrong
@@ -80,6 +84,8 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
         "dropped": dict(found.totals.dropped),
         "adds_up": found.adds_up,
         "dead_letters": found.dead_letters,
+        "locked": found.locked,
+        "locked_letters": found.locked_letters,
         "oldest_pending_at": found.oldest_pending_at,
         "processes": [
             {"owner": p.owner, "pid": p.pid, "host": p.host, "at": p.at, "flushes": p.flushes, **asdict(p.stats)}
@@ -107,6 +113,9 @@ def _print(found: FolderStatus) -> None:
     )
     if any(totals.dropped.values()):
         click.echo(f"  dropped: {_dropped(totals.dropped)}")
+    locked = locked_in(found)
+    if locked is not None:
+        click.echo(f"  {style('locked', fg='yellow')}: {locked}, encrypted with a missing key")
     if found.processes:
         click.echo(style("\nLiving processes, each with its numbers since it started", bold=True))
     for process in found.processes:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
+from honeyhive_litellm._privacy.cipher import id_of, key_of
+
 from .paths import default_spool_path
 from .settings import OPTIONS, Option, Settings, check, choose
 
 ARGUMENT = "argument"
 DEFAULT = "default"
 
-_SECRETS = ("api_key", "lookup_api_key")
+_SECRETS = ("api_key", "lookup_api_key", "spool_key")
 _SIZES = ("spool_max_bytes", "spool_min_free_bytes", "max_field_bytes", "max_event_bytes")
 
 
@@ -71,6 +73,9 @@ def _explained(option: Option, value: object, origin: str, problem: Optional[str
 def _shown(option: Option, value: object) -> str:
     if value is None:
         return "none"
+    if option.name == "spool_key":
+        keys = [key_of(text) for text in value] if isinstance(value, tuple) else []
+        return ", ".join(f"id {id_of(key).hex()}" for key in keys if key is not None)
     if option.name in _SECRETS:
         return masked(str(value))
     if isinstance(value, Mapping):  # the values may be private

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
+from honeyhive_litellm._privacy.cipher import HOW_TO_INSTALL, KEY_BYTES, algorithm, key_of
 from honeyhive_litellm._privacy.pii import NAMES, named
 
 from .paths import DEFAULT_URL
@@ -27,6 +28,8 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _SIZE = re.compile(r"([0-9]{1,18})\s*([kmg]i?b|b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SHOWN_CHARS = 60
+_KEY_FILE_BYTES = 65_536
+_SUCH_SPOOL_KEYS = "such as `honeyhive-litellm key new` prints"
 
 
 class RefusedError(Exception):
@@ -229,13 +232,56 @@ def share(value: object) -> float:
 
 
 def folder(value: object) -> Path:
-    """The absolute path, because the program may change its working folder before the spool is opened."""
+    return _path(value, "a folder")
+
+
+def key_file(value: object) -> Optional[Path]:
+    return None if value is None else _path(value, "a file with keys")
+
+
+def _path(value: object, what: str) -> Path:
+    """The absolute path, because the program may change its working folder before it is used."""
     if not isinstance(value, (str, os.PathLike)):
-        raise RefusedError(f"{_type(value)}; give the path of a folder")
+        raise RefusedError(f"{_type(value)}; give the path of {what}")
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise RefusedError(f"is {_shown(path)}; give the path of a folder")
+        raise RefusedError(f"is {_shown(path)}; give the path of {what}")
     return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def spool_key(value: object) -> Optional[Tuple[str, ...]]:
+    """The keys in base64, the newest first, each once. A refusal never shows one."""
+    if value is None:
+        return None
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    texts = [each for each in entries if isinstance(each, str)]
+    if len(texts) < len(entries):
+        raise RefusedError(f"has a value that is no string; give keys as strings, {_SUCH_SPOOL_KEYS}")
+    keys = tuple(dict.fromkeys(word for each in texts for word in re.split(r"[\s,]+", each) if word))
+    if not keys:
+        raise RefusedError(f"is empty; give a key, {_SUCH_SPOOL_KEYS}")
+    for number, key in enumerate(keys, 1):
+        if key_of(key) is None:
+            raise RefusedError(
+                f"has no key in place {number} of {len(keys)}; give {KEY_BYTES} bytes in base64, {_SUCH_SPOOL_KEYS}, "
+                "with commas between keys"
+            )
+    try:
+        algorithm()
+    except ImportError as error:
+        raise RefusedError(f"needs the package cryptography; {HOW_TO_INSTALL}") from error
+    return keys
+
+
+def keys_in(path: Path) -> Tuple[str, ...]:
+    """The keys in a file, the newest first, with line breaks or commas between them. Lines with # are comments."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_KEY_FILE_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise RefusedError(f"cannot be read ({reason}); give the path of a file with keys") from None
+    return spool_key([line for line in content.splitlines() if not line.lstrip().startswith("#")]) or ()
 
 
 def _number(value: object) -> float:

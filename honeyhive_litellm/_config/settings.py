@@ -26,12 +26,15 @@ from .readers import (
     attributes,
     flag,
     folder,
+    key_file,
+    keys_in,
     lookup_api_key,
     one_of,
     redact,
     seconds,
     share,
     size,
+    spool_key,
     text,
 )
 
@@ -88,6 +91,8 @@ class Settings:
     max_field_bytes: int = 2**18
     max_event_bytes: int = 2**20
     lookup_api_key: Optional[str] = field(default=None, repr=False)
+    spool_key: Union[str, Sequence[str], None] = field(default=None, repr=False)
+    spool_key_file: Optional[Path] = None
 
     def __post_init__(self) -> None:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
@@ -203,6 +208,13 @@ OPTIONS: Tuple[Option, ...] = (
         lookup_api_key,
         "Key to look events up with, where `api_key` can only write. Beside an ingestion key: `HH_API_KEY`.",
     ),
+    _row(
+        "spool_key",
+        spool_key,
+        "Keys that encrypt the spool, the newest first, from `honeyhive-litellm key new`. They are never logged. "
+        "In the variable: with commas between them.",
+    ),
+    _row("spool_key_file", key_file, "File with such keys, one a line. They count after those of `spool_key`."),
 )
 
 
@@ -237,7 +249,10 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
             variable = variables.get(option.name)
             source = f"argument; variable {option.variables[0]}" if variable is None else f"from {variable}"
             try:
-                clean[option.name] = option.read(values[option.name])
+                clean[option.name] = value = option.read(values[option.name])
+                if option.name == "spool_key_file" and isinstance(value, Path):  # after the row of `spool_key`
+                    own = cast(Optional[Tuple[str, ...]], clean.get("spool_key"))
+                    clean["spool_key"] = tuple(dict.fromkeys([*(own or ()), *keys_in(value)]))
             except RefusedError as refusal:
                 problems.append(f"{option.name} ({source}) {refusal}")
         elif option.required:

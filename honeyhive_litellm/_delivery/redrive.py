@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
-from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._errors import DamagedBodyError, SpoolError, UnknownKeyError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
@@ -41,7 +41,7 @@ async def redrive(
 ) -> RedriveResult:
     """Send these letters again, oldest first. Accepted ones are removed, refused ones keep their new reason.
 
-    Locked ones are left alone, and damaged ones make it raise.
+    Those that cannot be decrypted are left alone.
 
     Stops when the server takes nothing at all. Raises SpoolError, also while another process redrives.
     """
@@ -72,11 +72,11 @@ class _Redriver:
         """Send a batch: at once the letters that the server cannot have, after a look-up those that it may have."""
         clear = [letter for letter in letters if self._ambiguous_since(letter) is None]
         ambiguous = [letter for letter in letters if self._ambiguous_since(letter) is not None]
-        result = await self._send([self._row(letter) for letter in clear])
+        result = await self._send(self._rows(clear))
         if not ambiguous or result.failure:
             return result
         newest = max(self._ambiguous_since(letter) or 0.0 for letter in ambiguous)
-        return result.plus(await self._send([self._row(letter) for letter in ambiguous], newest))
+        return result.plus(await self._send(self._rows(ambiguous), newest))
 
     def _ambiguous_since(self, letter: DeadLetter) -> Optional[float]:
         """The Unix time since which the server may have the event although it did not say so."""
@@ -84,11 +84,17 @@ class _Redriver:
             return letter.retried_at
         return letter.at if self._sink.may_have_stored(letter.status) else None
 
-    def _row(self, letter: DeadLetter) -> Row:
-        row = dead_letters.row_of(self._folder, letter.id, self._cipher)
-        if row is None:
-            raise SpoolError(f"the dead letter {letter.id} has just been removed by another process")
-        return row
+    def _rows(self, letters: Sequence[DeadLetter]) -> List[Row]:
+        rows = []
+        for letter in letters:
+            try:
+                row = dead_letters.row_of(self._folder, letter.id, self._cipher)
+            except (UnknownKeyError, DamagedBodyError):
+                continue  # it counts as not tried
+            if row is None:
+                raise SpoolError(f"the dead letter {letter.id} has just been removed by another process")
+            rows.append(row)
+        return rows
 
     async def _send(self, rows: Sequence[Row], ambiguous_since: Optional[float] = None) -> RedriveResult:
         """Send `rows`, after a look-up if the server may have had them since that Unix time."""

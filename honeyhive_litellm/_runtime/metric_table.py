@@ -32,6 +32,7 @@ class Reading:
     dead: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     in_flight: int = 0
+    locked: int = 0
     spool_bytes: Optional[int] = None
     spool_capacity: Optional[int] = None
     spool_free: Optional[int] = None
@@ -40,7 +41,9 @@ class Reading:
 
     @classmethod
     def of_stats(cls, stats: Stats) -> Reading:
-        return cls(stats.accepted, stats.delivered, stats.pending, stats.dead, stats.dropped, stats.in_flight)
+        return cls(
+            stats.accepted, stats.delivered, stats.pending, stats.dead, stats.dropped, stats.in_flight, stats.locked
+        )
 
 
 Point = Tuple[Dict[str, str], float]
@@ -112,6 +115,13 @@ METRICS: Tuple[Metric, ...] = (
         "{call}",
         "Calls that have begun and have no event yet.",
         lambda reading: _one(reading.in_flight),
+    ),
+    Metric(
+        "honeyhive.events.locked",
+        Kind.UP_DOWN_COUNTER,
+        "{event}",
+        "Events of dead processes that are encrypted with a key that is not there.",
+        lambda reading: _one(reading.locked),
     ),
     Metric(
         "honeyhive.spool.bytes",

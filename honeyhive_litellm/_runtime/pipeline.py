@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Awaitable, Callable, List, Optional, Sequence
+from typing import Awaitable, Callable, List, Optional, Sequence, Union
 
 from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
 from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
@@ -16,6 +16,7 @@ from honeyhive_litellm._delivery.flusher import Flusher
 from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
 from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._delivery.sinks.timed import TimedSink
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_of
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.limits import Limits
@@ -59,7 +60,13 @@ class Pipeline:
         self._counters = counters
         self._on_committed = on_committed
         self._queue = queue or RecordQueue(counters)
-        self.spool = Spool(settings.spool_path, counters, durability=settings.durability, limits=limits_of(settings))
+        self.spool = Spool(
+            settings.spool_path,
+            counters,
+            durability=settings.durability,
+            limits=limits_of(settings),
+            cipher=cipher_of(settings.spool_key),
+        )
         self.sink = TimedSink(sink_for(settings), note_batch)
         self.flusher = Flusher(
             self.spool,
@@ -163,9 +170,16 @@ async def redrive_letters(settings: Settings, letters: Sequence[DeadLetter]) -> 
     """Send dead letters of the settings' spool again, past its flusher. Raises SpoolError."""
     sink = sink_for(settings)
     try:
-        return await redrive(settings.spool_path, letters, sink, lookup_delay_s=settings.lookup_delay)
+        cipher = cipher_of(settings.spool_key)
+        return await redrive(settings.spool_path, letters, sink, lookup_delay_s=settings.lookup_delay, cipher=cipher)
     finally:
         await sink.aclose()
+
+
+def cipher_of(spool_key: Union[str, Sequence[str], None]) -> Cipher:
+    """What encrypts the spool with the keys of the option `spool_key`, which has been checked."""
+    keys = [key_of(text) for text in spool_key or ()]
+    return Cipher([key for key in keys if key is not None]) if keys else NO_CIPHER
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -31,7 +31,7 @@ from honeyhive_litellm._stats import Counters, Stats
 from .commit_waiter import CommitWaiter
 from .maintenance import Maintenance
 from .metric_table import Reading
-from .pipeline import CLOSING_S, Pipeline
+from .pipeline import CLOSING_S, Pipeline, cipher_of
 
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM's callbacks for calls that have just ended."""
@@ -157,7 +157,7 @@ class Runtime:
                     if self._thread is not None and self._thread is not threading.current_thread():
                         self._thread.join(CLOSING_S)  # it is about to release the lease
                     owner = self._pipeline.spool.owner if self._pipeline is not None else None
-                    self._late_writer = LateWriter(self.settings.spool_path, owner)
+                    self._late_writer = LateWriter(self.settings.spool_path, owner, cipher_of(self.settings.spool_key))
             self._late_writer.append(record)
         except SpoolError as error:
             warn(

@@ -125,8 +125,8 @@ class Adoption:
             return 0 if lease is None else await self._take_over(owner, lease)
         except LockedError:
             pass  # another program reads one of the files: tried again at the next look
-        except UnknownKeyError:
-            self._locked_owners.setdefault(owner, 0)
+        except UnknownKeyError as error:
+            self._locked_owners[owner] = error.events
         except NewerFormatError as error:
             self._owners_of_newer_format.add(owner)
             warn(
@@ -177,8 +177,8 @@ class Adoption:
             else:
                 self._count_lost_end(segment)
         if any(segment.is_locked for segment in adopted.segments):
-            self._locked_owners[owner] = events_to_come(adopted.segments)
-            raise UnknownKeyError(f"the files of {owner} are encrypted with a key that is not there")
+            events = events_to_come(adopted.segments)
+            raise UnknownKeyError(f"the files of {owner} are encrypted with a missing key", events)
         damaged = await report_interrupted(adopted.segments, seen)
         if damaged:
             warn(

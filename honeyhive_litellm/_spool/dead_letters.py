@@ -182,9 +182,7 @@ def _read(folder: Path, query: str, *parameters: object) -> List[Any]:
         db = sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)
         try:
             check_database(path)
-            return [
-                row for table in _tables(db, "main") for row in db.execute(query.format(table=table), parameters)
-            ]
+            return [row for table in _tables(db, "main") for row in db.execute(query.format(table=table), parameters)]
         finally:
             db.close()
     except (sqlite3.Error, OSError) as error:

@@ -41,7 +41,8 @@ class SegmentSealer:
         if self.cipher.key_id is None:
             return sql.CREATE_SEGMENT.format(encrypted="")
         self.key_ids = [self.cipher.key_id]
-        return sql.CREATE_SEGMENT.format(encrypted=sql.ENCRYPTED_SEGMENT.format(key_id=self.cipher.key_id.hex()))
+        script = sql.ENCRYPTED_SEGMENT.format(version=sql.ENCRYPTED_FORMAT, key_id=self.cipher.key_id.hex())
+        return sql.CREATE_SEGMENT.format(encrypted=script)
 
     def rows_of(self, records: Sequence[Record], first: int) -> List[Tuple[Any, ...]]:
         """The rows for `sql.APPEND`, numbered from `first` on. Raises SpoolError if a key is missing."""

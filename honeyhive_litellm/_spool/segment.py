@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import aiosqlite
 
-from honeyhive_litellm._errors import NewerFormatError, SpoolError
+from honeyhive_litellm._errors import NewerFormatError, SpoolError, UnknownKeyError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._stats import Totals
 
@@ -159,8 +159,8 @@ class Segment:
             ((tables,),) = await self._connection.fetch(sql.COUNT_TABLES)
             self._has_no_tables = application_id == 0 and tables == 0
             raise SpoolError(f"{self.path} is a database, but no spool segment")
-        if version > sql.ENCRYPTED_FORMAT:
-            raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {sql.ENCRYPTED_FORMAT}")
+        if version > sql.FORMAT and version != sql.ENCRYPTED_FORMAT:
+            raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {sql.FORMAT}")
         if version == sql.ENCRYPTED_FORMAT:
             self._sealer.key_ids = key_ids_from(await self._connection.fetch(sql.KEY_IDS))
         self._ranges = RangeSet(SeqRange(*row) for row in await self._connection.fetch(sql.READ_RANGES))
@@ -390,4 +390,7 @@ class Segment:
     async def _rows(self, lo: int, hi: int, *, inline: bool = False) -> Tuple[Row, ...]:
         """The events among the records `lo..hi` that can be read."""
         ((heads, joined),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
-        return self._sealer.opened(unpack_events(heads, joined))
+        try:
+            return self._sealer.opened(unpack_events(heads, joined))
+        except UnknownKeyError as error:
+            raise SpoolError(f"{self.path} is damaged: it does not name the key of all its records") from error

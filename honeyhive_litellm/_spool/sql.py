@@ -10,9 +10,11 @@ from __future__ import annotations
 APPLICATION_ID = 0x48484C4C
 """Marks our files ("HHLL"), so that another program's database is never taken for a segment."""
 
-FORMAT, ENCRYPTED_FORMAT = 1, 2
-"""The segment's `user_version`: with plain content, and with encrypted. A segment with a higher one is left to a newer
-version of this package; versions that cannot decrypt know the first alone, so they leave encrypted files alone."""
+FORMAT = 1
+"""The segment's `user_version`. A segment with a higher one is left to a newer version of this package."""
+
+ENCRYPTED_FORMAT = FORMAT + 256
+"""That of an encrypted segment. Versions of this package that cannot decrypt take it for a newer one's."""
 
 CREATE_SEGMENT = f"""
 PRAGMA synchronous = OFF;
@@ -47,10 +49,10 @@ PRAGMA synchronous = FULL;
 PRAGMA wal_checkpoint(TRUNCATE);
 """
 
-ENCRYPTED_SEGMENT = f"""
-PRAGMA user_version = {ENCRYPTED_FORMAT};
+ENCRYPTED_SEGMENT = """
+PRAGMA user_version = {version};
 CREATE TABLE cipher_key (id BLOB PRIMARY KEY);
-INSERT INTO cipher_key (id) VALUES (x'{{key_id}}');
+INSERT INTO cipher_key (id) VALUES (x'{key_id}');
 """
 
 KEY_IDS = "SELECT id FROM cipher_key"

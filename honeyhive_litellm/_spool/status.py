@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._stats import Totals
 
 from . import dead_letters
+from .interrupted import events_to_come
 from .layout import lease_path, owners_in
 from .lease import Lease
 from .ledger import MERGED, accounts_in
@@ -42,6 +44,8 @@ class FolderStatus:
     living processes have in memory. `unpublished` are files of living processes that have not published their numbers
     yet, `unreadable` those that could not be opened, with the reason. `oldest_pending_at` is the Unix time at which the
     call of the oldest undelivered event began.
+
+    `locked` are the events of the leftovers that cannot be decrypted, `locked_letters` such dead letters.
     """
 
     folder: Path
@@ -49,6 +53,8 @@ class FolderStatus:
     dead_letters: int = 0
     totals: Totals = field(default_factory=Totals)
     pending: int = 0
+    locked: int = 0
+    locked_letters: int = 0
     oldest_pending_at: Optional[float] = None
     processes: List[ProcessState] = field(default_factory=list)
     leftovers: List[Leftover] = field(default_factory=list)
@@ -73,8 +79,11 @@ class FolderStatus:
         return None if self.oldest_pending_at is None else max(0.0, now - self.oldest_pending_at)
 
 
-async def status_of(folder: Path) -> FolderStatus:
-    """Read everything in the spool of `folder`. Raises SpoolError if that fails."""
+async def status_of(folder: Path, cipher: Cipher = NO_CIPHER) -> FolderStatus:
+    """Read everything in the spool of `folder`, but no content. Raises SpoolError if that fails.
+
+    What is encrypted with a key that `cipher` does not have counts as locked.
+    """
     folder = effective_folder(folder)
     try:
         owners = owners_in(folder)
@@ -82,7 +91,9 @@ async def status_of(folder: Path) -> FolderStatus:
         status = FolderStatus(folder, _bytes_in(folder))
     except OSError as error:
         raise SpoolError(f"{folder}: {error}") from error
-    status.dead_letters = len(dead_letters.letters(folder))
+    letters = dead_letters.letters(folder, cipher)
+    status.dead_letters = len(letters)
+    status.locked_letters = sum(letter.is_locked for letter in letters)
     for name, totals in accounts_in(folder).items():
         if name == MERGED or name not in files:
             status.count(totals, 0)
@@ -92,7 +103,7 @@ async def status_of(folder: Path) -> FolderStatus:
         lease = _lease_of(folder, owner)
         if lease is not None:
             try:
-                await _count_leftovers(status, owner, paths)
+                await _count_leftovers(status, owner, paths, cipher)
             finally:
                 lease.release(remove=False)
             continue
@@ -119,11 +130,12 @@ def _lease_of(folder: Path, owner: str) -> Optional[Lease]:
         return None
 
 
-async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path]) -> None:
+async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path], cipher: Cipher) -> None:
     seen = last_seen(status.folder, owner, paths)
     pending = interrupted = 0
+    segments = []
     for path in paths:
-        segment = Segment(path, "process")
+        segment = Segment(path, "process", cipher)
         try:
             await segment.open()
         except SpoolError as error:
@@ -135,6 +147,9 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path]) 
         pending += segment.pending
         interrupted += len(segment.open_starts)
         await segment.close()
+        segments.append(segment)
+    if any(segment.is_locked for segment in segments):
+        status.locked += events_to_come(segments)  # adoption leaves all of an owner's files, or none
     state = read_state(status.folder, owner)
     if state is not None:
         status.count(state.unspooled.with_pending_dropped(LOST), 0)

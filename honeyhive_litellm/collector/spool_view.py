@@ -34,7 +34,10 @@ class Letter(NamedTuple):
 
 @dataclass(frozen=True)
 class SpoolView:
-    """A spool at one moment; `accepted = delivered + pending + dead + dropped` when it `adds_up`."""
+    """A spool at one moment; `accepted = delivered + pending + dead + dropped` when it `adds_up`.
+
+    `locked` of the pending events are encrypted with a key that the reader does not have.
+    """
 
     folder: str
     bytes_on_disk: int
@@ -47,6 +50,7 @@ class SpoolView:
     owners: List[Owner] = field(default_factory=list)
     letters: List[Letter] = field(default_factory=list)
     unreadable: Dict[str, str] = field(default_factory=dict)
+    locked: int = 0
 
 
 ReadSpool = Callable[[], SpoolView]

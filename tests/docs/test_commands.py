@@ -23,6 +23,7 @@ VARIABLES = {name for option in OPTIONS for name in option.variables}
 PACKAGES = {
     "fastapi",
     "honeyhive-litellm",
+    "honeyhive-litellm[encryption]",
     "honeyhive-litellm[nats]",
     "honeyhive-litellm[prometheus]",
     "litellm[proxy]",

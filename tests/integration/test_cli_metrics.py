@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from honeyhive_litellm._cli.folder_metrics import FolderReader, went_down
 from honeyhive_litellm._cli.health_server import STALLED_S, Health, serving
 from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._runtime.metric_table import METRICS, Reading
 from honeyhive_litellm._spool.status import FolderStatus
 from honeyhive_litellm._stats import Totals
@@ -99,7 +100,7 @@ async def test_a_folder_is_read_with_all_its_numbers(tmp_path: Path) -> None:
 def test_a_counter_that_went_down_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     totals = iter([Totals(5, 5), Totals(3, 3), Totals(3, 3), Totals(3, 3), Totals(6, 5)])
 
-    async def status_of(folder: Path) -> FolderStatus:
+    async def status_of(folder: Path, cipher: Cipher) -> FolderStatus:
         return FolderStatus(folder, totals=next(totals))
 
     monkeypatch.setattr("honeyhive_litellm._cli.folder_metrics.status_of", status_of)

@@ -11,6 +11,7 @@ import pytest
 from honeyhive_litellm import Settings
 from honeyhive_litellm._config.explain import Explained, explain, explain_settings, masked, size
 from honeyhive_litellm._config.settings import OPTIONS
+from honeyhive_litellm._privacy.cipher import id_of, key_of, new_key
 
 KEY = "hh_secret_key_of_a_test"
 
@@ -39,6 +40,14 @@ def test_a_missing_and_a_refused_option_have_their_problem_and_the_others_their_
     assert found["api_key"].problem == "api_key is missing; pass api_key=... or set HONEYHIVE_API_KEY"
     assert found["sample_rate"].origin == "HONEYHIVE_SAMPLE_RATE"
     assert "give a share from 0 to 1" in str(found["sample_rate"].problem)
+
+
+def test_a_spool_key_is_shown_by_its_id() -> None:
+    keys = [new_key(), new_key()]
+    found = of({"HONEYHIVE_SPOOL_KEY": ",".join(keys)}, api_key=KEY, project="p")["spool_key"]
+    ids = [id_of(key_of(key) or b"").hex() for key in keys]
+    assert found.shown == found.value == f"id {ids[0]}, id {ids[1]}"
+    assert not any(key in json.dumps([found.value, found.shown, found.problem]) for key in keys)
 
 
 def redact_names(inputs: Dict[str, Any]) -> Dict[str, Any]:

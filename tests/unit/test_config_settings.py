@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
@@ -14,8 +15,10 @@ import pytest
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._privacy.cipher import new_key
 
 KEY = "hh_ingst_0123456789abcdef"
+NEW_KEY, OLD_KEY, FILED_KEY = new_key(), new_key(), new_key()
 REQUIRED = {"HONEYHIVE_API_KEY": KEY, "HONEYHIVE_PROJECT": "shop"}
 
 
@@ -127,9 +130,21 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_MAX_FIELD_BYTES": ("max_field_bytes", "64 KiB", 65536),
     "HONEYHIVE_MAX_EVENT_BYTES": ("max_event_bytes", "2000000", 2_000_000),
     "HONEYHIVE_LOOKUP_API_KEY": ("lookup_api_key", " hh_ro_1 ", "hh_ro_1"),
+    "HONEYHIVE_SPOOL_KEY": ("spool_key", f" {NEW_KEY},\n{OLD_KEY},{NEW_KEY}", (NEW_KEY, OLD_KEY)),
+    "HONEYHIVE_SPOOL_KEY_FILE": ("spool_key_file", os.path.abspath("spool.key"), Path(os.path.abspath("spool.key"))),
 }
 
 
+@pytest.fixture
+def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with keys, and a table that names it."""
+    file = tmp_path / "spool.key"
+    file.write_text(f"# the newest first\n{FILED_KEY}\n{OLD_KEY}\n")
+    monkeypatch.setitem(VARIABLES, "HONEYHIVE_SPOOL_KEY_FILE", ("spool_key_file", str(file), file))
+    return file
+
+
+@pytest.mark.usefixtures("key_file")
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_each_variable_sets_its_field(variable: str) -> None:
     name, text, value = VARIABLES[variable]
@@ -137,6 +152,7 @@ def test_each_variable_sets_its_field(variable: str) -> None:
     assert (type(found), found) == (type(value), value)
 
 
+@pytest.mark.usefixtures("key_file")
 def test_text_serves_as_an_argument_as_it_does_in_a_variable() -> None:
     arguments = {name: text for name, text, _ in VARIABLES.values()}
     assert resolve({}, **arguments) == resolve({variable: row[1] for variable, row in VARIABLES.items()})
@@ -220,3 +236,42 @@ def test_attributes_keep_their_values_and_do_not_follow_later_changes() -> None:
     settings = Settings(KEY, "shop", custom_attributes=attributes)
     attributes["later"] = value
     assert settings.custom_attributes == {"team": value}
+
+
+def test_the_keys_of_the_file_come_after_those_of_the_option_each_once(key_file: Path) -> None:
+    settings = resolve(spool_key=[NEW_KEY, OLD_KEY], spool_key_file=key_file)
+    assert settings.spool_key == (NEW_KEY, OLD_KEY, FILED_KEY)
+    assert resolve(spool_key_file=key_file).spool_key == (FILED_KEY, OLD_KEY)
+    assert resolve().spool_key is None
+    assert dataclasses.replace(settings) == settings == pickle.loads(pickle.dumps(settings))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"spool_key": f"{NEW_KEY},{OLD_KEY[:-3]}"}, "has no key in place 2 of 2; give 32 bytes in base64"),
+        ({"spool_key": ""}, "is empty; give a key"),
+        ({"spool_key": [NEW_KEY, 7]}, "has a value that is no string"),
+        ({"spool_key_file": "/no/such/file"}, "cannot be read (No such file or directory)"),
+        ({"spool_key_file": os.path.abspath(__file__)}, "has no key in place 1 of"),
+        ({"spool_key_file": 7}, "is of type int; give the path of a file with keys"),
+    ],
+)
+def test_a_refused_spool_key_is_not_shown(arguments: Dict[str, object], words: str) -> None:
+    (problem,) = problems(**arguments)
+    name = next(iter(arguments))
+    assert problem.startswith(f"{name} (argument; variable HONEYHIVE_{name.upper()}) {words}")
+    assert NEW_KEY not in problem and OLD_KEY[:-3] not in problem
+
+
+def test_no_representation_of_settings_has_a_spool_key(key_file: Path) -> None:
+    settings = resolve(spool_key=NEW_KEY, spool_key_file=key_file)
+    for key in (NEW_KEY, FILED_KEY):
+        assert key not in repr(settings) and key not in str(settings)
+
+
+def test_without_the_extra_a_spool_key_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    (problem,) = problems(spool_key=NEW_KEY)
+    assert "pip install 'honeyhive-litellm[encryption]'" in problem
+    assert resolve().spool_key is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from honeyhive_litellm._config.settings import OPTIONS, Option, Settings
 
-_KINDS = {"bool": "switch", "int": "size", "float": "seconds", "Path": "folder", "str": "text"}
+_KINDS = {"bool": "switch", "int": "size", "float": "seconds", "Path": "folder, file", "str": "text"}
 _BY_NAME = {
     "sample_rate": "0 to 1",
     "custom_attributes": "object",
     "redact": "names, functions",
     "lookup_api_key": "text",
+    "spool_key": "keys",
+    "spool_key_file": "folder, file",
 }
 
 

@@ -10,10 +10,15 @@ import time
 from pathlib import Path
 from typing import Iterator, List, Optional
 
-from honeyhive_litellm._cli.common import counted, duration
+import click
+
+from honeyhive_litellm._cli.common import counted, duration, locked_in
+from honeyhive_litellm._cli.spool_folder import cipher_to_read
 from honeyhive_litellm._config.explain import size
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
+from honeyhive_litellm._runtime.pipeline import cipher_of
 from honeyhive_litellm._spool.layout import QUARANTINE_NAME
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
@@ -65,14 +70,24 @@ def check_spool(folder: Path, settings: Optional[Settings]) -> List[Finding]:
     min_free = 2**26 if settings is None else settings.spool_min_free_bytes
     findings.append(_free_space(folder, min_free))
     try:
-        status = asyncio.run(status_of(folder))
+        status = asyncio.run(status_of(folder, _cipher(settings)))
     except SpoolError as error:
         remedy = "Make the folder readable for this user."
         return [*findings, problem("spool.readable", f"The numbers cannot be read: {error}", remedy)]
     findings.append(_capacity(status, max_bytes))
     findings.extend(_contents(status))
     findings.extend(_damage(status))
+    findings.extend(_locked(status))
     return findings
+
+
+def _cipher(settings: Optional[Settings]) -> Cipher:
+    if settings is not None:
+        return cipher_of(settings.spool_key)
+    try:
+        return cipher_to_read()
+    except click.UsageError:
+        return NO_CIPHER  # the findings about the settings name what is wrong
 
 
 def _parent_of(folder: Path) -> Finding:
@@ -183,3 +198,10 @@ def _damage(status: FolderStatus) -> Iterator[Finding]:
     if not status.adds_up:
         text = f"The numbers do not add up: {status.totals.pending} pending by count, {status.pending} found"
         yield problem("spool.numbers", text, "Run it again; if it stays, report it.")
+
+
+def _locked(status: FolderStatus) -> Iterator[Finding]:
+    locked = locked_in(status)
+    if locked is not None:
+        remedy = "Add the key to HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE, after the newest one."
+        yield problem("spool.locked", f"{locked} are encrypted with a key that is not there", remedy)
