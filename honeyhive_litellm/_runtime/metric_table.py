@@ -32,18 +32,17 @@ class Reading:
     dead: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     in_flight: int = 0
-    locked: int = 0
     spool_bytes: Optional[int] = None
     spool_capacity: Optional[int] = None
     spool_free: Optional[int] = None
     oldest_pending_age_s: Optional[float] = None
     is_circuit_open: bool = False
+    locked: int = 0
 
     @classmethod
     def of_stats(cls, stats: Stats) -> Reading:
-        return cls(
-            stats.accepted, stats.delivered, stats.pending, stats.dead, stats.dropped, stats.in_flight, stats.locked
-        )
+        numbers = (stats.accepted, stats.delivered, stats.pending, stats.dead, stats.dropped, stats.in_flight)
+        return cls(*numbers, locked=stats.locked)
 
 
 Point = Tuple[Dict[str, str], float]

@@ -14,13 +14,14 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Coroutine, Dict, Iterator, List, Optional, Set
+from typing import Any, Callable, Coroutine, Dict, Iterator, List, Optional, Sequence, Set
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from honeyhive_litellm._privacy.cipher import KEY_BYTES, NO_CIPHER, Cipher
 from honeyhive_litellm._spool import connection, limits
 from honeyhive_litellm._spool.dead_letters import letters
 from honeyhive_litellm._spool.late_writer import LateWriter
@@ -70,9 +71,10 @@ class InHand:
 class Process:
     """One process: its spool, the calls it has in flight, the batches it has taken."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, cipher: Cipher) -> None:
         self.counters = Counters()
-        self.spool = Spool(folder, self.counters, durability="process", limits=Limits(max_bytes))
+        self.cipher = cipher
+        self.spool = Spool(folder, self.counters, durability="process", limits=Limits(max_bytes), cipher=cipher)
         self.in_flight: List[str] = []
         self.in_hand: List[InHand] = []
 
@@ -84,9 +86,12 @@ class SpoolMachine(RuleBasedStateMachine):
     """The rules do what the runtime and the flusher do with a spool."""
 
     max_bytes = 2**30
+    ciphers: Sequence[Cipher] = (NO_CIPHER,)
+    """The processes have these in turns."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.made = 0
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
         self.processes: List[Optional[Process]] = [None, None, None]
@@ -109,7 +114,9 @@ class SpoolMachine(RuleBasedStateMachine):
         return process
 
     async def begun(self, max_bytes: int) -> Process:
-        return Process(self.folder, max_bytes)  # before Python 3.10 a lock asks for its loop when it is made
+        self.made += 1
+        cipher = self.ciphers[self.made % len(self.ciphers)]
+        return Process(self.folder, max_bytes, cipher)  # before Python 3.10 a lock asks for its loop when it is made
 
     def files_but_of(self, others: List[Optional[Process]]) -> Dict[Path, bytes]:
         """Segments and their logs that no other process has: to read a file drops the locks that we have on it."""
@@ -315,7 +322,7 @@ class SpoolMachine(RuleBasedStateMachine):
         process = self.process(number)
         self.run(process.spool.close())
         self.forget(number)
-        writer = LateWriter(self.folder, process.spool.owner)
+        writer = LateWriter(self.folder, process.spool.owner, process.cipher)
         for id_ in process.in_flight[:late]:
             writer.append(record(EVENT, id_, "success", 10))
             self.ended.add(id_)
@@ -403,7 +410,20 @@ class FullSpoolMachine(SpoolMachine):
     max_bytes = 60_000  # an adopted segment has 40 KB
 
 
+class EncryptedSpoolMachine(SpoolMachine):
+    """One whose processes seal with one of two keys, and have both."""
+
+    ciphers = (Cipher([b"a" * KEY_BYTES, b"b" * KEY_BYTES]), Cipher([b"b" * KEY_BYTES, b"a" * KEY_BYTES]))
+
+    def files_but_of(self, others: List[Optional[Process]]) -> Dict[Path, bytes]:
+        files = super().files_but_of(others)
+        assert not any(b"event_id" in content for content in files.values())
+        return files
+
+
+TestEncryptedSpool = EncryptedSpoolMachine.TestCase
+TestEncryptedSpool.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSpool.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestFullSpool = FullSpoolMachine.TestCase
 TestFullSpool.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -257,7 +257,7 @@ def test_the_keys_of_the_file_come_after_those_of_the_option_each_once(key_file:
         ({"spool_key_file": 7}, "is of type int; give the path of a file with keys"),
     ],
 )
-def test_a_refused_spool_key_is_not_shown(arguments: Dict[str, object], words: str) -> None:
+def test_a_refused_spool_key_is_not_shown(arguments: Dict[str, Any], words: str) -> None:
     (problem,) = problems(**arguments)
     name = next(iter(arguments))
     assert problem.startswith(f"{name} (argument; variable HONEYHIVE_{name.upper()}) {words}")
