@@ -14,6 +14,7 @@ from _common import CHILD_TIMEOUT_S, PROSE, UNREACHABLE
 
 from honeyhive_litellm import Settings
 from honeyhive_litellm._delivery.circuit_breaker import WORKERS
+from honeyhive_litellm._privacy import cipher
 from honeyhive_litellm._privacy.credentials import scrub
 from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
@@ -22,6 +23,7 @@ from honeyhive_litellm._spool.record import EVENT, START, Record
 from honeyhive_litellm._spool.writer import Writer
 
 search_for_credentials = scrub
+new_key = cipher.new_key
 
 CONNECTIONS = WORKERS
 """How many requests we have in flight at most."""

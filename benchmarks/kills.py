@@ -2,12 +2,15 @@
 
     python benchmarks/kills.py                # 1,000 kills, about three minutes
     python benchmarks/kills.py --kills 50
+    python benchmarks/kills.py --kills 200 --encrypted
 
 One process forks a writer, kills it some milliseconds later, forks the next one on the same spool. A writer puts tiny
 records through the package's own runtime, without LiteLLM, takes over what the killed ones left, delivers to the
 collector (on loopback, in the measuring process), and writes to a pipe how many of its events are committed. One
 call in five never ends. At the end a process drains the spool, and everything that was ever acknowledged is looked for.
-Needs `fork`. Ends with status 1 if an acknowledged event is missing, something came twice, or a file was damaged.
+With `--encrypted` the writers encrypt, in turns with two keys, as while one replaces the other, and after the last kill
+every byte of the spool is searched for content. Needs `fork`. Ends with status 1 if an acknowledged event is missing,
+something came twice, a file was damaged, or content was readable.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
-from _common import Json, output_of, parse, parser_for, spawn, write_report
-from _internals import record, runtime
+from _common import Json, measured_environment, output_of, parse, parser_for, spawn, write_report
+from _internals import new_key, record, runtime
 
 MEAN_LIFE_S = 0.12
 LONGEST_LIFE_S = 1.0
@@ -36,6 +39,7 @@ VISIBLE_AFTER_S = 0.2
 DRAIN_S = 240
 _NAMES = uuid.UUID("8e1b5a0e-7a43-4f57-9d0c-1d2f7c5a1c11")
 _ACK_BYTES = 8
+_KEYS_VARIABLE = "HONEYHIVE_SPOOL_KEY"
 
 
 def call_id(writer: int, call: int) -> str:
@@ -63,14 +67,15 @@ def child(job: Json) -> None:
 def kill_writers(job: Json) -> List[int]:
     """Fork and kill so many writers; how many events each of them knew to be committed."""
     chance = random.Random(job["seed"])
-    forked = _runtime(job)
+    keys = os.environ.get(_KEYS_VARIABLE, "").split()
+    forked = [_runtime(job, keys), _runtime(job, keys[::-1])]  # without keys, the same one
     acknowledged = []
     for number in range(job["kills"]):
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            _write(forked, number, writing, random.Random(f"{job['seed']} {number}"))
+            _write(forked[number % 2], number, writing, random.Random(f"{job['seed']} {number}"))
         os.close(writing)
         time.sleep(min(chance.expovariate(1 / MEAN_LIFE_S), LONGEST_LIFE_S))
         os.kill(pid, signal.SIGKILL)
@@ -106,29 +111,31 @@ def _write(writing: Any, number: int, pipe: int, chance: random.Random) -> None:
 
 def drain(job: Json) -> Json:
     """Deliver all that is left, as the next process; its numbers."""
-    draining = _runtime(job)
+    draining = _runtime(job, os.environ.get(_KEYS_VARIABLE, "").split())
     left = draining.flush(DRAIN_S)
     draining.shutdown(5.0)
     return {"left": left, "dropped": draining.stats().dropped}
 
 
-def _runtime(job: Json) -> Any:
-    return runtime(job["url"], job["spool"], lookup_delay=LOOKUP_DELAY_S)
+def _runtime(job: Json, keys: Sequence[str]) -> Any:
+    return runtime(job["url"], job["spool"], lookup_delay=LOOKUP_DELAY_S, spool_key=keys or None)
 
 
 # ---- in the measuring process
 
 
-def measure(kills: int, seed: int) -> Json:
+def measure(kills: int, seed: int, *, encrypted: bool) -> Json:
     """Kill, drain, and count what is missing."""
     from honeyhive_litellm.testing import Collector
 
     with Collector(visible_after_s=VISIBLE_AFTER_S) as collector, tempfile.TemporaryDirectory() as folder:
         job: Json = {"url": collector.url, "spool": f"{folder}/spool", "kills": kills, "seed": seed}
+        variables = {_KEYS_VARIABLE: f"{new_key()} {new_key()}"} if encrypted else {}
         began = time.monotonic()
-        acknowledged, warnings = _run({**job, "part": "kill"}, 60 + kills * 2)
+        acknowledged, warnings = _run({**job, "part": "kill"}, 60 + kills * 2, variables)
         before = len(collector.receipts)
-        drained, more = _run({**job, "part": "drain"}, DRAIN_S + 60)
+        readable = sum(b"event_type" in path.read_bytes() for path in Path(job["spool"]).rglob("*") if path.is_file())
+        drained, more = _run({**job, "part": "drain"}, DRAIN_S + 60, variables)
         expected = {
             call_id(number, call): "success" if has_end(call) else "interrupted"
             for number, events in enumerate(acknowledged)
@@ -151,6 +158,7 @@ def measure(kills: int, seed: int) -> Json:
             "undelivered": drained["left"],
             "dropped": drained["dropped"],
             # The ledger stays; the lease of a writer that was killed before its first commit goes after some seconds.
+            "files with readable content": readable if encrypted else 0,
             "files left": sorted(path.name for path in Path(job["spool"]).rglob("*.spool*")),
             "warnings": sorted({*warnings, *more}),
         }
@@ -158,13 +166,14 @@ def measure(kills: int, seed: int) -> Json:
 
 def is_sound(result: Json) -> bool:
     """Whether everything that was acknowledged arrived once, and nothing was damaged or left behind."""
-    zero = ("lost", "of another status", "duplicates", "undelivered")
+    zero = ("lost", "of another status", "duplicates", "undelivered", "files with readable content")
     return not any(result[name] for name in (*zero, "dropped", "files left", "warnings"))
 
 
-def _run(job: Json, timeout_s: float) -> Any:
+def _run(job: Json, timeout_s: float, variables: Dict[str, str]) -> Any:
     """One of the functions above in a process of its own: what it returns, and the lines it logged."""
-    out, errors = output_of(spawn(__file__, job), timeout_s)
+    process = spawn(__file__, job, environment={**measured_environment(), **variables})
+    out, errors = output_of(process, timeout_s)
     return json.loads(out), errors.splitlines()
 
 
@@ -172,8 +181,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = parser_for(__doc__, rounds=None)
     parser.add_argument("--kills", type=int, default=1000, help="how many writers are killed (1000)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the random moments")
+    parser.add_argument("--encrypted", action="store_true", help="with two keys, which are changed in turns")
     options = parse(parser, child, arguments)
-    result = measure(options.kills, options.seed)
+    result = measure(options.kills, options.seed, encrypted=options.encrypted)
     write_report(result, "\n".join(f"{name}: {value}" for name, value in result.items()), options.json)
     sys.exit(0 if is_sound(result) else 1)
 

@@ -4,8 +4,9 @@
     python benchmarks/spool.py --quick    # 3 KB; 1 and 4 processes
 
 **spool** puts events into the package's runtime, from the queue to the commit, with nobody listening at the backend's
-address; **executemany** writes the same bodies with sqlite3 alone, 100 a transaction, in WAL mode; **file** appends
-them to a file, 100 a `write`. Each process has a file of its own in all three. All run in fresh interpreters, in turns.
+address; **encrypted** does so with a key; **executemany** writes the same bodies with sqlite3 alone, 100 a transaction,
+in WAL mode; **file** appends them to a file, 100 a `write`. Each process has a file of its own in all four. All run in
+fresh interpreters, in turns.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from _common import (
     table,
     write_report,
 )
-from _internals import await_commit, records, runtime
+from _internals import await_commit, new_key, records, runtime
 
-WRITERS = ("spool", "executemany", "file")
+WRITERS = ("spool", "encrypted", "executemany", "file")
 GROUP = 100
 MEGABYTES = 60
 """What each process writes at full speed: more than one segment."""
@@ -73,7 +74,8 @@ def child(job: Json) -> None:
 
 class _Spool:
     def __init__(self, job: Json) -> None:
-        self._runtime = runtime(UNREACHABLE, f"{job['folder']}/spool", shutdown_timeout=1.0)
+        key = new_key() if job["writer"] == "encrypted" else None
+        self._runtime = runtime(UNREACHABLE, f"{job['folder']}/spool", shutdown_timeout=1.0, spool_key=key)
 
     def write(self, rows: Sequence[Any]) -> None:
         for row in rows:
@@ -116,7 +118,12 @@ class _File:
         os.close(self._fd)
 
 
-_CHILDREN: Dict[str, Callable[[Json], Any]] = {"spool": _Spool, "executemany": _Executemany, "file": _File}
+_CHILDREN: Dict[str, Callable[[Json], Any]] = {
+    "spool": _Spool,
+    "encrypted": _Spool,
+    "executemany": _Executemany,
+    "file": _File,
+}
 
 
 # ---- in the measuring process

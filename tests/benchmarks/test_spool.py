@@ -11,7 +11,7 @@ def test_each_writer_commits_all_and_is_measured(tmp_path: Path) -> None:
     tiny = ("--sizes", "1", "--processes", "2", "--events", "200", "--alone", "3", "--rounds", "1")
     printed, result = run("spool.py", *tiny, result=tmp_path / "result.json")
     (samples,) = result["loads"].values()
-    assert set(samples) == {"spool", "executemany", "file"}
+    assert set(samples) == {"spool", "encrypted", "executemany", "file"}
     for (sample,) in samples.values():
         assert set(sample) == {"events_per_s", "cpu_us", "p50_us", "p99_us"}
         assert sample["events_per_s"] > 0
