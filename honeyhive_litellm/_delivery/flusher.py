@@ -1,8 +1,8 @@
 """Takes batches from a source, has each one sent, and acts on the verdict.
 
 The flusher sleeps until something is committed, waits LINGER_S for more to send along, and then takes batches, a few
-at a time, until nothing is left. Batches that only wait do not count among the few: a poison event, or batches that
-wait for their look-up, must not keep the others from going out.
+at a time, until all that lingered is taken. Batches that only wait do not count among the few: a poison event, or
+batches that wait for their look-up, must not keep the others from going out.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Flusher(Generic[B]):
         self._has_events = asyncio.Event()
         self._no_linger = asyncio.Event()
         self._is_urgent = False
+        self._due = 0
+        """How many of the events that wait are to be sent now."""
 
     async def run(self) -> None:
         """Deliver until cancelled. Batches that are being sent then stay in the source."""
@@ -102,8 +104,13 @@ class Flusher(Generic[B]):
     def wake(self) -> None:
         """Something was committed or adopted."""
         self._has_events.set()
-        if self._source.pending >= BATCH_EVENTS:
+        if self._waiting >= BATCH_EVENTS:
             self._no_linger.set()
+
+    @property
+    def _waiting(self) -> int:
+        """How many events are in no batch yet."""
+        return self._source.pending - sum(len(sender.batch.rows) for sender in self._senders)
 
     def set_urgent(self, on: bool) -> None:
         """While on, nothing lingers: a caller waits for the delivery. Turning it on also ends a back-off pause."""
@@ -129,21 +136,33 @@ class Flusher(Generic[B]):
     async def _take(self) -> B:
         while True:
             await self._has_events.wait()
+            await self._linger()
+            # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
+            self._has_events.clear()
+            batch = await self._source.next_batch()
+            if batch is not None:
+                self._has_events.set()
+                self._due -= len(batch.rows)
+                return batch
+            self._due = 0
+
+    async def _linger(self) -> None:
+        """Wait for more events to send along, unless those that wait have lingered, or are urgent or a full batch.
+
+        What full batches leave over lingers anew: under steady load it is a few events, and makes up the next batch.
+        """
+        if self._due > 0 or self._is_urgent or self._waiting <= 0:
+            return
+        if self._waiting < BATCH_EVENTS:
+            self._no_linger.clear()
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
             alarm = asyncio.get_running_loop().call_later(LINGER_S, self._no_linger.set)
             try:
                 await self._no_linger.wait()
             finally:
                 alarm.cancel()
-            # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
-            self._has_events.clear()
-            batch = await self._source.next_batch()
-            if batch is not None:
-                self._has_events.set()
-                self._no_linger.set()
-                return batch
-            if not self._is_urgent:
-                self._no_linger.clear()
+        waiting = self._waiting
+        self._due = waiting - waiting % BATCH_EVENTS or waiting
 
     def _start_sending(self, batch: B, blamable_failures: int = 0) -> None:
         sender = BatchSender(

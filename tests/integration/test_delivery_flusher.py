@@ -38,6 +38,23 @@ async def test_events_go_out_in_batches_and_the_spool_is_empty_afterwards(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 
 
+async def test_what_full_batches_leave_over_makes_up_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher, "LINGER_S", 3600)
+    with Collector() as collector:
+        async with running(tmp_path, collector.url) as rig:
+            rig.flusher.set_urgent(False)
+            await rig.take([event(i) for i in range(103)])
+            for i in range(103, 199):  # some come while the first batch is being sent, which counts no more
+                await rig.take([event(i)])
+            await rig.until(lambda: rig.stats.delivered == 100)
+            await rig.take([event(199)])
+            await rig.until(lambda: rig.stats.delivered == 200)
+        assert_once(collector, 200)
+        assert [r.path for r in collector.requests] == ["/v1/events/batch"] * 2
+
+
 async def test_a_session_is_created_once_and_before_its_events(tmp_path: Path) -> None:
     session = f"{uuid.uuid4()} chat 42"
     with Collector() as collector:
