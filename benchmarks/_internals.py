@@ -77,7 +77,7 @@ def fill(spool: str, count: int, size: int) -> None:
 def await_commit(writing: Runtime) -> None:
     """Wait until all that the runtime has taken in is committed."""
     done = threading.Event()
-    writing._queue.when_committed(done.set)
+    writing.channels.main.queue.when_committed(done.set)
     if not done.wait(CHILD_TIMEOUT_S):
         raise TimeoutError(f"not committed in time: {writing.stats()}")
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Dict, Mapping, Optional, Set, Tuple
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Dict, Iterator, Mapping, Optional, Set, Tuple
 
 from ._foreign import contained
 from ._fork import ForkSafeLock, Part, on_fork
@@ -19,13 +21,24 @@ logger = logging.getLogger("honeyhive_litellm")
 Counts = Mapping[str, int]
 """Numbers of a log record, such as `{"events": 3}`; each becomes an attribute of the record."""
 
-_Kind = Tuple[LogCode, str]
+_Kind = Tuple[LogCode, str, str]
 
 _QUIET_S = 60.0
+_destination: ContextVar[str] = ContextVar("honeyhive_destination", default="")
 _lock = ForkSafeLock()
 _last: Dict[_Kind, float] = {}
 _suppressed: Dict[_Kind, int] = {}
 _ongoing: Set[_Kind] = set()
+
+
+@contextmanager
+def destination_in_log(name: str) -> Iterator[None]:
+    """Name this destination in what is logged here and in tasks that begin here, and count its messages apart."""
+    token = _destination.set(name)
+    try:
+        yield
+    finally:
+        _destination.reset(token)
 
 
 def warn(
@@ -42,7 +55,8 @@ def warn(
     record's `suppressed` counts the warnings that were left out since the last one. `about` is one of a few constants
     of the code: each one takes an entry in memory for as long as the process lives.
     """
-    kind = (code, about)
+    destination = _destination.get()
+    kind = (code, about, destination)
     now = time.monotonic()
     with _lock:
         quiet_s = repeat_s if kind in _ongoing else _QUIET_S
@@ -53,17 +67,27 @@ def warn(
         _ongoing.add(kind)
         suppressed = _suppressed.pop(kind, 0)
     with contained():
-        logger.warning(message, *args, extra=fields_of(code, {**(counts or {}), "suppressed": suppressed}))
+        fields = fields_of(code, {**(counts or {}), "suppressed": suppressed})
+        logger.warning(*_named(message, destination), *args, extra=fields)
 
 
 def recovered(trouble: LogCode, code: LogCode, message: str, *args: object, about: str = "") -> None:
     """Log that this trouble is over, if it was logged. Trouble that recurs is logged once a minute."""
+    destination = _destination.get()
+    kind = (trouble, about, destination)
     with _lock:
-        if (trouble, about) not in _ongoing:
+        if kind not in _ongoing:
             return
-        _ongoing.discard((trouble, about))
+        _ongoing.discard(kind)
     with contained():
-        logger.warning(message, *args, extra=fields_of(code))
+        logger.warning(*_named(message, destination), *args, extra=fields_of(code))
+
+
+def _named(message: str, destination: str) -> Tuple[str, ...]:
+    """The message's format and its first argument: the destination, if there is one."""
+    return (
+        (message.replace("honeyhive: ", "honeyhive: destination %s: ", 1), destination) if destination else (message,)
+    )
 
 
 def log_error(code: LogCode, message: str, *args: object) -> None:

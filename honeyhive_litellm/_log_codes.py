@@ -67,6 +67,10 @@ class LogCode(Enum):
 
     # ---- runtime: the background thread
 
+    DESTINATION_REMOVED = (
+        "runtime.destination_removed",
+        "Put the destination back into the settings, or run `honeyhive-litellm drain --destination NAME`.",
+    )
     EVENT_AFTER_SHUTDOWN_LOST = ("runtime.event_after_shutdown_lost", "Free disk space, or make the folder writable.")
     LOOP_INTERRUPTED = ("runtime.loop_interrupted", "Find out what raises exceptions in threads of other code.")
     MAINTENANCE_FAILED = ("runtime.maintenance_failed", "Check the spool folder, then report it.")

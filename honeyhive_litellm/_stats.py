@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Stats:
     * `locked`: events that dead processes left, encrypted with a key that this process does not have (`spool_key`);
       neither accepted nor part of the sum.
     * `last_error`: the newest delivery trouble, in words, None after a success.
+    * `unrouted`: calls that match no destination's rule and are not recorded (`default_destination="none"`);
+      not part of the sum.
+    * `destinations`: the same numbers for each destination, with the main project as `default`; empty without
+      destinations.
     """
 
     accepted: int = 0
@@ -75,14 +79,19 @@ class Stats:
     withheld: int = 0
     last_error: Optional[str] = None
     locked: int = 0
+    unrouted: int = 0
+    destinations: Dict[str, Stats] = field(default_factory=dict)
 
 
 def sum_of(snapshots: Sequence[Stats]) -> Stats:
     """Several runtimes' numbers as one."""
     dropped: Dict[str, int] = {}
+    by_destination: Dict[str, List[Stats]] = {}
     for snapshot in snapshots:
         for reason, events in snapshot.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + events
+        for name, numbers in snapshot.destinations.items():
+            by_destination.setdefault(name, []).append(numbers)
     return Stats(
         accepted=sum(s.accepted for s in snapshots),
         committed=sum(s.committed for s in snapshots),
@@ -96,6 +105,8 @@ def sum_of(snapshots: Sequence[Stats]) -> Stats:
         withheld=sum(s.withheld for s in snapshots),
         last_error=next((s.last_error for s in snapshots if s.last_error), None),
         locked=sum(s.locked for s in snapshots),
+        unrouted=sum(s.unrouted for s in snapshots),
+        destinations={name: sum_of(numbers) for name, numbers in by_destination.items()},
     )
 
 

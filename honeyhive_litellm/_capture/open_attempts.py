@@ -118,6 +118,11 @@ class OpenAttempts:
         waiting = [(attempt, or_default(None, attempt.look)) for attempt in self.attempts()]
         return freed + [attempt for attempt, since in waiting if since is not None and since <= latest]
 
+    def unfinished(self) -> List[Attempt]:
+        """The attempts that have no event in the queue yet: the open ones, and those that a thread has claimed."""
+        with self.lock:
+            return [*self._by_id.values(), *self._claimed.values()]
+
     @property
     def in_flight(self) -> int:
         """How many attempts have no event in the queue yet."""

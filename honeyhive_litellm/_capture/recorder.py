@@ -27,11 +27,14 @@ from .opener import AttemptOpener, started_ms_of
 from .outcomes import LiteLLMFunctions, bare_outcome
 from .router_request import RouterRequests
 from .stream_state import CANCELLED
-from .targets import Targets
+from .target import Target
+from .targets import SubmitTo, Targets
 from .tenure import Tenure
 
 _SEVERAL_STARTS = (REALTIME, "query", "aquery")
 """LiteLLM reports a start before each message of a realtime session, and before each step of a RAG query."""
+
+_NO_DESTINATIONS: Mapping[str, Settings] = {}
 
 HOLD_S = 5.0
 """How long an outcome that the hooks saw waits for LiteLLM's callback to complete it."""
@@ -50,10 +53,13 @@ class Recorder:
         submit: Callable[[Entry], int],
         litellm: LiteLLMFunctions,
         key: str,
+        destinations: Mapping[str, Settings] = _NO_DESTINATIONS,
+        submit_to: Optional[SubmitTo] = None,
     ) -> None:
+        """`submit` and, for each destination, what `submit_to` returns put a record into a queue."""
         self._key = key
         self._open = OpenAttempts()
-        self.targets = Targets(settings, submit, litellm, self._open)
+        self.targets = Targets(settings, submit, litellm, self._open, destinations, submit_to or (lambda _: submit))
         self.router_requests = RouterRequests(self.targets.target_for, self._open)
         self._opener = AttemptOpener(key, self.targets.target_for, self._open, self.router_requests)
         self.tenure = Tenure(key, self.router_requests)
@@ -336,6 +342,10 @@ class Recorder:
         """The position of the open attempt's start record in the queue; 0 if it has none."""
         attempt = self._attempt_of(call_details)
         return 0 if attempt is None else attempt.start_position
+
+    def target_of(self, call_details: Mapping[str, Any]) -> Optional[Target]:
+        """Where the call is recorded; None if nowhere, or if this recorder has not seen its beginning."""
+        return getattr(call_details.get(self._key), "target", None)
 
     def _attempt_of(self, call_details: Mapping[str, Any]) -> Optional[Attempt]:
         return self._open.get(call_details.get(self._key, ""))

@@ -107,7 +107,7 @@ class Exposition:
         durations = Histogram(
             HISTOGRAM.prometheus_name, plain(HISTOGRAM.doc), ["result"], buckets=BUCKETS_S, registry=self._registry
         )
-        listen(lambda seconds, result: durations.labels(result).observe(seconds))
+        listen(lambda seconds, result, _: durations.labels(result).observe(seconds))
 
     def collect(self) -> Iterator[Any]:
         """The metrics of the folder, for the registry."""

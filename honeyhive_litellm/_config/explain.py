@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from honeyhive_litellm._privacy.cipher import id_of, key_of
 
+from .destinations import Destination
 from .paths import default_spool_path
 from .settings import OPTIONS, Option, Settings, check, choose
 
@@ -81,7 +82,7 @@ def _shown(option: Option, value: object) -> str:
     if isinstance(value, Mapping):  # the values may be private
         return ", ".join(f"{name}=..." for name in value)
     if isinstance(value, tuple):
-        return ", ".join(item if isinstance(item, str) else getattr(item, "__qualname__", "function") for item in value)
+        return ", ".join(_name_of(item) for item in value)
     if isinstance(value, bool):
         return str(value).lower()
     if option.name in _SIZES and isinstance(value, int):
@@ -89,6 +90,12 @@ def _shown(option: Option, value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if option.name == "sample_rate" else f"{value:g} s"
     return str(value) if isinstance(value, (str, Path)) else repr(value)
+
+
+def _name_of(item: object) -> str:
+    if isinstance(item, Destination):
+        return item.name
+    return item if isinstance(item, str) else getattr(item, "__qualname__", "function")
 
 
 def size(number: float) -> str:

@@ -9,12 +9,13 @@ values on to `_spool` and `_delivery`, which do not see `Settings`.
 from __future__ import annotations
 
 import os
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 from honeyhive_litellm._errors import ConfigError
 
+from .destinations import MAIN, Destination, cross_check, default_destination, destinations
 from .paths import DEFAULT_URL, default_spool_path
 from .readers import (
     WRITE_ONLY_KEY,
@@ -93,6 +94,8 @@ class Settings:
     lookup_api_key: Optional[str] = field(default=None, repr=False)
     spool_key: Union[str, Sequence[str], None] = field(default=None, repr=False)
     spool_key_file: Optional[Path] = None
+    destinations: Union[Tuple[Destination, ...], Mapping[str, Any], None] = None
+    default_destination: str = MAIN
 
     def __post_init__(self) -> None:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
@@ -115,6 +118,20 @@ class Settings:
         clean, problems = check(*choose(environ, arguments))
         _raise_if_any(problems + _unknown(arguments))
         return cls(**cast(Dict[str, Any], _with_spool_path(clean, environ)))
+
+    @property
+    def destination_list(self) -> Tuple[Destination, ...]:
+        """The destinations in their order; empty if there are none."""
+        return cast(Optional[Tuple[Destination, ...]], self.destinations) or ()
+
+    def for_destination(self, destination: Destination, spool_path: Path) -> Settings:
+        """The settings of one destination, whose files are in `spool_path`.
+
+        What it does not set is as for the main project, but for the key to look up with: no key of the main project
+        goes to another server.
+        """
+        of_main = {"lookup_api_key": None, "destinations": None, "default_destination": MAIN}
+        return replace(self, **{**of_main, **destination.options, "spool_path": spool_path})
 
 
 @dataclass(frozen=True)
@@ -215,6 +232,17 @@ OPTIONS: Tuple[Option, ...] = (
         "In the variable: with commas between them.",
     ),
     _row("spool_key_file", key_file, "File with such keys, one a line. They count after those of `spool_key`."),
+    _row(
+        "destinations",
+        destinations,
+        "Further projects by name, each with a key and a rule for its calls. In the variable: a JSON object.",
+    ),
+    _row(
+        "default_destination",
+        default_destination,
+        "Where calls go that match no rule: `default` is `project`; or the name of a destination; `none`: they are "
+        "not recorded.",
+    ),
 )
 
 
@@ -263,6 +291,11 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
             f"max_field_bytes (HONEYHIVE_MAX_FIELD_BYTES) is {longest}, more than max_event_bytes "
             f"(HONEYHIVE_MAX_EVENT_BYTES), which is {largest}; lower the first or raise the second"
         )
+    if "destinations" in clean:
+        found = cast(Optional[Tuple[Destination, ...]], clean["destinations"])
+        problems.extend(cross_check(found or (), clean.get("default_destination", MAIN)))
+    elif "destinations" not in values:
+        problems.extend(cross_check((), clean.get("default_destination", MAIN)))
     return clean, problems
 
 

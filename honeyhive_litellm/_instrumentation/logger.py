@@ -33,7 +33,7 @@ from . import registration
 from .callback_lists import add_beside, add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
-from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_position_in, unsubscribe
+from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_in, start_in, unsubscribe
 
 _lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
@@ -107,21 +107,21 @@ class HoneyHiveLogger(CustomLogger):
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        position = start_position_in(self._runtime, kwargs)
+        start = start_in(self._runtime, kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
         if not on_event_loop():
-            self._runtime.commits.wait_for_start(position)
+            start.commits.wait_for_start(start.position)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         guarded(self._runtime.recorder.on_success, kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        position = start_position_in(self._runtime, kwargs)
+        start = start_in(self._runtime, kwargs)
         guarded(self._runtime.recorder.on_failure, kwargs)
         if self.settings.strict:
-            await self._runtime.commits.all_committed()
+            await start.commits.all_committed()
         else:
-            await self._runtime.commits.start_committed(position)
+            await start.commits.start_committed(start.position)
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         logging_object = request_data.get("litellm_logging_obj")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, List
+from typing import Callable, List, Optional
 
-Listener = Callable[[float, str], None]
-"""Takes the seconds and the result of one request: "delivered", "retry", "pause", "split", or "reject"."""
+Listener = Callable[[float, str, Optional[str]], None]
+"""Takes the seconds and the result of one request: "delivered", "retry", "pause", "split", or "reject"; and the
+destination, None where there are none."""
 
 _listeners: List[Listener] = []
 
@@ -15,6 +16,6 @@ def listen(listener: Listener) -> None:
     _listeners.append(listener)
 
 
-def note_batch(seconds: float, result: str) -> None:
+def note_batch(seconds: float, result: str, destination: Optional[str] = None) -> None:
     for listener in _listeners:
-        listener(seconds, result)
+        listener(seconds, result, destination)

@@ -25,7 +25,7 @@ import operator
 import sys
 import time
 from dataclasses import replace
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Sequence
 
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._config.settings import Settings
@@ -120,10 +120,19 @@ def stats_of_all() -> Stats:
 
 
 def reading_of_all() -> Reading:
-    """The numbers of the current runtimes for the metrics, of one moment."""
+    """The numbers of the current runtimes for the metrics, of one moment, and with destinations those of each one."""
     current = _current()
-    reading = Reading.of_stats(stats_of_all())
-    spools = [spool for spool in (runtime.spool_reading() for runtime in current) if spool is not None]
+    stats = stats_of_all()
+    spools = [runtime.spool_readings() for runtime in current]
+    reading = _with_spools(Reading.of_stats(stats), [spool for found in spools for spool in found.values()])
+    each = {
+        name: _with_spools(Reading.of_stats(numbers), [found[name] for found in spools if name in found])
+        for name, numbers in stats.destinations.items()
+    }
+    return replace(reading, destinations=each)
+
+
+def _with_spools(reading: Reading, spools: Sequence[Reading]) -> Reading:
     if not spools:
         return reading
     ages = [spool.oldest_pending_age_s for spool in spools if spool.oldest_pending_age_s is not None]

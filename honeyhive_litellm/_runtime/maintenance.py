@@ -7,7 +7,6 @@ import time
 from typing import Callable
 
 from honeyhive_litellm._aio import run_to_completion
-from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
@@ -30,36 +29,29 @@ HAND_OFF_EVERY_S = 1.0
 """How long events stay with a process that only writes (`flush=False`) before another one may deliver them."""
 
 
-DELIVERY_S = 600.0
-"""How long a replaced runtime goes on trying to deliver. Then what is left stays on disk, as at a shutdown."""
-
-
 class Maintenance:
-    """Rounds of upkeep: settle overdue outcomes, check the limits, publish the numbers, adopt or hand off.
+    """Rounds of upkeep of one pipeline: check the limits, publish the numbers, adopt or hand off.
 
-    `on_first_scan` is called when everything that dead processes left has been found: only then can `flush` know what
-    is undelivered. `on_tenure_over` is called in each round from when another recorder has replaced this one, and all
-    of its calls are recorded and, for which it waits DELIVERY_S at most, delivered.
+    `on_round` is called at the beginning of each round. `on_first_scan` is called when everything that dead processes
+    left has been found: only then can `flush` know what is undelivered.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        recorder: Recorder,
         settings: Settings,
         *,
         stats: Callable[[], Stats],
         submit: Callable[[Entry], object],
+        on_round: Callable[[], None],
         on_first_scan: Callable[[], None],
-        on_tenure_over: Callable[[], None],
     ) -> None:
         self._pipeline = pipeline
-        self._recorder = recorder
         self._flushes = settings.flush
         self._stats = stats
         self._submit = submit
         self._on_first_scan = on_first_scan
-        self._on_tenure_over = on_tenure_over
+        self._on_round = on_round
         self._drop_report = DropReport(settings)
         self._next_adoption = 0.0
         self._next_hand_off = 0.0
@@ -72,7 +64,7 @@ class Maintenance:
             await asyncio.sleep(ADOPT_NEXT_S if is_behind else EVERY_S)
 
     async def _round(self) -> None:
-        for step in (self._settle_and_publish, self._maintain, self._adopt if self._flushes else self._hand_off):
+        for step in (self._begin_and_publish, self._maintain, self._adopt if self._flushes else self._hand_off):
             try:
                 await step()
             except Exception as error:  # trouble in one of them must not keep the others from their turn
@@ -82,21 +74,13 @@ class Maintenance:
                     error,
                 )
 
-    async def _settle_and_publish(self) -> None:
-        self._recorder.sweep()
+    async def _begin_and_publish(self) -> None:
+        self._on_round()
         await self._pipeline.heartbeat.publish(self._stats())
         self._pipeline.refresh_spool_reading()
         report = self._drop_report.due(self._stats())
         if report is not None:
             self._submit(report)
-        if self._is_over():
-            self._on_tenure_over()
-
-    def _is_over(self) -> bool:
-        tenure = self._recorder.tenure
-        if not tenure.is_over or self._recorder.in_flight:
-            return False
-        return not self._flushes or not self._stats().pending or tenure.ended_for_s > DELIVERY_S
 
     async def _maintain(self) -> None:
         await run_to_completion(self._pipeline.spool.maintain())

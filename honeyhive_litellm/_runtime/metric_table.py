@@ -38,6 +38,8 @@ class Reading:
     oldest_pending_age_s: Optional[float] = None
     is_circuit_open: bool = False
     locked: int = 0
+    destinations: Mapping[str, Reading] = field(default_factory=dict)
+    """The same for each destination; empty without destinations."""
 
     @classmethod
     def of_stats(cls, stats: Stats) -> Reading:
@@ -61,6 +63,17 @@ class Metric(NamedTuple):
     unit: str
     doc: str
     points: Optional[Callable[[Reading], List[Point]]]
+
+    def points_of(self, reading: Reading) -> List[Point]:
+        """The points of a reading. With destinations each has the attribute `destination`."""
+        assert self.points is not None
+        if not reading.destinations:
+            return self.points(reading)
+        return [
+            ({**attributes, "destination": name}, value)
+            for name, part in reading.destinations.items()
+            for attributes, value in self.points(part)
+        ]
 
     @property
     def prometheus_name(self) -> str:

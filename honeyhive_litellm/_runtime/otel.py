@@ -42,7 +42,12 @@ def create_instruments(provider: Optional[MeterProvider]) -> None:
         )
     except TypeError:
         histogram = meter.create_histogram(HISTOGRAM.name, HISTOGRAM.unit, plain(HISTOGRAM.doc))
-    listen(lambda seconds, result: histogram.record(seconds, {"result": result}))
+
+    def record(seconds: float, result: str, destination: Optional[str]) -> None:
+        attributes = {"result": result}
+        histogram.record(seconds, attributes if destination is None else {**attributes, "destination": destination})
+
+    listen(record)
 
 
 class Collection:
@@ -70,9 +75,8 @@ def _observe(meter: Meter, metric: Metric, collection: Collection) -> None:
     from opentelemetry.metrics import Observation
 
     def callback(_options: CallbackOptions) -> Iterable[Observation]:
-        assert metric.points is not None
         reading = collection.reading_for(metric.name)
-        return [Observation(value, attributes) for attributes, value in metric.points(reading)]
+        return [Observation(value, attributes) for attributes, value in metric.points_of(reading)]
 
     create = {
         Kind.COUNTER: meter.create_observable_counter,

@@ -6,6 +6,7 @@ The runtime, `drain`, the redrive of dead letters and the tests all get their pa
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import Awaitable, Callable, List, Optional, Sequence, Union
 
@@ -50,12 +51,13 @@ class Pipeline:
         counters: Counters,
         queue: Optional[RecordQueue] = None,
         *,
+        destination: Optional[str] = None,
         flushes: bool = True,
         on_committed: Optional[OnCommitted] = None,
         on_delivered: Optional[OnDelivered] = None,
         back_off: Optional[BackOff] = None,
     ) -> None:
-        """Without a `queue` nothing is written."""
+        """Without a `queue` nothing is written. `destination` is its name in the metrics, None for none."""
         self.loop = asyncio.get_running_loop()
         self._counters = counters
         self._on_committed = on_committed
@@ -67,7 +69,7 @@ class Pipeline:
             limits=limits_of(settings),
             cipher=cipher_of(settings.spool_key),
         )
-        self.sink = TimedSink(sink_for(settings), note_batch)
+        self.sink = TimedSink(sink_for(settings), functools.partial(note_batch, destination=destination))
         self.flusher = Flusher(
             self.spool,
             self.sink,
@@ -156,10 +158,15 @@ class Pipeline:
     async def aclose(self) -> None:
         """End the tasks, commit what is in the queue, close connections and files. What is left stays in the spool."""
         self._queue.close()
+        await self.suspend()
+
+    async def suspend(self) -> None:
+        """`aclose`, but the queue stays open for another pipeline, which has to commit what comes meanwhile."""
         self._is_closing = True
         try:
             async with self.writer.commit_lock:  # a transaction would go on although its task was cancelled
                 await cancel_all(self._tasks)
+            self.writer.end()
             await self.writer.commit_all()
             await self.sink.aclose()
         finally:

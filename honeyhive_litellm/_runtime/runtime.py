@@ -13,25 +13,23 @@ import sys
 import threading
 import time
 from enum import Enum
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm._aio import on_event_loop, run_until_done
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._capture.recorder import HOLD_S, Recorder
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._foreign import class_name
 from honeyhive_litellm._log import announce, warn
 from honeyhive_litellm._log_codes import LogCode
-from honeyhive_litellm._spool.late_writer import LateWriter
-from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record, Row
-from honeyhive_litellm._stats import Counters, Stats
+from honeyhive_litellm._stats import Stats
 
+from .channel import Channel
+from .channels import Channels, channel_settings
 from .commit_waiter import CommitWaiter
-from .maintenance import Maintenance
 from .metric_table import Reading
-from .pipeline import CLOSING_S, Pipeline, cipher_of
+from .pipeline import CLOSING_S
 
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM's callbacks for calls that have just ended."""
@@ -39,6 +37,17 @@ CALLBACK_GRACE_S = 2.0
 CALLBACKS_SHARE = 0.5
 """The most of a flush's time that is spent waiting for LiteLLM's callbacks, some of which never come. The rest is for
 delivering what was seen of those calls."""
+
+
+DELIVERY_S = 600.0
+"""How long a replaced runtime goes on trying to deliver. Then what is left stays on disk, as at a shutdown."""
+
+
+class QueuedStart(NamedTuple):
+    """The start record of a call: its position in the queue that `commits` watches; 0, for which nobody waits."""
+
+    commits: CommitWaiter
+    position: int
 
 
 class State(Enum):
@@ -61,13 +70,14 @@ class ShutdownReason(Enum):
 
 
 class Runtime:
-    """Everything behind one `Settings`: recorder, queue, pipeline, and the thread that runs them."""
+    """Everything behind one `Settings`: recorder, channels, and the thread that runs them."""
 
     def __init__(
         self, settings: Settings, litellm: LiteLLMFunctions, *, token_key: str, on_thread_started: Callable[[], None]
     ) -> None:
         """`token_key` is where the recorder keeps its token in LiteLLM's `call_details`; each runtime has its own."""
         self.settings = settings
+        self._named = channel_settings(settings)
         self._litellm = litellm
         self._token_key = token_key
         self._on_thread_started = on_thread_started
@@ -76,18 +86,15 @@ class Runtime:
         self._reset()
 
     def _reset(self) -> None:
-        self.recorder = Recorder(self.settings, self.submit, self._litellm, self._token_key)
+        self.channels = Channels(self.settings, self._named, self._join)
+        self.recorder = Recorder(
+            self.settings, self.submit, self._litellm, self._token_key, self._named, self._submit_to
+        )
         self._lock = threading.Lock()
         self._state = State.CREATED
-        self._counters = Counters()
-        self._queue = RecordQueue(self._counters)
-        self.commits = CommitWaiter(self._queue)
         self._thread: Optional[threading.Thread] = None
         self._ready = threading.Event()
-        self._first_scan = threading.Event()
         self._has_ended = threading.Event()
-        self._pipeline: Optional[Pipeline] = None
-        self._late_writer: Optional[LateWriter] = None
         self._deadline = 0.0
 
     @property
@@ -97,7 +104,8 @@ class Runtime:
     @property
     def is_forgettable(self) -> bool:
         """Whether nothing can come to it any more: it is closed and has no call that may still end."""
-        return self.is_closed and self._late_writer is None and not self.recorder.in_flight
+        is_writing = any(channel.late_writer is not None for channel in self.channels)
+        return self.is_closed and not is_writing and not self.recorder.in_flight
 
     def retire(self, on_over: Callable[[], None]) -> None:
         """Its recorder's tenure has ended: call `on_over`, on any thread, once its calls have ended and are delivered.
@@ -117,59 +125,46 @@ class Runtime:
 
     def stats(self) -> Stats:
         """A snapshot of this process's numbers."""
-        recorder = self.recorder
-        return self._counters.snapshot(recorder.in_flight, recorder.targets.sampled, recorder.targets.withheld)
+        return self.channels.stats(self.recorder.targets)
 
-    def spool_reading(self) -> Optional[Reading]:
-        """The spool's part of a reading, as of the last round of maintenance; None before the first."""
-        pipeline = self._pipeline
-        return None if pipeline is None else pipeline.spool_reading
+    def spool_readings(self) -> Dict[str, Reading]:
+        """The spools' part of a reading by destination, of those that had a round of maintenance."""
+        return self.channels.spool_readings()
 
     # ---- taking records in, on any thread
 
     def submit(self, entry: Entry) -> int:
-        """Queue a record; its position in the queue, 0 if it is not there. See `commits` for when it is on disk.
-
-        Never raises, and never waits, except for the disk once the runtime is closed.
-        """
+        """Queue a record of the main project; see `Channel.submit`."""
         if self._state is State.CREATED:
             self.start()
-        if entry.kind == EVENT:
-            self._counters.accept(1)
-        if self._queue.put(entry):
-            return self._queue.position  # or that of another thread's later one, whose commit comes no earlier
-        if self._queue.is_closed:
-            record = self._queue.encode(entry)
-            if record is not None:
-                self._write_late(record)
-        elif entry.kind == EVENT:
-            warn(
-                LogCode.QUEUE_FULL,
-                "honeyhive: the disk is slower than the calls and the queue is full: events are dropped",
-            )
-            self._counters.lose("memory", 1)
-        return 0
+        return self.channels.main.submit(entry)
 
-    def _write_late(self, record: Record) -> None:
-        try:
-            with self._lock:
-                if self._late_writer is None:
-                    if self._thread is not None and self._thread is not threading.current_thread():
-                        self._thread.join(CLOSING_S)  # it is about to release the lease
-                    owner = self._pipeline.spool.owner if self._pipeline is not None else None
-                    self._late_writer = LateWriter(self.settings.spool_path, owner, cipher_of(self.settings.spool_key))
-            self._late_writer.append(record)
-        except SpoolError as error:
-            warn(
-                LogCode.EVENT_AFTER_SHUTDOWN_LOST,
-                "honeyhive: an event that came after shutdown could not be written and is lost: %s",
-                error,
-            )
-            if record.kind == EVENT:
-                self._counters.lose("late", 1)
-        else:
-            if record.kind == EVENT:
-                self._counters.commit(1)
+    def _submit_to(self, name: str) -> Callable[[Entry], int]:
+        channel = self.channels.named[name]
+
+        def submit(entry: Entry) -> int:
+            if self._state is State.CREATED:
+                self.start()
+            return channel.submit(entry)
+
+        return submit
+
+    def channel_of(self, call_details: Mapping[str, Any]) -> Channel:
+        """The channel of a call that has begun; the main one for others."""
+        if not self._named:
+            return self.channels.main
+        name = getattr(self.recorder.target_of(call_details), "name", None)
+        return self.channels.main if name is None else self.channels.named[name]
+
+    def start_of(self, call_details: Mapping[str, Any]) -> QueuedStart:
+        """Where the start record of a call is that is open."""
+        return QueuedStart(self.channel_of(call_details).commits, self.recorder.start_position(call_details))
+
+    def _join(self) -> None:
+        """Wait until the thread has closed all files."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(CLOSING_S)
 
     # ---- flush and shutdown, on the caller's thread
 
@@ -187,17 +182,12 @@ class Runtime:
         self.await_callbacks(time.monotonic() + timeout_s * CALLBACKS_SHARE)
         self.recorder.settle_all_held()
         self.start()
-        pipeline = self._running_pipeline(deadline)
-        if pipeline is not None and not self.settings.flush:
-            handed_off = threading.Event()
-            pipeline.call_soon(pipeline.begin_hand_off, handed_off.set)
-            handed_off.wait(_until(deadline))
-        elif pipeline is not None:
-            pipeline.call_soon(pipeline.flusher.set_urgent, True)
-            self._first_scan.wait(_until(deadline))
-            self._counters.wait_until_settled(_until(deadline))
-            pipeline.call_soon(pipeline.flusher.set_urgent, False)
-        return self._counters.snapshot().pending
+        if self._is_running(deadline):
+            channels = [c for c in self.channels if c.pipeline is not None or c.counters.snapshot().pending]
+            for step in (Channel.begin_flush, Channel.wait_for_flush, Channel.end_flush):
+                for channel in channels:
+                    step(channel, deadline)
+        return self.stats().pending
 
     def await_callbacks(self, deadline: float) -> None:
         """Wait for LiteLLM's callbacks for calls that have just ended, briefly and until `deadline` at most."""
@@ -226,20 +216,20 @@ class Runtime:
         with self._lock:
             was, self._state = self._state, State.CLOSED
             if was is State.CREATED:
-                self._queue.close()
+                self.channels.close_queues()
         if was is State.RUNNING and self._thread is not None:
             self._deadline = deadline
-            if self._ready.wait(timeout_s) and self._pipeline is not None:
-                self._pipeline.stop()
+            if self._ready.wait(timeout_s) and self.channels.main.pipeline is not None:
+                self.channels.main.pipeline.stop()
             self._thread.join(_until(deadline))
-        self._queue.close()
-        return self._counters.snapshot().pending
+        self.channels.close_queues()
+        return self.stats().pending
 
-    def _running_pipeline(self, deadline: float) -> Optional[Pipeline]:
+    def _is_running(self, deadline: float) -> bool:
         if self._state is not State.RUNNING:
-            return None
+            return False
         self._ready.wait(_until(deadline))
-        return None if self._has_ended.is_set() else self._pipeline
+        return not self._has_ended.is_set() and self.channels.main.pipeline is not None
 
     @property
     def _threads_outlive_atexit(self) -> bool:
@@ -265,7 +255,7 @@ class Runtime:
             except RuntimeError:  # the interpreter is shutting down and starts no more threads
                 self._thread = None
                 self._state = State.CLOSED
-                self._queue.close()
+                self.channels.close_queues()
                 return
             self._state = State.RUNNING
             self._on_thread_started()
@@ -290,51 +280,48 @@ class Runtime:
             self._write_rest()
 
     def _resume(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.resume()
+        for pipeline in self.channels.open:
+            pipeline.resume()
 
     def _write_rest(self) -> None:
-        """After the loop has ended, write what is left in the queue: nothing, unless it did not end in order."""
-        self._queue.close()
+        self.channels.close_queues()
         self._has_ended.set()
         self._ready.set()
-        self._first_scan.set()
-        group = self._queue.take()
-        while group:
-            for record in group:
-                self._write_late(record)
-            self._queue.committed()
-            group = self._queue.take()
+        for channel in self.channels:
+            channel.first_scan.set()
+        for channel in self.channels:
+            channel.write_rest()
 
     async def _run(self) -> None:
-        pipeline = self._pipeline = Pipeline(
-            self.settings,
-            self._counters,
-            self._queue,
-            flushes=self.settings.flush,
+        main = self.channels.open_main(
+            self.recorder.targets,
+            on_round=self._look_after_calls,
             on_committed=self._announce_committed if self.settings.debug else None,
             on_delivered=self._announce_delivered if self.settings.debug else None,
         )
-        self._ready.set()
-        maintenance = Maintenance(
-            pipeline,
-            self.recorder,
-            self.settings,
-            stats=self.stats,
-            submit=self.submit,
-            on_first_scan=self._first_scan.set,
-            on_tenure_over=self._tenure_over,
-        )
-        pipeline.start("writer", pipeline.writer.run)
-        pipeline.start("maintenance", maintenance.run)
-        if self.settings.flush:
-            pipeline.start("flusher", pipeline.flusher.run)
         try:
-            await pipeline.stopped()
+            self.channels.open_needed()
+            self._ready.set()
+            await main.stopped()
+            self.channels.begin_stop()
             if self.settings.flush:
-                await pipeline.deliver_until(self._deadline - CLOSING_S)
+                await self.channels.deliver_until(self._deadline - CLOSING_S)
         finally:
-            await pipeline.aclose()
+            await self.channels.aclose()
+
+    def _look_after_calls(self) -> None:
+        """In each round of the main project's maintenance."""
+        self.recorder.sweep()
+        self.channels.open_needed()
+        if self._is_over():
+            self._tenure_over()
+
+    def _is_over(self) -> bool:
+        """Whether another runtime has replaced this one, and all calls are recorded, and are delivered or overdue."""
+        tenure = self.recorder.tenure
+        if not tenure.is_over or self.recorder.in_flight:
+            return False
+        return not self.settings.flush or not self.stats().pending or tenure.ended_for_s > DELIVERY_S
 
     def _announce_committed(self, group: Sequence[Record]) -> None:
         for record in group:
@@ -353,20 +340,20 @@ class Runtime:
         Not even a reference count may reach zero: closing an inherited SQLite connection would delete the parent's
         live WAL (https://www.sqlite.org/howtocorrupt.html, section 2.6). So the objects are made immortal.
         """
-        for inherited in (self._pipeline, self._late_writer):
-            if inherited is not None:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        for channel in self.channels:
+            for inherited in (channel.pipeline, channel.late_writer):
+                if inherited is not None:
+                    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
         self._is_in_forked_child = True
         was_replaced = self.recorder.tenure.has_ended
         self._reset()
         if was_replaced:
             self.recorder.tenure.end()
             self._state = State.CLOSED
-            self._queue.close()
+            self.channels.close_queues()
             if self._on_replaced is not None:
                 self._on_replaced()
 
 
 def _until(deadline: float) -> float:
-    """The seconds until this time of the monotonic clock, at least 0."""
     return max(0.0, deadline - time.monotonic())

@@ -2,6 +2,8 @@
 
 `<owner>.lease`, `<owner>.state` and `<owner>-<number>.spool` (with SQLite's `-wal` beside it) belong to one owner: one
 process in one run. `ledger.db`, `dead.db` and `quarantine/` belong to the folder.
+
+`destinations/` has a spool folder for each destination but the main project.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ SEGMENT_SUFFIX = ".spool"
 LEDGER_NAME = "ledger.db"
 DEAD_LETTERS_NAME = "dead.db"
 QUARANTINE_NAME = "quarantine"
+DESTINATIONS_NAME = "destinations"
 
 _SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
 
@@ -39,6 +42,20 @@ def state_path(folder: Path, owner: str) -> Path:
 
 def segment_path(folder: Path, owner: str, number: int) -> Path:
     return folder / f"{owner}-{number:06d}{SEGMENT_SUFFIX}"
+
+
+def destination_folder(folder: Path, name: str) -> Path:
+    """The spool folder of a destination, in the spool folder of the main project."""
+    return folder / DESTINATIONS_NAME / name
+
+
+def destinations_in(folder: Path) -> List[str]:
+    """The names of the destinations that have a folder in the main project's spool folder."""
+    try:
+        with os.scandir(folder / DESTINATIONS_NAME) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def owners_in(folder: Path) -> Dict[str, List[Path]]:

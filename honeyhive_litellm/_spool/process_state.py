@@ -51,8 +51,7 @@ def write_state(folder: Path, state: ProcessState) -> None:
     """Replace what the owner published before. Raises OSError or SpoolError."""
     value = {
         **state._asdict(),
-        # Versions that do not know `locked` refuse it, so it is there only if there is something to say.
-        "stats": {name: number for name, number in asdict(state.stats).items() if name != "locked" or number},
+        "stats": _without_newer_zeros(asdict(state.stats)),
         "unspooled": state.unspooled.as_items(),
         "segments": {name: totals.as_items() for name, totals in state.segments.items()},
     }
@@ -65,6 +64,15 @@ def write_state(folder: Path, state: ProcessState) -> None:
         os.unlink(fresh)
         make_file(fresh, encode(value))
     os.replace(fresh, path)
+
+
+_NEWER = ("locked", "unrouted", "destinations")
+"""Members of `Stats` that older versions do not know, which refuse the whole file then."""
+
+
+def _without_newer_zeros(stats: Dict[str, Any]) -> Dict[str, Any]:
+    """Without the newer members that say nothing."""
+    return {name: value for name, value in stats.items() if value or name not in _NEWER}
 
 
 def read_state(folder: Path, owner: str) -> Optional[ProcessState]:

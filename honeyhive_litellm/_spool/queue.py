@@ -98,6 +98,11 @@ class RecordQueue:
             self._demand = demand
             return True
 
+    def disarm(self) -> None:
+        """Forget what `arm_wakeup` and `arm_demand` got: their writer has ended, and another one will take over."""
+        with self._lock:
+            self._wake = self._demand = None
+
     def close(self) -> None:
         """Refuse every later `put`. What is in the queue can still be taken."""
         with self._lock:

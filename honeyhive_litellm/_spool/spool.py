@@ -77,6 +77,11 @@ class Spool:
         """Events in the held segments that are not settled."""
         return sum(segment.pending for segment in self.segments())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits in the held segments: no event, and no call that is in flight."""
+        return not any(segment.pending or segment.open_starts for segment in self.segments())
+
     def totals(self) -> Tuple[Totals, Dict[str, Totals]]:
         """What has become of the events that are in no file, and of those in each held segment file."""
         return self._held.totals()

@@ -48,6 +48,7 @@ class Writer:
         self._is_quiet = False
         self._may_be_committed = False
         """Whether the group in hand was being appended when the writer was interrupted."""
+        self._is_ended = False
         self._has_work = asyncio.Event()
         self.commit_lock = asyncio.Lock()
         """Held during each awaited transaction. Whoever else holds it has the spool's active segment alone."""
@@ -60,6 +61,12 @@ class Writer:
             self._has_work.clear()
             await self.commit_some()
             self._schedule_next()
+
+    def end(self) -> None:
+        """Look at the queue no more, of which another writer may take over. `commit_all` still works."""
+        self._is_ended = True
+        self._end_pause()
+        self._queue.disarm()
 
     async def commit_all(self) -> None:
         """Commit everything that is in the queue."""
@@ -119,6 +126,8 @@ class Writer:
 
     def _commit_or_sleep(self) -> None:
         self._timer = None
+        if self._is_ended:
+            return
         self._is_quiet = self._queue.arm_wakeup(self._wake)
         if not self._is_quiet:
             self._commit_inline()
@@ -152,6 +161,8 @@ class Writer:
 
     def _commit_inline(self) -> None:
         """Commit a group here if nothing has to be awaited; else, or after a bug of ours, leave it to the task."""
+        if self._is_ended:
+            return
         is_done = False
         try:
             if not self.commit_lock.locked() and not self._may_be_committed:

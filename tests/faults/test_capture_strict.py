@@ -115,7 +115,7 @@ def test_durability_power_synchronises_every_commit(tmp_path: Path) -> None:
 asyncio.run(call("answer"))
 committed(1)
 from honeyhive_litellm._instrumentation import logger
-pipeline = logger._installed._runtime._pipeline
+pipeline = logger._installed._runtime.channels.main.pipeline
 (db,) = [segment.connection for segment in pipeline.spool.segments()]
 level = asyncio.run_coroutine_threadsafe(db.execute_fetchall("PRAGMA synchronous"), pipeline.loop).result(20)
 print(list(level)[0][0], flush=True)

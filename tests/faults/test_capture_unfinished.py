@@ -258,7 +258,7 @@ def test_calls_leave_nothing_behind(traced: Collector, route: Dict[str, Any]) ->
     logger = logger_module._installed
     assert logger is not None
     recorder = logger._runtime.recorder
-    pipeline = logger._runtime._pipeline
+    pipeline = logger._runtime.channels.main.pipeline
     assert pipeline is not None
     assert (recorder.in_flight, len(recorder._open._freed), honeyhive_litellm.stats().in_flight) == (0, 0, 0)
     assert [segment.open_starts for segment in pipeline.spool.segments()] == [{}]

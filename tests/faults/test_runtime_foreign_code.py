@@ -187,7 +187,7 @@ def test_an_event_for_which_there_is_no_memory_is_counted_once_and_leaves_no_ope
     honeyhive_litellm.flush(10)
     stats = honeyhive_litellm.stats()
     assert (stats.accepted, stats.delivered, stats.dropped) == (2, 1, {"memory": 1})
-    pipeline = lifecycle._runtimes[-1]._pipeline
+    pipeline = lifecycle._runtimes[-1].channels.main.pipeline
     assert pipeline is not None
     until(lambda: [segment for segment in pipeline.spool.segments() if segment.open_starts] == [])
 
@@ -246,15 +246,15 @@ def test_if_the_loop_cannot_go_on_its_events_are_written_at_once_and_the_next_pr
     call()
     until_committed(1)
     runtime = lifecycle._runtimes[-1]
-    assert runtime._pipeline is not None
-    runtime._pipeline.call_soon(cancel_everything, runtime._pipeline.loop)
+    assert runtime.channels.main.pipeline is not None
+    runtime.channels.main.pipeline.call_soon(cancel_everything, runtime.channels.main.pipeline.loop)
     until(runtime._has_ended.is_set)
     call()
     assert honeyhive_litellm.flush(5) == 2
     assert honeyhive_litellm.stats().committed == 2
     assert honeyhive_litellm.shutdown(5) == 2
     assert "the background thread of this package ended by CancelledError" in caplog.text
-    late = runtime._late_writer
+    late = runtime.channels.main.late_writer
     assert late is not None and late._lease is not None and late._db is not None
     late._db.close()  # as the end of the process does
     late._lease.release(remove=False)

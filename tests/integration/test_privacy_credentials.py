@@ -377,7 +377,7 @@ def reprs() -> str:
     logger = logger_module._installed
     assert logger is not None
     runtime = logger._runtime
-    pipeline = runtime._pipeline
+    pipeline = runtime.channels.main.pipeline
     assert pipeline is not None
     shown = [logger, runtime, runtime.settings, *vars(runtime).values(), *vars(pipeline).values()]
     shown += [part for one in vars(pipeline).values() for part in getattr(one, "__dict__", {}).values()]

@@ -8,6 +8,7 @@ _KINDS = {"bool": "switch", "int": "size", "float": "seconds", "Path": "folder, 
 _BY_NAME = {
     "sample_rate": "0 to 1",
     "custom_attributes": "object",
+    "destinations": "object",
     "redact": "names, functions",
     "lookup_api_key": "text",
     "spool_key": "keys",

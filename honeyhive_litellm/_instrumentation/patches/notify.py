@@ -9,7 +9,7 @@ from honeyhive_litellm._foreign import class_name, is_interrupt
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.reading import or_default
-from honeyhive_litellm._runtime.runtime import Runtime
+from honeyhive_litellm._runtime.runtime import QueuedStart, Runtime
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec
@@ -97,14 +97,15 @@ async def checkpoint_in(
     runtime: Runtime, call_details: Mapping[str, Any], error: Optional[BaseException] = None
 ) -> None:
     """`checkpoint` for one runtime, which is strict."""
+    commits = start_in(runtime, call_details).commits
     guarded(runtime.recorder.checkpoint, call_details, error)
-    await runtime.commits.all_committed()
+    await commits.all_committed()
 
 
-def start_position_in(runtime: Runtime, call_details: Mapping[str, Any]) -> int:
-    """Where the start of this call is in the runtime's queue; 0, for which nobody waits, if it has none there."""
+def start_in(runtime: Runtime, call_details: Mapping[str, Any]) -> QueuedStart:
+    """Where the start of this call is queued; at 0, for which nobody waits, if it is nowhere."""
     # It raises for details that cannot be read: the hook that records the outcome logs that.
-    return or_default(0, runtime.recorder.start_position, call_details)
+    return or_default(QueuedStart(runtime.channels.main.commits, 0), runtime.start_of, call_details)
 
 
 async def start_committed(call_details: Mapping[str, Any]) -> None:
@@ -115,13 +116,15 @@ async def start_committed(call_details: Mapping[str, Any]) -> None:
 
 async def start_committed_in(runtime: Runtime, call_details: Mapping[str, Any]) -> None:
     """`start_committed` for one runtime."""
-    await runtime.commits.start_committed(start_position_in(runtime, call_details))
+    start = start_in(runtime, call_details)
+    await start.commits.start_committed(start.position)
 
 
 def wait_for_start(call_details: Mapping[str, Any]) -> None:
     """`start_committed` for sync calls: blocks the calling thread."""
     for subscriber in _subscribers:
-        subscriber.runtime.commits.wait_for_start(start_position_in(subscriber.runtime, call_details))
+        start = start_in(subscriber.runtime, call_details)
+        start.commits.wait_for_start(start.position)
 
 
 def call_details_of(stream: Any) -> Any:

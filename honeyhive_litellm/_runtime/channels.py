@@ -1,0 +1,232 @@
+"""All channels of a runtime: which of them are open, and what is done with all of them at once.
+
+`Channels` is made on any thread. From `open_main` on, its pipelines live on the loop of the runtime's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional
+
+from honeyhive_litellm._aio import run_to_completion
+from honeyhive_litellm._capture.targets import Targets
+from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._log import destination_in_log, warn
+from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._spool.layout import destination_folder, destinations_in, owners_in
+from honeyhive_litellm._spool.private_files import effective_folder
+from honeyhive_litellm._spool.record import Entry
+from honeyhive_litellm._stats import Stats, sum_of
+
+from .channel import Channel
+from .maintenance import Maintenance
+from .metric_table import Reading
+from .pipeline import OnCommitted, OnDelivered, Pipeline
+
+IDLE_S = 60.0
+"""A destination's channel closes after so many seconds without anything to do."""
+
+LOOK_EVERY_S = 30.0
+"""How often the folders of closed channels are searched for what dead processes left."""
+
+
+def channel_settings(settings: Settings) -> Dict[str, Settings]:
+    """The settings of each destination, by its name."""
+    if not settings.destination_list:
+        return {}
+    folder = effective_folder(settings.spool_path)
+    return {
+        destination.name: settings.for_destination(destination, destination_folder(folder, destination.name))
+        for destination in settings.destination_list
+    }
+
+
+class Channels:
+    """The channel of the main project, and those of the destinations."""
+
+    def __init__(self, settings: Settings, named: Dict[str, Settings], join: Callable[[], None]) -> None:
+        """`join` waits until the thread that runs the loop has closed all files."""
+        self.main = Channel(None, settings, self._want_pipeline, join)
+        self.named = {name: Channel(name, each, self._want_pipeline, join) for name, each in named.items()}
+        self._settings = settings
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._targets: Optional[Targets] = None
+        self._on_committed: Optional[OnCommitted] = None
+        self._on_delivered: Optional[OnDelivered] = None
+        self._is_stopping = False
+        self._next_look = 0.0
+        self._closing: Dict[Channel, asyncio.Future[None]] = {}
+        self._idle_since: Dict[Channel, float] = {}
+
+    def __iter__(self) -> Iterator[Channel]:
+        yield self.main
+        yield from self.named.values()
+
+    def submit_to(self, name: str) -> Callable[[Entry], int]:
+        """What puts a record into the queue of a destination."""
+        return self.named[name].submit
+
+    # ---- numbers, on any thread
+
+    def stats(self, targets: Targets) -> Stats:
+        """A snapshot of all channels' numbers, and with destinations also of each one's."""
+        numbers = targets.numbers()
+        if not self.named:
+            return self.main.counters.snapshot(*numbers[None])
+        each = {channel.label: channel.counters.snapshot(*numbers.get(channel.name, ())) for channel in self}
+        return sum_of([*each.values(), Stats(unrouted=targets.unrouted, destinations=each)])
+
+    def _stats_of(self, channel: Channel) -> Stats:
+        assert self._targets is not None
+        return channel.counters.snapshot(*self._targets.numbers().get(channel.name, ()))
+
+    def spool_readings(self) -> Dict[str, Reading]:
+        """The spools' part of a reading by destination, as of the last round of maintenance, of the open channels."""
+        pipelines = {channel.label: channel.pipeline for channel in self}
+        found = {name: pipeline.spool_reading for name, pipeline in pipelines.items() if pipeline is not None}
+        return {name: reading for name, reading in found.items() if reading is not None}
+
+    def close_queues(self) -> None:
+        """Refuse every later record: those are written as they come."""
+        for channel in self:
+            channel.queue.close()
+
+    # ---- opening and closing, on the loop
+
+    def open_main(
+        self,
+        targets: Targets,
+        *,
+        on_round: Callable[[], None],
+        on_committed: Optional[OnCommitted],
+        on_delivered: Optional[OnDelivered],
+    ) -> Pipeline:
+        """Open the main project's channel; `on_round` is called in each round of its maintenance."""
+        self._targets = targets
+        self._on_committed, self._on_delivered = on_committed, on_delivered
+        self._loop = asyncio.get_running_loop()  # a record that came before is found by `open_needed`
+        return self._open(self.main, on_round)
+
+    def _want_pipeline(self, channel: Channel) -> None:
+        """Have the channel opened, from any thread. The main one is opened with the loop."""
+        loop = self._loop
+        if loop is not None and channel is not self.main:
+            try:
+                loop.call_soon_threadsafe(self.open_named, channel)
+            except RuntimeError:
+                pass  # the loop has ended: the rest of the queue is written by `Channel.write_rest`
+
+    def open_needed(self) -> None:
+        """Open the channels that have records in their queues, and now and then those with files in their folders."""
+        for channel in self.named.values():
+            if channel.has_queued:
+                self.open_named(channel)
+        if self.named and time.monotonic() >= self._next_look and not self._is_stopping:
+            if not self._next_look:
+                self._warn_of_removed()
+            self._next_look = time.monotonic() + LOOK_EVERY_S
+            for channel in self.named.values():
+                if channel.pipeline is None and _has_files(channel.settings.spool_path):
+                    self.open_named(channel)
+
+    def open_named(self, channel: Channel) -> None:
+        """Open the channel of a destination, unless it is open."""
+        if channel.pipeline is None:
+            self._idle_since.pop(channel, None)
+            with destination_in_log(channel.name or ""):
+                self._open(channel, functools.partial(self._close_if_idle, channel))
+
+    def _open(self, channel: Channel, on_round: Callable[[], None]) -> Pipeline:
+        flushes = channel.settings.flush
+        pipeline = channel.pipeline = Pipeline(
+            channel.settings,
+            channel.counters,
+            channel.queue,
+            destination=channel.label if self.named else None,
+            flushes=flushes,
+            on_committed=self._on_committed,
+            on_delivered=self._on_delivered,
+        )
+        maintenance = Maintenance(
+            pipeline,
+            channel.settings,
+            stats=functools.partial(self._stats_of, channel),
+            submit=channel.submit,
+            on_round=on_round,
+            on_first_scan=channel.first_scan.set,
+        )
+        pipeline.start("writer", pipeline.writer.run)
+        pipeline.start("maintenance", maintenance.run)
+        if flushes:
+            pipeline.start("flusher", pipeline.flusher.run)
+        return pipeline
+
+    def _close_if_idle(self, channel: Channel) -> None:
+        pipeline, now = channel.pipeline, time.monotonic()
+        # What was lost is in no file: the account of the spool that counted it is closed with the process.
+        is_idle = pipeline is not None and not channel.has_queued and not channel.counters.lost().accepted
+        if not is_idle or pipeline is None or not pipeline.spool.is_idle or self._is_stopping:
+            self._idle_since.pop(channel, None)
+        elif now - self._idle_since.setdefault(channel, now) >= IDLE_S and channel not in self._closing:
+            self._closing[channel] = asyncio.ensure_future(self._suspend(channel, pipeline))
+
+    async def _suspend(self, channel: Channel, pipeline: Pipeline) -> None:
+        try:
+            await run_to_completion(pipeline.suspend())
+        finally:
+            channel.pipeline = None
+            self._idle_since.pop(channel, None)
+            del self._closing[channel]
+            if channel.has_queued and not channel.queue.is_closed:
+                self.open_named(channel)
+
+    def _warn_of_removed(self) -> None:
+        folder = effective_folder(self._settings.spool_path)
+        removed = [name for name in destinations_in(folder) if name not in self.named]
+        with_files = [name for name in removed if _has_files(destination_folder(folder, name))]
+        if with_files:
+            warn(
+                LogCode.DESTINATION_REMOVED,
+                "honeyhive: the spool has files of destinations that are not in the settings: %s. They are kept, and "
+                "delivered by `honeyhive-litellm drain --destination NAME` with the key in HONEYHIVE_API_KEY, or once "
+                "the destination is in the settings again",
+                ", ".join(with_files),
+            )
+
+    # ---- all that are open, on the loop
+
+    @property
+    def open(self) -> List[Pipeline]:
+        """The open pipelines."""
+        return [channel.pipeline for channel in self if channel.pipeline is not None]
+
+    async def deliver_until(self, deadline: float) -> None:
+        """Deliver in all channels until nothing is pending, or until this time of the monotonic clock."""
+        await asyncio.gather(*(pipeline.deliver_until(deadline) for pipeline in self.open))
+
+    def begin_stop(self) -> None:
+        """Adopt nothing more, and close no idle channel."""
+        self._is_stopping = True
+        for pipeline in self.open:
+            pipeline.stop()
+
+    async def aclose(self) -> None:
+        """Close all channels: first what is in the queues is committed. What is left stays in the spools."""
+        self._is_stopping = True
+        self.close_queues()
+        await asyncio.gather(*self._closing.values(), return_exceptions=True)
+        results = await asyncio.gather(*(pipeline.aclose() for pipeline in self.open), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether any process has, or had, a spool file in the folder."""
+    try:
+        return any(owners_in(folder).values())
+    except OSError:
+        return False  # the folder is not there

@@ -1,0 +1,114 @@
+"""What the option `destinations` takes, and what it says of what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from honeyhive_litellm import ConfigError, Settings
+from honeyhive_litellm._config.explain import explain
+
+GOOD: Dict[str, Any] = {"project": "search", "api_key": "hh_of_search", "match": {"team": "search"}}
+
+
+def resolve(destinations: Any, **arguments: Any) -> Settings:
+    return Settings.resolve({}, api_key="hh_main", project="main", destinations=destinations, **arguments)
+
+
+def problems(destinations: Any, **arguments: Any) -> List[str]:
+    with pytest.raises(ConfigError) as refusal:
+        resolve(destinations, **arguments)
+    assert "hh_of" not in str(refusal.value)
+    return [line.strip() for line in str(refusal.value).splitlines()[1:]]
+
+
+def test_a_destination_is_as_the_main_project_but_for_what_it_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_ADS", "hh_of_ads")
+    chosen = {
+        "search": GOOD,
+        "ads": {
+            "project": "ads",
+            "api_key": "os.environ/KEY_OF_ADS",
+            "api_url": "https://ads.example",
+            "sample_rate": 0.5,
+            "capture_message_content": "off",
+            "redact": "email",
+            "spool_max_bytes": "1MiB",
+            "match": [{"tag": ["ads", "banner"], "model_group": "gpt-4o"}, {"organization": "org-1"}],
+            "selectable": True,
+        },
+    }
+    settings = resolve(chosen, lookup_api_key="hh_ro_main", environment="test")
+    search, ads = settings.destination_list
+    assert ads.match[0].tag == ("ads", "banner")
+    assert (search.selectable, ads.selectable) == (False, True)
+
+    of_search = settings.for_destination(search, Path("/spool/search"))
+    assert (of_search.project, of_search.api_key, of_search.api_url) == ("search", "hh_of_search", settings.api_url)
+    assert (of_search.lookup_api_key, of_search.environment, of_search.destinations) == (None, "test", None)
+    of_ads = settings.for_destination(ads, Path("/spool/ads"))
+    assert (of_ads.api_key, of_ads.api_url, of_ads.sample_rate) == ("hh_of_ads", "https://ads.example", 0.5)
+    assert (of_ads.capture_message_content, of_ads.redact, of_ads.spool_max_bytes) == (False, ("email",), 2**20)
+
+    assert settings == resolve(json.dumps(chosen), lookup_api_key="hh_ro_main", environment="test")
+    assert settings == dataclasses.replace(settings)
+    assert settings != resolve({"search": GOOD}, lookup_api_key="hh_ro_main", environment="test")
+
+
+def test_no_key_is_shown() -> None:
+    chosen = {"search": {**GOOD, "lookup_api_key": "hh_of_reader"}}
+    settings = resolve(chosen)
+    shown = [
+        repr(settings),
+        repr(settings.destination_list),
+        *(repr(row) for row in explain({}, {"destinations": chosen})),
+    ]
+    assert not [text for text in shown if "hh_of" in text]
+    assert "search" in shown[0]
+
+
+@pytest.mark.parametrize("name", ["", "Search", "a/b", "..", "a" * 64, "default", "none", "con", 7])
+def test_a_name_that_is_no_safe_folder_name_is_refused(name: Any) -> None:
+    (head, problem) = problems({name: GOOD})
+    assert head.startswith("destinations (argument; variable HONEYHIVE_DESTINATIONS) cannot be used:")
+    assert problem.startswith(f"the name {name!r} is the name of a folder")
+
+
+def test_all_that_is_wrong_is_named_at_once_with_the_remedy() -> None:
+    found = problems(
+        {
+            "a": {"project": "p", "match": {"team": "a"}},
+            "b": {**GOOD, "api_key": "os.environ/NOT_THERE", "sample_rat": 1},
+            "c": {**GOOD, "api_url": "ftp://x", "match": [{"color": "red"}, {"team": [7]}, "search"]},
+            "d": "hh_of_d",
+        },
+        default_destination="e",
+    )
+    assert [line.partition("; ")[0] for line in found[1:]] == [
+        "a.api_key is missing",
+        "b.sample_rat is not a member of a destination",
+        "b.api_key is the environment variable NOT_THERE, which is not set",
+        "c.api_url does not begin with http:// or https:// and a host",
+        "c.match.color is not a criterion",
+        "c.match.team has a value that is no text",
+        "c.match is not a condition",
+        "d is of type str",
+    ]
+    assert all("; " in line for line in found[1:])
+    assert "did you mean sample_rate?" in found[2]
+
+
+def test_a_destination_that_no_call_reaches_and_a_default_that_is_none_are_refused() -> None:
+    unmatched = {"project": "p", "api_key": "hh_of_p"}
+    assert "search gets no call; give it a match" in problems({"search": unmatched})[0]
+    assert (
+        "'ads', which is not among the destinations (search)"
+        in problems({"search": GOOD}, default_destination="ads")[0]
+    )
+    assert "(there are none)" in problems(None, default_destination="ads")[0]
+    assert resolve({"search": unmatched}, default_destination="search").default_destination == "search"
+    assert resolve({}).destinations is None
