@@ -55,17 +55,17 @@ def test_the_first_rule_that_matches_wins_then_the_default(
 @given(st.booleans(), st.sampled_from(["call", "client", "key", "team"]))
 def test_a_call_chooses_only_what_the_operator_lets_it_choose(is_selectable: bool, by: str) -> None:
     choice = {"honeyhive_destination": "chosen"}
-    metadata: Dict[str, Any] = {
+    by_place: Dict[str, Dict[str, Any]] = {
         "call": choice,
         "client": {"requester_metadata": choice},
         "key": {"user_api_key_metadata": choice},
         "team": {"user_api_key_team_metadata": {"logging": [{"callback_name": "honeyhive", "callback_vars": choice}]}},
-    }[by]
+    }
     found = destinations(
         {"chosen": {"project": "p", "api_key": "hh_k", "selectable": is_selectable, "match": {"tag": "never"}}}
     )
     assert found is not None
-    call_details = {"litellm_params": {"metadata": metadata}}
+    call_details = {"litellm_params": {"metadata": by_place[by]}}
     assert Rules(found, NOWHERE).choose(facts_of(call_details)) == ("chosen" if is_selectable else None)
 
 

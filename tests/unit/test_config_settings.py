@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping
 
 import pytest
 
+from honeyhive_litellm._config.destinations import Condition, Destination
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings
 from honeyhive_litellm._errors import ConfigError
@@ -132,6 +133,12 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_LOOKUP_API_KEY": ("lookup_api_key", " hh_ro_1 ", "hh_ro_1"),
     "HONEYHIVE_SPOOL_KEY": ("spool_key", f" {NEW_KEY},\n{OLD_KEY},{NEW_KEY}", (NEW_KEY, OLD_KEY)),
     "HONEYHIVE_SPOOL_KEY_FILE": ("spool_key_file", os.path.abspath("spool.key"), Path(os.path.abspath("spool.key"))),
+    "HONEYHIVE_DESTINATIONS": (
+        "destinations",
+        '{"a": {"project": "p", "api_key": "hh_k", "match": {"team": "t"}}}',
+        (Destination("a", {"project": "p", "api_key": "hh_k"}, (Condition(team=("t",)),)),),
+    ),
+    "HONEYHIVE_DEFAULT_DESTINATION": ("default_destination", " None ", "none"),
 }
 
 
