@@ -33,6 +33,9 @@ class _Transport(TcpTransport):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    def __bool__(self) -> bool:
+        return True  # else the client replaces it: a transport that is not connected is false there
+
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         """Connect anew. An attempt that failed half-way, as at a server that is stopped, leaves its socket open."""
         self._abort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Optional
+from typing import Callable, Optional
 
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, StaleConnectionError
@@ -57,6 +57,8 @@ class Connection:
         self._failure: Optional[Exception] = None
         self._is_closed = False
         self.denial: Optional[str] = None
+        self.on_trouble: Callable[[], None] = _nothing
+        """Called when the connection is lost and when an operation is denied."""
 
     def __repr__(self) -> str:
         return f"<Connection to {self._access.name}>"
@@ -149,7 +151,7 @@ class Connection:
                 # unacknowledged messages is what bounds the memory.
                 pending_size=0,
                 error_cb=self._note_error,
-                disconnected_cb=self._note_change,
+                disconnected_cb=self._note_loss,
                 reconnected_cb=self._note_change,
                 closed_cb=self._note_change,
             )
@@ -165,11 +167,20 @@ class Connection:
     async def _note_error(self, error: Exception) -> None:
         if _DENIED in str(error).lower():
             self.denial = _denied_words(str(error))
+            self.on_trouble()
         else:
             self._failure = error
 
+    async def _note_loss(self) -> None:
+        self._changed.set()
+        self.on_trouble()
+
     async def _note_change(self) -> None:
         self._changed.set()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _check_files(access: BrokerAccess) -> None:

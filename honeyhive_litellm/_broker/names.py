@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-DEFAULT_DESTINATION = "default"
-
 DEAD_STREAM = "HH_DEAD"
 DEAD_SUBJECTS = "honeyhive.dead.>"
 

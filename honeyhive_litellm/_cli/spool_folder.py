@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, cast
 
 import click
 
-from honeyhive_litellm._config.paths import DEFAULT_URL, default_spool_path
-from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose
+from honeyhive_litellm._config.paths import default_spool_path
+from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose, target_of
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._runtime.pipeline import cipher_of
@@ -50,7 +50,7 @@ def spool_options(command: _F) -> _F:
 def settings_of(options: Dict[str, Optional[str]]) -> Settings:
     """The settings of a command that sends. Raises UsageError: wrong usage ends with exit code 2."""
     missing = []
-    if _value("api_key", options) is None:
+    if _value("api_key", options) is None and _value("broker", options) is None:
         missing.append(
             "there is no API key: set it in the environment variable HONEYHIVE_API_KEY "
             "(there is no option for it, since other users can read command lines)"
@@ -96,12 +96,12 @@ def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
 
 def folder_to_change(options: Dict[str, Optional[str]]) -> Path:
     """The folder of the spool, which must exist, for a command that needs no key. Nothing is guessed."""
-    path, project, api_url = (_value(name, options) for name in ("spool_path", "project", "api_url"))
+    path, project = _value("spool_path", options), _value("project", options)
     if path is not None:
         return existing(Path(os.path.abspath(os.path.expanduser(path))))
     if project is None:
         raise click.UsageError(f"which spool? {_HOW_TO_NAME}{_list_of(_spools_in(_state_folder()))}")
-    return existing(default_spool_path(project, os.environ, api_url=(api_url or DEFAULT_URL).rstrip("/")))
+    return existing(default_spool_path(project, os.environ, api_url=target_of(_chosen(options))))
 
 
 def existing(folder: Path) -> Path:
@@ -114,6 +114,13 @@ def existing(folder: Path) -> Path:
             f"{_HOW_TO_NAME}{_list_of([spool for parent in parents for spool in _spools_in(parent)])}",
         )
     return folder
+
+
+def _chosen(options: Dict[str, Optional[str]]) -> Dict[str, object]:
+    """What the name of the default folder depends on."""
+    found = {name: _value(name, options) for name in ("broker", "broker_destination", "api_url")}
+    chosen: Dict[str, object] = {name: value.rstrip("/") for name, value in found.items() if value is not None}
+    return chosen
 
 
 def _value(name: str, options: Dict[str, Optional[str]]) -> Optional[str]:

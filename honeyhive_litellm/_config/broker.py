@@ -9,6 +9,7 @@ from typing import List, Optional, Set, Tuple
 from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORT = 4222
+DEFAULT_DESTINATION = "default"
 
 _SCHEMES = ("nats", "tls")
 _DESTINATION = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

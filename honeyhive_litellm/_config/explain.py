@@ -7,14 +7,15 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from honeyhive_litellm._privacy.cipher import id_of, key_of
 
+from .broker import BrokerAccess
 from .destinations import Destination
 from .paths import default_spool_path
-from .settings import OPTIONS, Option, Settings, check, choose
+from .settings import OPTIONS, Option, Settings, check, choose, target_of
 
 ARGUMENT = "argument"
 DEFAULT = "default"
 
-_SECRETS = ("api_key", "lookup_api_key", "spool_key")
+_SECRETS = ("api_key", "lookup_api_key", "spool_key", "broker")
 _SIZES = ("spool_max_bytes", "spool_min_free_bytes", "max_field_bytes", "max_event_bytes")
 
 
@@ -36,7 +37,7 @@ def explain(environ: Mapping[str, str], arguments: Mapping[str, object]) -> List
     values, variables = choose(environ, arguments)
     clean, problems = check(values, variables)
     if "spool_path" not in clean and {"project", "api_url"} <= set(clean):
-        clean["spool_path"] = default_spool_path(str(clean["project"]), environ, api_url=str(clean["api_url"]))
+        clean["spool_path"] = default_spool_path(str(clean["project"]), environ, api_url=target_of(clean))
     return [
         _explained(
             option,
@@ -78,7 +79,7 @@ def _shown(option: Option, value: object) -> str:
         keys = [key_of(text) for text in value] if isinstance(value, tuple) else []
         return ", ".join(f"id {id_of(key).hex()}" for key in keys if key is not None)
     if option.name in _SECRETS:
-        return masked(str(value))
+        return BrokerAccess.of(str(value)).name if option.name == "broker" else masked(str(value))
     if isinstance(value, Mapping):  # the values may be private
         return ", ".join(f"{name}=..." for name in value)
     if isinstance(value, tuple):

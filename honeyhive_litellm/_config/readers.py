@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from honeyhive_litellm._privacy.cipher import HOW_TO_INSTALL, KEY_BYTES, algorithm, key_of
 from honeyhive_litellm._privacy.pii import NAMES, named
 
+from .broker import BrokerAccess, is_destination
 from .paths import DEFAULT_URL
 
 Reader = Callable[[object], object]
@@ -128,6 +130,32 @@ def api_url(value: object) -> str:
     if "?" in url or "#" in url:
         raise RefusedError("contains a query or fragment; give the address without it")
     return url
+
+
+def broker(value: object) -> Optional[str]:
+    """The address as it is. A refusal shows nothing of it, because it may hold a password."""
+    if value is None:
+        return None
+    example = "give servers such as nats://n1:4222,n2:4222 or tls://user:password@n1,n2"
+    if not isinstance(value, str):
+        raise RefusedError(f"{_type(value)}; {example}")
+    if re.fullmatch(r"[!-~ ]*", value) is None:
+        raise RefusedError(f"contains characters that are not ASCII; {example}")
+    try:
+        BrokerAccess.of(value)
+    except ValueError as error:
+        raise RefusedError(f"{error}; {example}") from None
+    if find_spec("nats") is None:
+        raise RefusedError("needs a package that is not installed; run: pip install 'honeyhive-litellm[nats]'")
+    return value.strip()
+
+
+def destination(value: object) -> str:
+    if not isinstance(value, str) or not is_destination(value.strip()):
+        raise RefusedError(
+            f"is {_shown(value)}; give a name of small letters, digits, - and _, such as search-team (not dead)"
+        )
+    return value.strip()
 
 
 def flag(value: object) -> bool:
@@ -282,6 +310,11 @@ def keys_in(path: Path) -> Tuple[str, ...]:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise RefusedError(f"cannot be read ({reason}); give the path of a file with keys") from None
     return spool_key([line for line in content.splitlines() if not line.lstrip().startswith("#")]) or ()
+
+
+def file(value: object) -> Optional[Path]:
+    """The absolute path of a file, which is not opened."""
+    return None if value is None else _path(value, "a file")
 
 
 def _number(value: object) -> float:

@@ -9,12 +9,13 @@ values on to `_spool` and `_delivery`, which do not see `Settings`.
 from __future__ import annotations
 
 import os
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 from honeyhive_litellm._errors import ConfigError
 
+from .broker import DEFAULT_DESTINATION, BrokerAccess
 from .destinations import MAIN, Destination, cross_check, default_destination, destinations
 from .paths import DEFAULT_URL, default_spool_path
 from .readers import (
@@ -25,6 +26,9 @@ from .readers import (
     api_key,
     api_url,
     attributes,
+    broker,
+    destination,
+    file,
     flag,
     folder,
     key_file,
@@ -42,6 +46,13 @@ from .readers import (
 # HoneyHive refuses requests over 5 MB, and the request needs some bytes besides the event.
 _MAX_REQUEST_BYTES = 4_990_000
 _PER_PROJECT = Path()  # the default of `spool_path`; compared by identity, because a user may choose "." as well
+
+
+class _NoDefault(str):
+    """The default of what a user must choose. With a broker the `api_key` stays this empty text."""
+
+
+_REQUIRED = _NoDefault()
 
 _INGESTION_VARIABLE, _HONEYHIVES_VARIABLE = "HH_INGESTION_API_KEY", "HH_API_KEY"
 _KEY_VARIABLES = ("HONEYHIVE_API_KEY", _INGESTION_VARIABLE, _HONEYHIVES_VARIABLE)
@@ -66,8 +77,8 @@ class Settings:
     Sizes are bytes, times are seconds, equal values make equal settings. `OPTIONS` describes each field.
     """
 
-    api_key: str = field(repr=False)
-    project: str
+    api_key: str = field(default=_REQUIRED, repr=False)
+    project: str = _REQUIRED
     environment: str = "production"
     api_url: str = DEFAULT_URL
     capture_message_content: bool = True
@@ -96,15 +107,29 @@ class Settings:
     spool_key_file: Optional[Path] = None
     destinations: Union[Tuple[Destination, ...], Mapping[str, Any], None] = None
     default_destination: str = MAIN
+    broker: Optional[str] = field(default=None, repr=False)
+    broker_destination: str = DEFAULT_DESTINATION
+    broker_credentials: Optional[Path] = None
+    broker_nkey: Optional[Path] = None
+    broker_ca: Optional[Path] = None
 
     def __post_init__(self) -> None:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
+        values = {name: value for name, value in values.items() if value is not _REQUIRED}
         if self.spool_path is _PER_PROJECT:
             del values["spool_path"]
         clean, problems = check(values, {})
         _raise_if_any(problems)
         for name, value in _with_spool_path(clean, os.environ).items():
             object.__setattr__(self, name, value)
+
+    @property
+    def broker_access(self) -> Optional[BrokerAccess]:
+        """Where the broker is and how to log in; None without one."""
+        if self.broker is None:
+            return None
+        files = {"credentials": self.broker_credentials, "nkey": self.broker_nkey, "ca": self.broker_ca}
+        return BrokerAccess.of(self.broker, **files)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str], **arguments: object) -> Settings:
@@ -130,7 +155,9 @@ class Settings:
         What it does not set is as for the main project, but for the key to look up with: no key of the main project
         goes to another server.
         """
-        of_main = {"lookup_api_key": None, "destinations": None, "default_destination": MAIN}
+        of_main: Dict[str, Any] = {"lookup_api_key": None, "destinations": None, "default_destination": MAIN}
+        if self.broker is not None:
+            of_main["broker_destination"] = destination.name  # a stream of its own, whose relay has its key
         return replace(self, **{**of_main, **destination.options, "spool_path": spool_path})
 
 
@@ -146,13 +173,13 @@ class Option:
     @property
     def required(self) -> bool:
         """Whether there is no default, so that the user must choose."""
-        return _DEFAULTS[self.name] is MISSING
+        return _DEFAULTS[self.name] is _REQUIRED
 
     @property
     def default(self) -> object:
         """The default; None where there is none, or where it depends on the machine (`spool_path`)."""
         value = _DEFAULTS[self.name]
-        return None if value is MISSING or value is _PER_PROJECT else value
+        return None if value is _REQUIRED or value is _PER_PROJECT else value
 
 
 _DEFAULTS: Dict[str, object] = {described.name: described.default for described in fields(Settings)}
@@ -243,6 +270,16 @@ OPTIONS: Tuple[Option, ...] = (
         "Where calls go that match no rule: `default` is `project`; or the name of a destination; `none`: they are "
         "not recorded.",
     ),
+    _row(
+        "broker",
+        broker,
+        "NATS servers to give the events to, such as `nats://n1,n2,n3`; relays pass them on to HoneyHive. No `api_key` "
+        "is needed then. `tls://` for TLS; `user:password@` before the first host.",
+    ),
+    _row("broker_destination", destination, "Which of the broker's streams the events go to."),
+    _row("broker_credentials", file, "File with the broker's credentials (`.creds`)."),
+    _row("broker_nkey", file, "File with the seed of the nkey to log in to the broker with."),
+    _row("broker_ca", file, "File with the certificates that the broker's is checked against."),
 )
 
 
@@ -283,8 +320,9 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
                     clean["spool_key"] = tuple(dict.fromkeys([*(own or ()), *keys_in(value)]))
             except RefusedError as refusal:
                 problems.append(f"{option.name} ({source}) {refusal}")
-        elif option.required:
+        elif option.required and not (option.name == "api_key" and values.get("broker") is not None):
             problems.append(f"{option.name} is missing; pass {option.name}=... or set {option.variables[0]}")
+    problems.extend(_login_problems(clean))
     longest, largest = clean.get("max_field_bytes"), clean.get("max_event_bytes")
     if isinstance(longest, int) and isinstance(largest, int) and longest > largest:
         problems.append(
@@ -297,6 +335,18 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
     elif "destinations" not in values:
         problems.extend(cross_check((), clean.get("default_destination", MAIN)))
     return clean, problems
+
+
+def _login_problems(clean: Mapping[str, object]) -> List[str]:
+    address = clean.get("broker")
+    if not isinstance(address, str):
+        return []
+    files = {name: cast(Optional[Path], clean.get(f"broker_{name}")) for name in ("credentials", "nkey", "ca")}
+    try:
+        BrokerAccess.of(address, **files)
+    except ValueError as error:
+        return [f"broker (HONEYHIVE_BROKER) {error}; give one login"]
+    return []
 
 
 def _can_only_write(key: object, variable: Optional[str]) -> bool:
@@ -325,5 +375,14 @@ def _with_spool_path(clean: Dict[str, object], environ: Mapping[str, str]) -> Di
     """*clean* with the default `spool_path` where the user did not choose one."""
     if "spool_path" in clean:
         return clean
-    project, url = cast(str, clean["project"]), cast(str, clean["api_url"])
-    return {**clean, "spool_path": default_spool_path(project, environ, api_url=url)}
+    return {**clean, "spool_path": default_spool_path(cast(str, clean["project"]), environ, api_url=target_of(clean))}
+
+
+def target_of(values: Mapping[str, object]) -> str:
+    """What the default spool's name depends on besides the project: HoneyHive's address, or the broker's stream.
+
+    The servers of a broker come and go: they are not part of it.
+    """
+    if values.get("broker") is None:
+        return str(values.get("api_url", DEFAULT_URL))
+    return f"broker {values.get('broker_destination', DEFAULT_DESTINATION)}"

@@ -172,8 +172,7 @@ class BatchSender(Generic[B]):
         looked_up = await self._sink.look_up([row for row in self.batch.rows if row.id not in self._missing])
         self._missing.update(row.id for row in looked_up.missing)
         if looked_up.found:
-            self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row not in looked_up.found))
-            self._on_found(looked_up.found)
+            self._take_out(looked_up.found)
         failure = looked_up.failure
         if failure is None or failure.verdict is not Verdict.RETRY:
             # All are looked up, or this key may not read: what is left is sent again, marked again before that, since
@@ -193,10 +192,19 @@ class BatchSender(Generic[B]):
             await self._source.mark(self.batch)
             self._is_marked = True
         self._is_sending = True
-        result = await self._sink.send(self.batch.rows)
+        may_be_stored = self.batch.ambiguous_since is not None
+        result = await self._sink.send(self.batch.rows, may_be_stored=may_be_stored)
+        if result.delivered:
+            self._take_out(result.delivered)
         self._decide(result)
         self._note_ambiguity(result)
         return result
+
+    def _take_out(self, found: Sequence[Row]) -> None:
+        """Go on without these events, which the server has. They are settled with the rest of the batch."""
+        ids = {row.id for row in found}
+        self.batch = self.batch._replace(rows=tuple(row for row in self.batch.rows if row.id not in ids))
+        self._on_found(found)
 
     def _decide(self, result: Result) -> None:
         if result.verdict in WAITING:

@@ -53,6 +53,7 @@ class Flusher(Generic[B]):
         on_delivered: Callable[[Sequence[Row]], None],
         back_off: Optional[BackOff] = None,
         workers: int = WORKERS,
+        linger_s: float = LINGER_S,
     ) -> None:
         """`workers` is how many batches are sent side by side."""
         self._source = source
@@ -61,6 +62,7 @@ class Flusher(Generic[B]):
         self._lookup_delay_s = lookup_delay_s
         self._on_delivered = on_delivered
         self._back_off = back_off or BackOff()
+        self._linger_s = linger_s
         self._breaker = CircuitBreaker(sink, counters, self._back_off, events_stay_in=source.name, workers=workers)
         self._workers = workers
         self._senders: Set[BatchSender[B]] = set()
@@ -156,7 +158,7 @@ class Flusher(Generic[B]):
         if self._waiting < BATCH_EVENTS:
             self._no_linger.clear()
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
-            alarm = asyncio.get_running_loop().call_later(LINGER_S, self._no_linger.set)
+            alarm = asyncio.get_running_loop().call_later(self._linger_s, self._no_linger.set)
             try:
                 await self._no_linger.wait()
             finally:

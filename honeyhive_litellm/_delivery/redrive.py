@@ -106,15 +106,26 @@ class _Redriver:
             if looked_up.failure is not None and looked_up.failure.verdict is Verdict.RETRY:
                 return RedriveResult(accepted=found, failure=looked_up.failure)
             rows = [row for row in rows if row not in looked_up.found]
-        return RedriveResult(accepted=found).plus(await self._send_now(rows) if rows else RedriveResult())
+        return RedriveResult(accepted=found).plus(
+            await self._send_now(rows, may_be_stored=ambiguous_since is not None) if rows else RedriveResult()
+        )
 
-    async def _send_now(self, rows: Sequence[Row]) -> RedriveResult:
+    async def _send_now(self, rows: Sequence[Row], *, may_be_stored: bool) -> RedriveResult:
         failure = await self._sink.prepare(rows)
         if failure is not None:
             return RedriveResult(failure=failure)
         ids = [row.id for row in rows]
         dead_letters.mark(self._folder, ids, time.time())
-        result = await self._sink.send(rows)
+        result = await self._sink.send(rows, may_be_stored=may_be_stored)
+        stored = {row.id for row in result.delivered}
+        if stored:
+            accepted = dead_letters.accepted(self._folder, sorted(stored))
+            rest = await self._act(result, [row for row in rows if row.id not in stored])
+            return RedriveResult(accepted=accepted).plus(rest)
+        return await self._act(result, rows)
+
+    async def _act(self, result: Result, rows: Sequence[Row]) -> RedriveResult:
+        ids = [row.id for row in rows]
         verdict = _verdict(result, len(rows))
         if verdict is Verdict.DELIVERED:
             return RedriveResult(accepted=dead_letters.accepted(self._folder, ids))

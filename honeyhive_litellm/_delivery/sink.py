@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import List, NamedTuple, Optional, Protocol, Sequence
+from typing import List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from honeyhive_litellm._spool.record import Row
 
@@ -43,6 +43,8 @@ class Result:
     """The server may have stored some or all of the events although it did not say so."""
     may_be_event: bool = False
     """The failure may lie in the events rather than in the server, the network or the key."""
+    delivered: Tuple[Row, ...] = ()
+    """Events that the server certainly has, although the verdict is another one: that is on the rest."""
     some_failed: bool = False
     """The server says that one event or more failed, perhaps not all, and not which."""
     retry_after_s: Optional[float] = None
@@ -89,8 +91,8 @@ class Sink(Protocol):
         Called before the events are marked as on their way, so it must not send the events themselves.
         """
 
-    async def send(self, rows: Sequence[Row]) -> Result:
-        """Send these events in one request."""
+    async def send(self, rows: Sequence[Row], *, may_be_stored: bool = False) -> Result:
+        """Send these events in one request. `may_be_stored`: perhaps an earlier attempt has stored them."""
 
     async def look_up(self, rows: Sequence[Row]) -> LookUp:
         """Find out which of these events the server has."""

@@ -13,7 +13,7 @@ from typing import Awaitable, Callable, List, Optional, Sequence, Union
 from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
 from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
 from honeyhive_litellm._delivery.backoff import BackOff
-from honeyhive_litellm._delivery.flusher import Flusher
+from honeyhive_litellm._delivery.flusher import LINGER_S, Flusher
 from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
 from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._delivery.sinks.timed import TimedSink
@@ -32,6 +32,9 @@ from .metric_table import Reading
 
 CLOSING_S = 0.5
 """The part of a shutdown's time that is reserved for closing the files."""
+
+BROKER_LINGER_S = 0.02
+"""How long an event waits for others where it goes to a broker, which does not mind a message alone."""
 
 _POLL_S = 0.005
 
@@ -77,6 +80,7 @@ class Pipeline:
             lookup_delay_s=settings.lookup_delay,
             on_delivered=on_delivered or _ignore,
             back_off=back_off,
+            linger_s=LINGER_S if settings.broker is None else BROKER_LINGER_S,
         )
         pause_s = 0.0 if settings.strict else COMMIT_EVERY_S
         self.writer = Writer(self._queue, self.spool, self._committed, pause_s=pause_s)

@@ -66,6 +66,22 @@ async def test_a_denial_is_remembered(tmp_path: Path) -> None:
         await connection.aclose()
 
 
+async def test_a_stopped_server_is_left(tmp_path: Path) -> None:
+    with Broker(tmp_path, 3) as broker:
+        connection = connection_to(broker.address)
+        client = await connection.client()
+        assert client.connected_url is not None
+        node = next(node for node in broker.nodes if node.port == client.connected_url.port)
+        node.stop()
+        await client.publish("honeyhive.events.default", b"x" * 1_000_000)
+        await connection.check()
+        client = await connection.client(10)
+        assert client.connected_url is not None and client.connected_url.port != node.port
+        await connection.check()
+        assert connection.is_connected
+        await connection.aclose()
+
+
 async def test_files_that_are_missing_and_tls_that_is_not_offered_end_the_wait(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         connection = connection_to(broker.address, credentials=tmp_path / "missing")

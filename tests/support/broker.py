@@ -29,6 +29,7 @@ from ..waiting import until
 SERVER = Path(sysconfig.get_path("scripts"), "nats-server")
 MAX_PAYLOAD = 2 * 1024 * 1024
 READY_S = 30.0
+_RELOADED = "Reloaded server configuration"
 
 
 class Node:
@@ -68,9 +69,12 @@ class Node:
         self._is_stopped = False
 
     def reload(self) -> None:
-        """Read the configuration again."""
+        """Have it read the configuration again; returns when it has."""
         assert self.process is not None
+        log = self.folder / f"{self.name}.log"
+        before = log.read_text().count(_RELOADED)
         os.kill(self.process.pid, signal.SIGHUP)
+        until(lambda: log.read_text().count(_RELOADED) > before, READY_S, log.read_text)
 
     def is_healthy(self) -> bool:
         try:
@@ -198,7 +202,7 @@ class Broker:
             js = client.jetstream()
             state = (await _info_of(js, stream)).state
             found = []
-            for seq in range(state.first_seq, state.last_seq + 1):
+            for seq in range(max(1, state.first_seq), state.last_seq + 1):
                 try:
                     found.append(await js.get_msg(stream, seq))
                 except nats.js.errors.NotFoundError:

@@ -139,6 +139,11 @@ VARIABLES: Dict[str, Any] = {
         (Destination("a", {"project": "p", "api_key": "hh_k"}, (Condition(team=("t",)),)),),
     ),
     "HONEYHIVE_DEFAULT_DESTINATION": ("default_destination", " None ", "none"),
+    "HONEYHIVE_BROKER": ("broker", " nats://n1,n2 ", "nats://n1,n2"),
+    "HONEYHIVE_BROKER_DESTINATION": ("broker_destination", " search ", "search"),
+    "HONEYHIVE_BROKER_CREDENTIALS": ("broker_credentials", os.path.abspath("c"), Path(os.path.abspath("c"))),
+    "HONEYHIVE_BROKER_NKEY": ("broker_nkey", os.path.abspath("n"), Path(os.path.abspath("n"))),
+    "HONEYHIVE_BROKER_CA": ("broker_ca", os.path.abspath("ca"), Path(os.path.abspath("ca"))),
 }
 
 
@@ -161,8 +166,43 @@ def test_each_variable_sets_its_field(variable: str) -> None:
 
 @pytest.mark.usefixtures("key_file")
 def test_text_serves_as_an_argument_as_it_does_in_a_variable() -> None:
-    arguments = {name: text for name, text, _ in VARIABLES.values()}
-    assert resolve({}, **arguments) == resolve({variable: row[1] for variable, row in VARIABLES.items()})
+    variables = {variable: row for variable, row in VARIABLES.items() if variable != "HONEYHIVE_BROKER_NKEY"}
+    arguments = {name: text for name, text, _ in variables.values()}
+    assert resolve({}, **arguments) == resolve({variable: row[1] for variable, row in variables.items()})
+
+
+def test_a_broker_needs_no_key_and_has_a_spool_for_each_destination() -> None:
+    without_key = {"HONEYHIVE_PROJECT": "shop"}
+    settings = resolve(without_key, broker="nats://app:secret@n1,n2:99")
+    access = settings.broker_access
+    assert access is not None and access.servers == ("nats://n1:4222", "nats://n2:99") and access.password == "secret"
+    assert "secret" not in repr(settings) and settings.api_key == ""
+    assert settings == Settings(project="shop", broker="nats://app:secret@n1,n2:99")
+    moved = resolve(without_key, broker="tls://n3")
+    other = resolve(without_key, broker="nats://n1", broker_destination="search")
+    assert len({settings.spool_path, moved.spool_path}) == 1
+    assert len({settings.spool_path, other.spool_path, resolve().spool_path}) == 3
+    assert resolve().broker_access is None
+    team = Destination("team", {"project": "p", "api_key": "hh_k"}, (Condition(team=("t",)),))
+    assert settings.for_destination(team, Path("x")).broker_destination == "team"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"broker": "http://secret"}, "does not consist of nats:// or tls:// and hosts"),
+        ({"broker": "nats://secret\x00"}, "contains characters that are not ASCII"),
+        ({"broker": 1}, "is of type int"),
+        ({"broker": "nats://u:secret@n1", "broker_nkey": "seed"}, "give one login"),
+        ({"broker": "nats://n1", "broker_nkey": "seed", "broker_credentials": "c"}, "give one login"),
+        ({"broker": "nats://n1", "broker_destination": "A.b"}, "give a name of small letters"),
+        ({"broker": "nats://n1", "broker_destination": "dead"}, "give a name of small letters"),
+        ({"broker": "nats://n1", "broker_ca": ""}, "give the path of a file"),
+    ],
+)
+def test_a_bad_broker_is_refused_without_its_secrets(arguments: Mapping[str, object], problem: str) -> None:
+    (line,) = problems(REQUIRED, **arguments)
+    assert line.startswith("broker") and problem in line and "secret" not in line
 
 
 def test_the_table_has_a_row_for_every_field_and_a_variable_of_ours_first() -> None:

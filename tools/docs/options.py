@@ -13,6 +13,10 @@ _BY_NAME = {
     "lookup_api_key": "text",
     "spool_key": "keys",
     "spool_key_file": "folder, file",
+    "broker": "text",
+    "broker_credentials": "file",
+    "broker_nkey": "file",
+    "broker_ca": "file",
 }
 
 

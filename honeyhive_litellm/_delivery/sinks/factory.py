@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import Sink
+from honeyhive_litellm._version import __version__
 
 from .honeyhive import HoneyHiveSink
 
 
 def sink_for(settings: Settings) -> Sink:
     """The sink for these settings; nothing is connected yet. Close it with `aclose`."""
+    access = settings.broker_access
+    if access is not None:
+        from .nats import NatsSink  # its client is an extra
+
+        name = f"honeyhive-litellm {__version__}"
+        return NatsSink(access, destination=settings.broker_destination, project=settings.project, client_name=name)
     return HoneyHiveSink(
         settings.api_url,
         settings.api_key,

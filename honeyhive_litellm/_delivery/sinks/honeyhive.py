@@ -61,7 +61,7 @@ class HoneyHiveSink:
         """Create the sessions that `rows` name. Repeating that changes nothing on the server."""
         return await _for_each(self._first_of_new_sessions(rows), self._create_session)
 
-    async def send(self, rows: Sequence[Row]) -> Result:
+    async def send(self, rows: Sequence[Row], *, may_be_stored: bool = False) -> Result:
         events = [row.body for row in rows]
         reply = await self._post(
             "/v1/events/batch",

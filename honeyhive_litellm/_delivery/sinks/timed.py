@@ -22,9 +22,9 @@ class TimedSink:
     async def prepare(self, rows: Sequence[Row]) -> Optional[Result]:
         return await self._sink.prepare(rows)
 
-    async def send(self, rows: Sequence[Row]) -> Result:
+    async def send(self, rows: Sequence[Row], *, may_be_stored: bool = False) -> Result:
         began = time.monotonic()
-        result = await self._sink.send(rows)
+        result = await self._sink.send(rows, may_be_stored=may_be_stored)
         self._on_batch(time.monotonic() - began, result.verdict.value)
         return result
 

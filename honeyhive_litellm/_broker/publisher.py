@@ -1,0 +1,169 @@
+"""Publishes to a stream and waits for the acknowledgements, with a deadline of its own.
+
+nats-py's own way leaves a publish without an answer waiting for ever when its server dies. Here one inbox takes all
+answers, a publish without one is over after ACK_TIMEOUT_S, and so is one whose connection is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error
+
+from honeyhive_litellm._json import decode
+
+from .connection import Connection
+
+ACK_TIMEOUT_S = 5.0
+WINDOW = 256
+"""How many messages may be unacknowledged: beyond it more bring no more throughput."""
+
+_NO_RESPONDERS = "503"
+_PUBLISHING = "publish "
+_MAX_TEXT = 200
+
+
+class Ack(NamedTuple):
+    """The answer to one publish. `code` is the broker's error number, 503 where no stream answers; 0 is success.
+
+    `is_duplicate`: the stream had a message with this id already, and stored no second one.
+    """
+
+    code: int = 0
+    text: str = ""
+    is_duplicate: bool = False
+
+    @property
+    def is_stored(self) -> bool:
+        return self.code == 0
+
+
+class DeniedError(Exception):
+    """The broker does not permit what publishing needs. The text is the operation."""
+
+
+@dataclass
+class _Group:
+    """The messages of one `publish`; `done` is set when the last is answered, or when waiting is of no use."""
+
+    acks: List[Optional[Ack]]
+    left: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    denial: Optional[str] = None
+
+
+class Publisher:
+    """Publishes over one connection, whose `on_trouble` it takes. Used on one event loop, by several tasks."""
+
+    def __init__(self, connection: Connection, *, ack_timeout_s: float = ACK_TIMEOUT_S, window: int = WINDOW) -> None:
+        self._connection = connection
+        connection.on_trouble = self._end_waiting
+        self._ack_timeout_s = ack_timeout_s
+        self._window = asyncio.Semaphore(window)
+        self._subscribing = asyncio.Lock()
+        self._client: Optional[Client] = None
+        self._inbox = ""
+        self._number = 0
+        self._pending: Dict[str, Tuple[_Group, int]] = {}
+
+    async def connect(self) -> Client:
+        """A client whose answers come here. Raises NotConnectedError, and DeniedError if the inbox is denied."""
+        client = await self._connection.client()
+        if client is not self._client:
+            async with self._subscribing:
+                if client is not self._client:
+                    await self._subscribe(client)
+        return client
+
+    async def _subscribe(self, client: Client) -> None:
+        """Subscribe to a new inbox. With a wrong prefix a message would be stored, and its answer never come."""
+        self._connection.forget_denial()
+        inbox = client.new_inbox()
+        subscription = await client.subscribe(f"{inbox}.*", cb=self._on_answer)
+        await client.flush(int(self._ack_timeout_s) or 1)
+        denial = self._connection.denial
+        if denial is not None:
+            await subscription.unsubscribe()
+            raise DeniedError(denial)
+        self._client, self._inbox = client, inbox
+
+    async def publish(self, subject: str, messages: Sequence[Tuple[Mapping[str, str], bytes]]) -> List[Optional[Ack]]:
+        """Publish (headers, body) and wait; the answer to each, None where none came: it may be stored or not.
+
+        Raises NotConnectedError, or DeniedError: then nothing was stored.
+        """
+        client = await self.connect()
+        group = _Group([None] * len(messages), len(messages))
+        tokens: List[str] = []
+        try:
+            for index, (headers, body) in enumerate(messages):
+                await self._window.acquire()
+                self._number += 1
+                token = str(self._number)
+                tokens.append(token)
+                self._pending[token] = (group, index)
+                if group.done.is_set() or not client.is_connected:
+                    break
+                try:
+                    await client.publish(subject, body, f"{self._inbox}.{token}", dict(headers))
+                except Error:
+                    break  # the connection was lost in this moment
+            else:
+                await self._wait(group)
+        finally:
+            for token in tokens:
+                if self._pending.pop(token, None) is not None:
+                    self._window.release()
+        if group.denial is not None:
+            self._client = None  # subscribe again: the inbox may be what is denied
+            if group.denial.startswith(_PUBLISHING) and group.left == len(messages):
+                raise DeniedError(group.denial)
+        return group.acks
+
+    async def _wait(self, group: _Group) -> None:
+        alarm = asyncio.get_running_loop().call_later(self._ack_timeout_s, group.done.set)
+        try:
+            await group.done.wait()
+        finally:
+            alarm.cancel()
+        if group.left == len(group.acks) and group.denial is None:
+            await self._connection.check()  # not one answer: the server may hang
+
+    async def _on_answer(self, message: Msg) -> None:
+        found = self._pending.pop(message.subject.rpartition(".")[2], None)
+        if found is None:
+            return  # it comes after its deadline
+        self._window.release()
+        group, index = found
+        group.acks[index] = _ack_of(message)
+        group.left -= 1
+        if not group.left:
+            group.done.set()
+
+    def _end_waiting(self) -> None:
+        """A connection was lost, or something was denied: answers may not come any more."""
+        for group, _ in self._pending.values():
+            group.denial = self._connection.denial
+            group.done.set()
+
+
+def _ack_of(message: Msg) -> Ack:
+    if not message.data:
+        status = (message.headers or {}).get("Status", "")
+        text = "no stream takes this subject now" if status == _NO_RESPONDERS else "an empty answer"
+        return Ack(int(_NO_RESPONDERS), text)
+    try:
+        answer = decode(message.data)
+    except ValueError:
+        return Ack(int(_NO_RESPONDERS), "an answer that is no JSON")
+    error = answer.get("error")
+    if isinstance(error, dict):
+        code = error.get("err_code") or error.get("code")
+        return Ack(code if isinstance(code, int) else 500, str(error.get("description", ""))[:_MAX_TEXT])
+    if "seq" not in answer:
+        return Ack(500, "an answer of an unknown kind")
+    return Ack(is_duplicate=answer.get("duplicate") is True)
