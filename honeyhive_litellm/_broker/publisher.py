@@ -24,6 +24,7 @@ WINDOW = 256
 
 _NO_RESPONDERS = "503"
 _PUBLISHING = "publish "
+_SUBSCRIBING_S = 5
 _MAX_TEXT = 200
 
 
@@ -59,11 +60,10 @@ class _Group:
 class Publisher:
     """Publishes over one connection, whose `on_trouble` it takes. Used on one event loop, by several tasks."""
 
-    def __init__(self, connection: Connection, *, ack_timeout_s: float = ACK_TIMEOUT_S, window: int = WINDOW) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.on_trouble = self._end_waiting
-        self._ack_timeout_s = ack_timeout_s
-        self._window = asyncio.Semaphore(window)
+        self._window = asyncio.Semaphore(WINDOW)
         self._subscribing = asyncio.Lock()
         self._client: Optional[Client] = None
         self._inbox = ""
@@ -84,7 +84,7 @@ class Publisher:
         self._connection.forget_denial()
         inbox = client.new_inbox()
         subscription = await client.subscribe(f"{inbox}.*", cb=self._on_answer)
-        await client.flush(int(self._ack_timeout_s) or 1)
+        await client.flush(_SUBSCRIBING_S)
         denial = self._connection.denial
         if denial is not None:
             await subscription.unsubscribe()
@@ -125,7 +125,7 @@ class Publisher:
         return group.acks
 
     async def _wait(self, group: _Group) -> None:
-        alarm = asyncio.get_running_loop().call_later(self._ack_timeout_s, group.done.set)
+        alarm = asyncio.get_running_loop().call_later(ACK_TIMEOUT_S, group.done.set)
         try:
             await group.done.wait()
         finally:

@@ -165,7 +165,14 @@ class Broker:
         servers = [f"nats://{self._login}127.0.0.1:{node.port}" for node in self.nodes if node.process is not None]
         return await nats.connect(servers, error_cb=_ignore)
 
-    async def add_stream(self, destination: str, *, max_bytes: int = 256 * 1024 * 1024, replicas: int = 0) -> None:
+    async def add_stream(
+        self,
+        destination: str,
+        *,
+        max_bytes: int = 256 * 1024 * 1024,
+        replicas: int = 0,
+        duplicate_window_s: float = 120,
+    ) -> None:
         """Make a destination's stream; by default with a replica on each node."""
         client = await self.connect()
         try:
@@ -178,7 +185,7 @@ class Broker:
                     num_replicas=replicas or len(self.nodes),
                     discard=DiscardPolicy.NEW,
                     max_bytes=max_bytes,
-                    duplicate_window=120,
+                    duplicate_window=duplicate_window_s,
                     max_msg_size=MAX_PAYLOAD - 1024,
                 )
             )
