@@ -119,7 +119,7 @@ def _port_of(rig: Rig) -> int:
 
 async def test_a_killed_application_marks_what_it_may_have_published(node: Broker, tmp_path: Path) -> None:
     await node.add_stream("killed", duplicate_window_s=0.1)  # so that the stream keeps both copies
-    variables = {"HONEYHIVE_BROKER": node.address, "HONEYHIVE_BROKER_DESTINATION": "killed"}
+    variables: Dict[str, Any] = {"HONEYHIVE_BROKER": node.address, "HONEYHIVE_BROKER_DESTINATION": "killed"}
     code = """
 put(*(f"first {i}" for i in range(150)))
 RUNTIME.flush(20)
@@ -162,7 +162,7 @@ def _unread_bytes(port: int) -> int:
 
 async def test_a_forked_child_has_a_connection_of_its_own(node: Broker, tmp_path: Path) -> None:
     await node.add_stream("fork")
-    variables = {"HONEYHIVE_BROKER": node.address, "HONEYHIVE_BROKER_DESTINATION": "fork"}
+    variables: Dict[str, Any] = {"HONEYHIVE_BROKER": node.address, "HONEYHIVE_BROKER_DESTINATION": "fork"}
     code = """
 put(*(f"parent {i}" for i in range(100)))
 assert RUNTIME.flush(20) == 0
