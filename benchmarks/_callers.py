@@ -32,30 +32,20 @@ class ChildError(RuntimeError):
 class CommandedProcess:
     """A process, inside `with`, that takes commands as lines of JSON, and replies in such lines.
 
-    It is `script --child job`; `python` is its interpreter, and its environment is that of `spawn`.
+    It is `script --child job`; `python` is its interpreter.
     """
 
-    def __init__(
-        self,
-        name: str,
-        script: str,
-        job: Json,
-        python: str = sys.executable,
-        environment: Optional[Dict[str, str]] = None,
-    ) -> None:
+    def __init__(self, name: str, script: str, job: Json, python: str = sys.executable) -> None:
         self.name = name
         self._script = script
         self._job = job
         self._python = python
-        self._environment = environment
 
     def __enter__(self: T) -> T:
         self._folder = tempfile.TemporaryDirectory()
         self._errors = tempfile.TemporaryFile("w+")
         job = {"folder": self._folder.name, **self._job}
-        self._process = spawn(
-            self._script, job, stderr=self._errors, python=self._python, environment=self._environment
-        )
+        self._process = spawn(self._script, job, stderr=self._errors, python=self._python)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -175,10 +165,9 @@ def sample_of(blocks: Sequence[Json]) -> Json:
 
 
 def difference(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
-    """The difference to what the same round has without us: median, least, most; the median ratio, and mine alone."""
+    """The difference to the do-nothing callback of the same round: median, least, most; and the median ratio."""
     beyond = [sample[key] - noop[key] for sample, noop in zip(mine, noops)]
     return {
-        "median": statistics.median(sample[key] for sample in mine),
         "beyond": statistics.median(beyond),
         "range": [min(beyond), max(beyond)],
         "ratio": statistics.median(sample[key] / noop[key] for sample, noop in zip(mine, noops)),

@@ -21,6 +21,16 @@ class BrokerClient(Client):
         self._is_tls = is_tls
         self._transport = _Transport()
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> Dict[str, str]:
+        """Our headers are ASCII and have no spaces in their names. nats-py's own way takes a fifth of a relay's CPU."""
+        found = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                found[name.strip()] = value.strip()
+        return found
+
     async def _process_info(self, info: Dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self._is_tls:
             if not (info.get("tls_required") or info.get("tls_available")):

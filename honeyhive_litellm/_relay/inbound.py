@@ -154,7 +154,7 @@ class Inbound:
             self._delivered.popitem(last=False)
 
     def give_up_waiting(self) -> List[Message]:
-        """Let go of all messages that no batch has, with all copies; they are to be left back."""
+        """Let go of all messages that no batch has, with all copies. The caller gives them back."""
         left = [message for queue in self._waiting for message in queue]
         for queue in self._waiting:
             queue.clear()

@@ -152,8 +152,6 @@ class StandingPull:
             if self._trouble is not None:
                 self._recovered()
             self._on_message(message)
-            if self._room() >= self._most_room // 2:
-                self._wake.set()
             return
         self._note_status(message.headers or {})
 

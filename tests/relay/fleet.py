@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AsyncIterator, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
+import nats.errors
 from nats.js import JetStreamContext
 
 from honeyhive_litellm._broker.connection import Connection
@@ -38,6 +39,7 @@ class Balance(NamedTuple):
 
 STREAM_BYTES = 64 * 1024 * 1024
 KEY = "hh_key"
+RETRY_S = 0.1
 
 
 def event(number: int, session: Optional[str] = None, text: str = "") -> Row:
@@ -54,10 +56,10 @@ def event(number: int, session: Optional[str] = None, text: str = "") -> Row:
     return Row(0, id_, 1700000000000.0, session, json.dumps(body).encode())
 
 
-def table(broker: Broker, destinations: Mapping[str, str], **options: Any) -> Dict[str, Any]:
+def table(nodes: Broker, destinations: Mapping[str, str], **options: Any) -> Dict[str, Any]:
     """The decoded `relay.toml` for destinations with these addresses."""
     return {
-        "broker": broker.address,
+        "broker": nodes.address,
         "lookup_delay": 0,
         "request_timeout": 2,
         "ack_wait": 2,
@@ -72,11 +74,11 @@ def table(broker: Broker, destinations: Mapping[str, str], **options: Any) -> Di
 
 
 def config_for(
-    broker: Broker, destinations: Mapping[str, str], keys: Optional[Mapping[str, str]] = None, **options: Any
+    nodes: Broker, destinations: Mapping[str, str], keys: Optional[Mapping[str, str]] = None, **options: Any
 ) -> RelayConfig:
     """A configuration in which every destination has the key KEY, or that in *keys*."""
     environ = {f"KEY_{name.upper()}": (keys or {}).get(name, KEY) for name in destinations}
-    return config_of(table(broker, destinations, **options), environ, with_keys=True, source="the test")
+    return config_of(table(nodes, destinations, **options), environ, with_keys=True, source="the test")
 
 
 @asynccontextmanager
@@ -105,9 +107,14 @@ async def balance(config: RelayConfig) -> List[Balance]:
 async def until_balance(config: RelayConfig, *expected: Balance) -> None:
     """Wait until the broker has processed the acknowledgements."""
     deadline = time.monotonic() + PATIENCE_S
-    while await balance(config) != list(expected):
-        assert time.monotonic() < deadline, f"{await balance(config)} instead of {expected}"
+    found: object = None
+    while found != list(expected):
+        assert time.monotonic() < deadline, f"{found} instead of {expected}"
         await asyncio.sleep(EVERY_S)
+        try:
+            found = await balance(config)
+        except streams.BrokerError as error:  # it has no leader yet
+            found = error
 
 
 async def publish(
@@ -121,7 +128,7 @@ async def publish(
     """Publish as an application does; a *suffix* of the message ids has the broker take what it had before."""
     client = await broker.connect()
     try:
-        js = client.jetstream(timeout=10)
+        js = client.jetstream(timeout=3)
         gate = asyncio.Semaphore(100)
 
         async def one(row: Row) -> None:
@@ -129,8 +136,15 @@ async def publish(
             if suffix:
                 headers["Nats-Msg-Id"] += suffix
                 headers["HH-Event-Id"] = row.id
+            deadline = time.monotonic() + PATIENCE_S
             async with gate:
-                await js.publish(subject_of(destination), row.body, headers=headers)
+                while True:
+                    try:
+                        await js.publish(subject_of(destination), row.body, headers=headers)
+                        return
+                    except (nats.errors.Error, asyncio.TimeoutError):  # the stream has no leader now
+                        assert time.monotonic() < deadline
+                        await asyncio.sleep(RETRY_S)
 
         await asyncio.gather(*(one(row) for row in rows))
     finally:
@@ -151,6 +165,10 @@ async def relaying(config: RelayConfig) -> AsyncIterator[Relay]:
 
 def delivered(relay: Relay) -> int:
     return sum(state.delivered for state in relay.states())
+
+
+def trouble(relay: Relay) -> str:
+    return " ".join(state.trouble or "" for state in relay.states())
 
 
 def in_hand(relay: Relay) -> int:

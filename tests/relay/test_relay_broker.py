@@ -1,0 +1,80 @@
+"""What the broker does to a relay: permissions, and nodes that die or hang."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from honeyhive_litellm.testing import Collector
+
+from ..support.broker import Broker
+from ..waiting import until_on_loop
+from .fleet import (
+    Balance,
+    assert_once,
+    config_for,
+    delivered,
+    event,
+    make_streams,
+    publish,
+    relaying,
+    trouble,
+    until_balance,
+)
+
+# What docs/how-to/relay.md says that a relay needs; `wrong` misses the dead letters, `blind` the inbox.
+USERS = """
+accounts { A { jetstream: enabled, users: [
+  { user: admin, password: admin }
+  { user: relay, password: pw, permissions: {
+      publish: ["$JS.API.CONSUMER.MSG.NEXT.HH_a.relay-a", "$JS.ACK.HH_a.relay-a.>", "honeyhive.dead.a"]
+      subscribe: ["_INBOX.hhrelay.>"] } }
+  { user: blind, password: pw, permissions: {
+      publish: ["$JS.API.CONSUMER.MSG.NEXT.HH_a.relay-a", "$JS.ACK.HH_a.relay-a.>", "honeyhive.dead.a"]
+      subscribe: ["_INBOX.other.>"] } }
+] } }
+"""
+
+
+async def test_a_relay_works_with_the_permissions_of_the_page_and_says_what_is_denied(tmp_path: Path) -> None:
+    with Broker(tmp_path, extra=USERS, login="admin:admin") as broker, Collector() as collector:
+        admin = config_for(broker, {"a": collector.url})
+        await make_streams(admin)
+        collector.poison(event(5).id, 422)
+        await publish(broker, [event(i) for i in range(10)], "a")
+        blind = config_for(broker, {"a": collector.url}, broker=broker.address_of("blind:pw@"))
+        async with relaying(blind) as relay:
+            await until_on_loop(lambda: "not permitted" in trouble(relay), what=relay.states)
+            assert "_inbox.hhrelay" in trouble(relay).lower()
+        async with relaying(config_for(broker, {"a": collector.url}, broker=broker.address_of("relay:pw@"))):
+            await until_balance(admin, Balance(10, 9, dead=1))
+        assert_once(collector, [i for i in range(10) if i != 5])
+
+
+async def test_a_follower_and_the_leader_die_and_a_node_hangs(tmp_path: Path) -> None:
+    with Broker(tmp_path, nodes=3) as broker, Collector() as collector:
+        config = config_for(broker, {"a": collector.url})
+        assert {made.replicas for made in await make_streams(config)} == {3}
+        sent = 0
+
+        async def publish_more() -> None:
+            nonlocal sent
+            await publish(broker, [event(i) for i in range(sent, sent + 200)], "a")
+            sent += 200
+
+        async with relaying(config) as relay:
+            await publish_more()
+            await until_on_loop(lambda: delivered(relay) == sent, what=relay.states)
+            leader = await broker.leader_of("HH_a")
+            follower = next(node for node in broker.nodes if node is not leader)
+            for node in (follower, leader):
+                node.kill()
+                await publish_more()
+                await until_on_loop(lambda: delivered(relay) == sent, what=relay.states)
+                broker.start()
+            hanging = await broker.leader_of("HH_a")
+            hanging.stop()
+            await publish_more()
+            await until_on_loop(lambda: delivered(relay) == sent, what=relay.states)
+            hanging.resume()
+            await until_balance(config, Balance(sent, sent))
+        assert_once(collector, range(sent))
