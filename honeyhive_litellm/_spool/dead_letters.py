@@ -71,7 +71,8 @@ async def add(
         make_database(path)
         async with Connection(lambda: sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)) as db:
             check_database(path)
-            await db.execute(sql.CREATE_DEAD.format(schema="main", table=table))
+            for name in dict.fromkeys((_PLAIN, table)):  # older versions fail without the table of plain letters
+                await db.execute(sql.CREATE_DEAD.format(schema="main", table=name))
             await db.executemany(sql.ADD_LETTER.format(table=table), letters)
             await db.commit()
     except (sqlite3.Error, OSError) as error:
