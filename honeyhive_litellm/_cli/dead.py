@@ -18,7 +18,15 @@ from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
 from .common import LEFT, errors_reported, moment, one_line, print_json, table
-from .spool_folder import cipher_to_read, existing, folder_to_change, folder_to_read, settings_of, spool_options
+from .spool_folder import (
+    cipher_to_read,
+    destination_option,
+    existing,
+    folder_to_change,
+    folder_to_read,
+    settings_of,
+    spool_options,
+)
 from .spool_view import LOCKED
 
 _REASON_LENGTH = 100
@@ -40,6 +48,7 @@ _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 
 @dead.command("list")
 @spool_options
+@destination_option
 @_json_option
 def list_(as_json: bool, **options: Optional[str]) -> None:
     """List them, oldest first. In the other commands an ID may be shortened as long as it is unique.
@@ -61,6 +70,7 @@ def list_(as_json: bool, **options: Optional[str]) -> None:
 
 @dead.command()
 @spool_options
+@destination_option
 @_json_option
 @click.argument("id_", metavar="ID")
 def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
@@ -93,6 +103,7 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
 
 @dead.command()
 @spool_options
+@destination_option
 @_json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
@@ -125,6 +136,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
 
 @dead.command()
 @spool_options
+@destination_option
 @_json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument

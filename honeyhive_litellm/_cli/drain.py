@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import sys
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 import click
 
+from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import fields_of, logger
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._runtime.channels import channel_settings, without_settings
 from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._runtime.pipeline import cipher_of
 from honeyhive_litellm._stats import Stats
@@ -21,11 +24,12 @@ from .common import LEFT, errors_reported, print_json
 from .folder_metrics import Exposition, FolderReader
 from .health_server import Health, serving
 from .logs import JSON, log_format_option, set_up_logs
-from .spool_folder import existing, settings_of, spool_options
+from .spool_folder import destination_option, existing, settings_of, spool_options
 
 
 @click.command()
 @spool_options
+@destination_option
 @click.option("--follow", is_flag=True, help="go on until SIGTERM or Ctrl-C, as a sidecar")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="end after so many seconds")
 @click.option(
@@ -54,6 +58,9 @@ def drain(
     --metrics-port needs the extra prometheus. /metrics has the numbers of all processes of the spool; /livez fails if
     this process hangs, and /readyz if the spool cannot be written and read.
 
+    Each destination in HONEYHIVE_DESTINATIONS is delivered with its own key. Files of another one stay as they are:
+    deliver them with its key in HONEYHIVE_API_KEY, --project and --destination.
+
     Encrypted files are delivered with the keys in HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE. Those whose key is
     missing stay as they are and count as locked.
 
@@ -67,10 +74,14 @@ def drain(
         settings = settings_of(options)
         if not follow:
             existing(settings.spool_path)
+        named = {} if options["destination"] else channel_settings(settings)
+        left_out = [] if options["destination"] else without_settings(settings)
         set_up_logs(log_format)
         logger.info("the drain of %s starts", settings.spool_path, extra=fields_of(LogCode.DRAIN_STARTED))
-        work = Drain(settings, follow=follow, timeout_s=timeout)
-        with _metrics_served(work, settings, metrics_host, metrics_port, log_format):
+        label = options["destination"] or (MAIN if named else None)
+        each: Dict[Optional[str], Settings] = {label: settings, **dict(named.items())}
+        work = Drain(each, follow=follow, timeout_s=timeout)
+        with _metrics_served(work, settings, named, metrics_host, metrics_port, log_format):
             stats = asyncio.run(_run(work))
     dropped = sum(stats.dropped.values())
     numbers = {"delivered": stats.delivered, "dead": stats.dead, "dropped": dropped, "pending": stats.pending}
@@ -78,26 +89,43 @@ def drain(
         numbers["locked"] = stats.locked
     logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
     if as_json:
-        print_json(**{**numbers, "locked": stats.locked}, last_error=stats.last_error)
+        by_name = {name: _numbers(each) for name, each in stats.destinations.items()}
+        further = {"destinations": by_name, "without_settings": left_out} if by_name or left_out else {}
+        print_json(**{**numbers, "locked": stats.locked}, last_error=stats.last_error, **further)
     elif log_format != JSON:
         _print(stats, dropped, settings)
-    if stats.pending or stats.locked:
+        _print_left_out(left_out)
+    if stats.pending or stats.locked or left_out:
         sys.exit(LEFT)
 
 
+def _numbers(stats: Stats) -> Dict[str, object]:
+    dropped = sum(stats.dropped.values())
+    return {
+        "delivered": stats.delivered,
+        "dead": stats.dead,
+        "dropped": dropped,
+        "pending": stats.pending,
+        "last_error": stats.last_error,
+    }
+
+
 @contextmanager
-def _metrics_served(work: Drain, settings: Settings, host: str, port: Optional[int], log_format: str) -> Iterator[None]:
+def _metrics_served(
+    work: Drain, settings: Settings, named: Mapping[str, Settings], host: str, port: Optional[int], log_format: str
+) -> Iterator[None]:
     if port is None:
         yield
         return
-    reader = FolderReader(
-        settings.spool_path,
-        settings.spool_max_bytes,
-        lambda: work.is_circuit_open,
-        cipher_of(settings.spool_key),
-    )
+
+    def reader_of(name: Optional[str], each: Settings) -> FolderReader:
+        is_open = functools.partial(work.is_circuit_open, name)
+        return FolderReader(each.spool_path, each.spool_max_bytes, is_open, cipher_of(each.spool_key))
+
     try:
-        exposition = Exposition(reader)
+        exposition = Exposition(
+            reader_of(None, settings), {name: reader_of(name, each) for name, each in named.items()}
+        )
     except ImportError as error:
         raise click.ClickException("--metrics-port needs: pip install 'honeyhive-litellm[prometheus]'") from error
     health = Health(settings.spool_path, lambda: work.turned_at, exposition.text)
@@ -117,6 +145,15 @@ def _print(stats: Stats, dropped: int, settings: Settings) -> None:
         click.echo(
             f"{stats.locked} events are locked: encrypted with a key that neither HONEYHIVE_SPOOL_KEY nor "
             "HONEYHIVE_SPOOL_KEY_FILE has",
+            err=True,
+        )
+
+
+def _print_left_out(names: Sequence[str]) -> None:
+    for name in names:
+        click.echo(
+            f"the destination {name} has files and is not in HONEYHIVE_DESTINATIONS: they are kept. Deliver them with "
+            f"its key in HONEYHIVE_API_KEY, its --project, and --destination {name}",
             err=True,
         )
 

@@ -6,9 +6,11 @@ import asyncio
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
+from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._runtime.batch_durations import listen
 from honeyhive_litellm._runtime.metric_table import BUCKETS_S, HISTOGRAM, METRICS, Kind, Reading, plain
@@ -98,10 +100,12 @@ def _free_bytes(folder: Path) -> Optional[int]:
 class Exposition:
     """What `/metrics` answers with. Raises ImportError without `prometheus_client`."""
 
-    def __init__(self, reader: FolderReader) -> None:
+    def __init__(self, reader: FolderReader, destinations: Optional[Mapping[str, FolderReader]] = None) -> None:
+        """With `destinations`, `reader` is that of the main project."""
         from prometheus_client import CollectorRegistry, Histogram
 
         self._reader = reader
+        self._destinations = destinations or {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         durations = Histogram(
@@ -114,12 +118,16 @@ class Exposition:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         reading = self._reader.read()
+        if self._destinations:
+            others = {name: reader.read() for name, reader in self._destinations.items()}
+            reading = replace(reading, destinations={MAIN: reading, **others})
         for metric in METRICS:
             if metric.points is not None:
+                points = metric.points_of(reading)
                 family = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-                labels = sorted({label for attributes, _ in metric.points(reading) for label in attributes})
+                labels = sorted({label for attributes, _ in points for label in attributes})
                 made = family(metric.prometheus_name, plain(metric.doc), labels=labels)
-                for attributes, value in metric.points(reading):
+                for attributes, value in points:
                     made.add_metric([attributes[label] for label in labels], value)
                 yield made
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, cast
 
 import click
 
+from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose, target_of
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm._privacy.cipher import Cipher
+from honeyhive_litellm._runtime.channels import channel_settings
 from honeyhive_litellm._runtime.pipeline import cipher_of
-from honeyhive_litellm._spool.layout import DEAD_LETTERS_NAME, LEDGER_NAME, owners_in
+from honeyhive_litellm._spool.layout import (
+    DEAD_LETTERS_NAME,
+    DESTINATIONS_NAME,
+    LEDGER_NAME,
+    destination_folder,
+    destinations_in,
+    owners_in,
+)
+from honeyhive_litellm._spool.private_files import effective_folder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -47,8 +58,46 @@ def spool_options(command: _F) -> _F:
     return command
 
 
+def destination_option(command: _F) -> _F:
+    """The option that chooses one destination of the spool."""
+    text = f'only this destination of the spool; "{MAIN}" is the main project'
+    return click.option("--destination", metavar="NAME", help=text)(command)
+
+
 def settings_of(options: Dict[str, Optional[str]]) -> Settings:
-    """The settings of a command that sends. Raises UsageError: wrong usage ends with exit code 2."""
+    """The settings of a command that sends. Raises UsageError: wrong usage ends with exit code 2.
+
+    Those of the destination that the option names. One that is not among the settings has the main project's key: the
+    user gives its own there.
+    """
+    name = options.get("destination")
+    settings = _main_settings({option: value for option, value in options.items() if option != "destination"})
+    if name is None or name == MAIN:
+        return settings
+    configured = channel_settings(settings)
+    if name in configured:
+        return configured[name]
+    folder = effective_folder(settings.spool_path)
+    _check_destination(folder, name)
+    return dataclasses.replace(settings, **_ALONE, spool_path=destination_folder(folder, name))
+
+
+_ALONE: Dict[str, Any] = {"destinations": None, "default_destination": MAIN}
+
+
+def _check_destination(folder: Path, name: str) -> None:
+    names = destinations_in(folder)
+    if name not in names:
+        raise click.UsageError(
+            f"there is no destination {name!r} in {folder}; there {_are(', '.join(names)) if names else 'are none'}"
+        )
+
+
+def _are(names: str) -> str:
+    return f"are {names}" if "," in names else f"is {names}"
+
+
+def _main_settings(options: Dict[str, Optional[str]]) -> Settings:
     missing = []
     if _value("api_key", options) is None and _value("broker", options) is None:
         missing.append(
@@ -78,6 +127,23 @@ def cipher_to_read() -> Cipher:
 def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
     """The folder of the spool, which must exist, for a command that changes and sends nothing, and so needs no key.
 
+    It is that of the destination that the option names.
+    """
+    return _of_destination(_main_folder_to_read(options), options)
+
+
+def _of_destination(folder: Path, options: Dict[str, Optional[str]]) -> Path:
+    name = options.get("destination")
+    if name is None or name == MAIN:
+        return folder
+    folder = effective_folder(folder)
+    _check_destination(folder, name)
+    return destination_folder(folder, name)
+
+
+def _main_folder_to_read(options: Dict[str, Optional[str]]) -> Path:
+    """`folder_to_read` of the main project.
+
     A folder's default name depends on project and address. Without an address, the project's only folder is meant.
     """
     project = _value("project", options)
@@ -91,11 +157,15 @@ def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
             )
         if candidates:
             return candidates[0]
-    return folder_to_change(options)
+    return _main_folder_to_change(options)
 
 
 def folder_to_change(options: Dict[str, Optional[str]]) -> Path:
     """The folder of the spool, which must exist, for a command that needs no key. Nothing is guessed."""
+    return _of_destination(_main_folder_to_change(options), options)
+
+
+def _main_folder_to_change(options: Dict[str, Optional[str]]) -> Path:
     path, project = _value("spool_path", options), _value("project", options)
     if path is not None:
         return existing(Path(os.path.abspath(os.path.expanduser(path))))
@@ -149,7 +219,7 @@ def _spools_in(parent: Path) -> List[Path]:
 
 def _is_spool(folder: Path) -> bool:
     names = set(os.listdir(folder))
-    return bool(names & {LEDGER_NAME, DEAD_LETTERS_NAME} or owners_in(folder))
+    return bool(names & {LEDGER_NAME, DEAD_LETTERS_NAME, DESTINATIONS_NAME} or owners_in(folder))
 
 
 def _list_of(folders: List[Path]) -> str:

@@ -11,15 +11,17 @@ from typing import Any, Dict, List, Optional
 import click
 
 from honeyhive_litellm._config.explain import size
+from honeyhive_litellm._spool.layout import destination_folder, destinations_in
 from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
 from .common import LEFT, counted, duration, errors_reported, locked_in, moment, print_json, span, style, table, wrapped
-from .spool_folder import MissingSpoolError, cipher_to_read, folder_to_read, spool_options
+from .spool_folder import MissingSpoolError, cipher_to_read, destination_option, folder_to_read, spool_options
 
 
 @click.command()
 @spool_options
+@destination_option
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @click.option("--check", is_flag=True, help="print one line, for a probe")
 @click.option("--max-age", type=span, metavar="SPAN", help="exit with 3 if an event has waited for longer: 30s, 5m, 2h")
@@ -37,13 +39,19 @@ def status(as_json: bool, check: bool, max_age: Optional[float], **options: Opti
     """
     with errors_reported():
         found = _status_of(options, may_be_missing=check)
+        others = {} if options["destination"] else _destinations_of(found)
     wrong = _what_is_wrong(found, max_age, time.time())
+    for name, other in others.items():
+        wrong += [f"destination {name}: {text}" for text in _what_is_wrong(other, max_age, time.time())]
     if as_json:
-        print_json(**_as_json(found), ok=not wrong)
+        each = {name: _as_json(other) for name, other in others.items()}
+        print_json(**_as_json(found), **({"destinations": each} if each else {}), ok=not wrong)
     elif check:
-        click.echo(f"{'; '.join(wrong) or 'ok'}: {counted(found.pending, 'event')} pending in {found.folder}")
+        pending = found.pending + sum(other.pending for other in others.values())
+        click.echo(f"{'; '.join(wrong) or 'ok'}: {counted(pending, 'event')} pending in {found.folder}")
     else:
         _print(found)
+        _print_destinations(others)
     if wrong:
         sys.exit(LEFT)
 
@@ -56,6 +64,27 @@ def _status_of(options: Dict[str, Optional[str]], *, may_be_missing: bool) -> Fo
             return FolderStatus(error.folder)
         raise
     return asyncio.run(status_of(folder, cipher_to_read()))
+
+
+def _destinations_of(main: FolderStatus) -> Dict[str, FolderStatus]:
+    cipher = cipher_to_read()
+    return {
+        name: asyncio.run(status_of(destination_folder(main.folder, name), cipher))
+        for name in destinations_in(main.folder)
+    }
+
+
+def _print_destinations(others: Dict[str, FolderStatus]) -> None:
+    rows = []
+    for name, found in others.items():
+        age_s = found.oldest_age_s(time.time())
+        totals = found.totals
+        numbers = totals.accepted, totals.delivered, found.pending, totals.dead, sum(totals.dropped.values())
+        rows.append((name, *numbers, len(found.processes), None if age_s is None else duration(age_s)))
+    if rows:
+        click.echo()
+    heads = ("name", "accepted", "delivered", "pending", "dead", "dropped", "processes", "oldest")
+    table("Destinations, each with a spool of its own: `status --destination NAME`", heads, rows)
 
 
 def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) -> List[str]:

@@ -44,6 +44,14 @@ def channel_settings(settings: Settings) -> Dict[str, Settings]:
     }
 
 
+def without_settings(settings: Settings) -> List[str]:
+    """The destinations that have files in the spool and are not in the settings."""
+    folder = effective_folder(settings.spool_path)
+    configured = [destination.name for destination in settings.destination_list]
+    removed = [name for name in destinations_in(folder) if name not in configured]
+    return [name for name in removed if _has_files(destination_folder(folder, name))]
+
+
 class Channels:
     """The channel of the main project, and those of the destinations."""
 
@@ -184,16 +192,14 @@ class Channels:
                 self.open_named(channel)
 
     def _warn_of_removed(self) -> None:
-        folder = effective_folder(self._settings.spool_path)
-        removed = [name for name in destinations_in(folder) if name not in self.named]
-        with_files = [name for name in removed if _has_files(destination_folder(folder, name))]
-        if with_files:
+        removed = without_settings(self._settings)
+        if removed:
             warn(
                 LogCode.DESTINATION_REMOVED,
                 "honeyhive: the spool has files of destinations that are not in the settings: %s. They are kept, and "
                 "delivered by `honeyhive-litellm drain --destination NAME` with the key in HONEYHIVE_API_KEY, or once "
                 "the destination is in the settings again",
-                ", ".join(with_files),
+                ", ".join(removed),
             )
 
     # ---- all that are open, on the loop

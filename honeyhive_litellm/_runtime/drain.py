@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Optional
+from typing import Mapping, Optional
 
+from honeyhive_litellm._aio import cancel_all
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._stats import Counters, Stats
+from honeyhive_litellm._log import destination_in_log
+from honeyhive_litellm._stats import Counters, Stats, sum_of
 
 from .pipeline import CLOSING_S, Pipeline
 
@@ -18,26 +20,69 @@ STALLED_S = 60.0
 """A run without `follow` and without a timeout ends when nothing has changed for so long."""
 
 _POLL_S = 0.05
+_SLOWEST_POLLS = 20
+"""With as many destinations or more, each looks once a second."""
+
 _PULSE_S = 0.5
 
 
 class Drain:
-    """One run: `run` it on a loop, `stop` it from there."""
+    """One run for all destinations of a spool: `run` it on a loop, `stop` it from there."""
 
-    def __init__(self, settings: Settings, *, follow: bool, timeout_s: Optional[float]) -> None:
-        """With `follow`, go on after everything is delivered. End after `timeout_s` seconds, None for no limit."""
-        self._settings = settings
-        self._follow = follow
-        self._timeout_s = timeout_s
-        self._counters = Counters()
-        self._is_stopped = False
-        self._pipeline: Optional[Pipeline] = None
+    def __init__(self, settings: Mapping[Optional[str], Settings], *, follow: bool, timeout_s: Optional[float]) -> None:
+        """The settings of each destination, under None where there are none.
+
+        With `follow`, go on after everything is delivered. End after `timeout_s` seconds, None for no limit.
+        """
+        self._drains = {
+            name: _DestinationDrain(name, each, follow, timeout_s, _POLL_S * min(len(settings), _SLOWEST_POLLS))
+            for name, each in settings.items()
+        }
         self.turned_at = time.monotonic()
         """When the loop last turned, by the monotonic clock; other threads read it."""
 
     def stop(self) -> None:
         """Adopt nothing more, deliver what is in hand, for `shutdown_timeout` seconds at most, and end."""
-        self._is_stopped = True
+        for drain in self._drains.values():
+            drain.is_stopped = True
+
+    def is_circuit_open(self, destination: Optional[str]) -> bool:
+        """Whether a destination's server takes no events now; None for the first one. From any thread."""
+        first = next(iter(self._drains.values()))
+        return self._drains.get(destination, first).is_circuit_open
+
+    async def run(self) -> Stats:
+        """Deliver; the numbers of what was adopted. What could not be delivered in time stays in the spool."""
+        pulse = asyncio.ensure_future(self._note_turns())
+        try:
+            runs = [asyncio.ensure_future(drain.run()) for drain in self._drains.values()]
+            await asyncio.wait(runs)  # trouble of one must not end the others
+            numbers = [run.result() for run in runs]
+        finally:
+            await cancel_all([pulse])
+        by_name = {name: each for name, each in zip(self._drains, numbers) if name is not None}
+        return numbers[0] if not by_name else sum_of([*numbers, Stats(destinations=by_name)])
+
+    async def _note_turns(self) -> None:
+        while True:
+            self.turned_at = time.monotonic()
+            await asyncio.sleep(_PULSE_S)
+
+
+class _DestinationDrain:
+    """The run for one destination."""
+
+    def __init__(
+        self, name: Optional[str], settings: Settings, follow: bool, timeout_s: Optional[float], poll_s: float
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._poll_s = poll_s
+        self._follow = follow
+        self._timeout_s = timeout_s
+        self._counters = Counters()
+        self.is_stopped = False
+        self._pipeline: Optional[Pipeline] = None
 
     @property
     def is_circuit_open(self) -> bool:
@@ -45,29 +90,26 @@ class Drain:
         return self._pipeline is not None and self._pipeline.flusher.is_circuit_open
 
     async def run(self) -> Stats:
-        """Deliver; the numbers of what was adopted. What could not be delivered in time stays in the spool."""
-        pipeline = self._pipeline = Pipeline(self._settings, self._counters)
+        with destination_in_log(self._name or ""):
+            return await self._run()
+
+    async def _run(self) -> Stats:
+        pipeline = self._pipeline = Pipeline(self._settings, self._counters, destination=self._name)
         pipeline.flusher.set_urgent(True)
         pipeline.start("flusher", pipeline.flusher.run)
-        pipeline.start("pulse", self._note_turns)
         try:
             await self._adopt_until_done(pipeline)
-            if self._is_stopped:
+            if self.is_stopped:
                 await pipeline.deliver_until(time.monotonic() + self._settings.shutdown_timeout - CLOSING_S)
         finally:
             await pipeline.aclose()
         return self._counters.snapshot()
 
-    async def _note_turns(self) -> None:
-        while True:
-            self.turned_at = time.monotonic()
-            await asyncio.sleep(_PULSE_S)
-
     async def _adopt_until_done(self, pipeline: Pipeline) -> None:
         began = changed_at = time.monotonic()
         next_adoption = 0.0
         before = None
-        while not self._is_stopped:
+        while not self.is_stopped:
             now = time.monotonic()
             stats = self._counters.snapshot()
             await pipeline.heartbeat.publish(stats)
@@ -87,4 +129,4 @@ class Drain:
                 return
             if self._timeout_s is None and not self._follow and now - changed_at >= STALLED_S:
                 return
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(self._poll_s)

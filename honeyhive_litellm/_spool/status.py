@@ -18,7 +18,7 @@ from honeyhive_litellm._stats import Totals
 
 from . import dead_letters
 from .interrupted import events_to_come
-from .layout import lease_path, owners_in
+from .layout import DESTINATIONS_NAME, lease_path, owners_in
 from .lease import Lease
 from .ledger import MERGED, accounts_in
 from .private_files import effective_folder
@@ -159,7 +159,9 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path], 
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for root, _, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
+        if Path(root) == folder and DESTINATIONS_NAME in folders:
+            folders.remove(DESTINATIONS_NAME)  # each is a spool of its own
         for name in names:
             try:
                 total += os.stat(os.path.join(root, name)).st_size

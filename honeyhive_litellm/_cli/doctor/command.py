@@ -17,9 +17,11 @@ from honeyhive_litellm._cli.spool_folder import spool_options
 from honeyhive_litellm._config.explain import Explained, explain, explain_settings
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._runtime.channels import without_settings
 
 from .application import check_application, check_others, installed_loggers, load
 from .clock import check_clock
+from .destinations import check_destinations, check_servers
 from .finding import Finding, Level, ok, problem
 from .server import check_server
 from .spool import check_spool
@@ -66,8 +68,12 @@ def doctor(app: Optional[str], connect: bool, is_json: bool, **options: Optional
         Section("Spool", _no_folder() if folder is None else check_spool(folder, settings)),
         Section("Clock", [check_clock(folder, time.time())]),
     ]
+    if settings is not None and (settings.destination_list or without_settings(settings)):
+        sections.insert(4, Section("Destinations", check_destinations(settings)))
     if connect:
         sections.append(Section("Server", _no_settings() if settings is None else check_server(settings)))
+        if settings is not None and settings.destination_list:
+            sections.append(Section("Servers of the destinations", check_servers(settings)))
     counts = {level: sum(f.level is level for s in sections for f in s.findings) for level in Level}
     if is_json:
         print_json(
