@@ -42,10 +42,8 @@ async def restart_forever(name: str, work: Callable[[], Awaitable[None]], is_ove
         try:
             await work()
             await asyncio.sleep(RESTART_AFTER_S)
-        except GeneratorExit:  # the loop is gone
-            raise
         except BaseException as error:
-            if is_over():
+            if is_over() or not on_event_loop():  # not on one: a GeneratorExit, since the loop is gone
                 raise
             warn(
                 LogCode.TASK_RESTARTED,

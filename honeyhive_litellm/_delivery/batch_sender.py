@@ -34,7 +34,8 @@ class BatchSender(Generic[B]):
     """Sends one batch. Used once.
 
     After `send`, `verdict` is final, and `batch` holds the events that it applies to: without those that a look-up
-    found on the server. `size` is roughly the batch's memory, in bytes.
+    found on the server. `size` is roughly the batch's memory, in bytes. `is_done` says that the verdict is being acted on,
+    so that the batch must not be sent once more.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class BatchSender(Generic[B]):
     ) -> None:
         self.batch = batch
         self.verdict = Verdict.RETRY
+        self.is_done = False
         self.size = sum(len(row.body) + _ROW_BYTES for row in batch.rows)
         self.evidence = PoisonEvidence(
             blamable_failures, deliveries_at_start=breaker.deliveries, failures_at_start=breaker.failures

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Generic, Optional, Sequence, Set
+from typing import Callable, Generic, List, Optional, Sequence, Set
 
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._log import warn
@@ -21,7 +21,7 @@ from honeyhive_litellm._stats import Counters
 from .backoff import BackOff
 from .batch_sender import BatchSender
 from .circuit_breaker import WORKERS, CircuitBreaker
-from .sink import WAITING, Result, Sink, Verdict
+from .sink import Result, Sink, Verdict
 from .source import B, Source
 
 LINGER_S = 1.0
@@ -67,6 +67,8 @@ class Flusher(Generic[B]):
         self._workers = workers
         self._senders: Set[BatchSender[B]] = set()
         self._tasks: Set[asyncio.Future[None]] = set()
+        self._interrupted: List[BatchSender[B]] = []
+        """Whose task ended before the source heard what became of the batch."""
         self._room = asyncio.Event()
         self._has_events = asyncio.Event()
         self._no_linger = asyncio.Event()
@@ -76,6 +78,7 @@ class Flusher(Generic[B]):
 
     async def run(self) -> None:
         """Deliver until cancelled. Batches that are being sent then stay in the source."""
+        self._has_events.set()
         try:
             while True:
                 try:
@@ -141,6 +144,7 @@ class Flusher(Generic[B]):
             await self._linger()
             # Cleared before the look: what is committed meanwhile sets it again, and no wake-up is lost.
             self._has_events.clear()
+            self._send_interrupted()
             batch = await self._source.next_batch()
             if batch is not None:
                 self._has_events.set()
@@ -195,15 +199,25 @@ class Flusher(Generic[B]):
                 error,
                 counts={"events": len(sender.batch.rows)},
             )
-            if sender.verdict in WAITING:
+            if not sender.is_done:
                 await sender.park(_FAULT_RETRY_S)
-                self._start_sending(sender.batch._replace(ambiguous_since=sender.batch.ambiguous_since or time.time()))
         finally:
             self._senders.discard(sender)
+            if not sender.is_done:
+                self._interrupted.append(sender)
+                self._has_events.set()
+                self._no_linger.set()
             self._room.set()
+
+    def _send_interrupted(self) -> None:
+        """Send the batches again whose task was ended by something else than `run`: a fault, or an interrupted loop."""
+        while self._interrupted:
+            batch = self._interrupted.pop().batch
+            self._start_sending(batch._replace(ambiguous_since=batch.ambiguous_since or time.time()))
 
     async def _act(self, sender: BatchSender[B], result: Result) -> None:
         batch = sender.batch
+        sender.is_done = True
         if sender.verdict is Verdict.SPLIT:
             for half in await run_to_completion(self._source.split(batch)):
                 # For a half of what has failed twice, one more failure is enough to split it again.

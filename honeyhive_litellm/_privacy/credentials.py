@@ -152,9 +152,9 @@ _TAG = _rule(
 _GITLAB_SESSION = _rule(r"(_gitlab_session=)[0-9a-z]{32}", _keep_head)
 _SECRET_DATA = re.compile(
     r"(?:^|\n)(?P<indent>[ ]{0,16})(?:data|stringData):[ ]*\r?\n"
-    r"(?P<members>(?:(?P=indent)[ ]+[^\n]{1,20000}(?:\n|\Z)){1,200})"
+    r"(?P<members>(?:(?P=indent)[ ]{1,16}[^ \n][^\n]{0,20000}(?:\n|\Z)){1,200})"
 )
-_MEMBER = re.compile(r"([ ]+[\w./-]{1,128}:[ ]+[\"']?)(?![\[|>{])[^\s\"']{4,}")
+_MEMBER = re.compile(r"(?<![ ])([ ]{1,32}[\w./-]{1,128}:[ ]{1,32}[\"']?)(?![\[|>{])[^\s\"']{4,}")
 
 
 def _kubernetes_secrets(text: str) -> str:

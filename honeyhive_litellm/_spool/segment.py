@@ -86,6 +86,7 @@ class Segment:
         self._is_loaded = False
         self._has_no_tables = False
         self._left_sending: List[SeqRange] = []
+        self._taking: Optional[Tuple[int, int]] = None
 
     def __repr__(self) -> str:
         state = "sealed" if self.sealed else "active"
@@ -320,8 +321,10 @@ class Segment:
 
         Events that a dead process was sending come first, then the oldest. A batch has at least one event, of any size.
         """
+        self._taking = None
         while self._left_sending:
             left = self._left_sending.pop(0)
+            self._taking = (left.lo, left.hi)
             rows = await self._rows(left.lo, left.hi)
             damaged = max(0, left.events - len(rows))
             return Batch(self, left.lo, left.hi, left.events, rows, damaged, ambiguous_since=left.at)
@@ -340,11 +343,20 @@ class Segment:
                     return None  # they become part of the range of the next events
                 self._taken_up_to = hi
                 continue
+            self._taking = (lo, hi)
             self._taken_up_to = hi
             is_small = sum(size for _, size in sizes[:taken]) <= _INLINE_READ_BYTES
             rows = await self._rows(lo, hi, inline=is_small)
             await self.write(self._ranges.mark(SeqRange(lo, hi, SENDING, taken, time.time())))
             return Batch(self, lo, hi, taken, rows, taken - len(rows))
+
+    def put_back(self) -> None:
+        """Have `next_batch` take again what it took last: it, or its caller, was interrupted."""
+        if self._taking is not None:
+            lo, hi = self._taking
+            self._left_sending += (r for r in self._ranges.sending() if (r.lo, r.hi) == (lo, hi))
+            self._taken_up_to = min(self._taken_up_to, lo - 1)
+            self._taking = None
 
     def halves(self, batch: Batch) -> Tuple[Tuple[Batch, Batch], Change]:
         """Split a batch of at least two events: its halves, and the change to `write`."""

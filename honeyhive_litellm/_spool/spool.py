@@ -165,6 +165,9 @@ class Spool:
             if records:
                 await self.append(records)
             return None
+        except BaseException:  # raised on the loop from outside, or a cancellation
+            segment.put_back()
+            raise
         finally:
             self._held.reading = None
         if batch is None:

@@ -276,6 +276,19 @@ async def test_with_too_many_bytes_in_hand_batches_stay_in_the_spool_until_there
         assert_once(collector, 500)
 
 
+async def test_batches_of_tasks_that_somebody_else_ended_are_sent_again_by_the_same_process(tmp_path: Path) -> None:
+    with Collector() as collector:
+        collector.hang(path="/v1/events/batch")
+        async with running(tmp_path, collector.url, request_timeout=30) as rig:
+            await rig.take([event(i) for i in range(200)])
+            await rig.until(lambda: len(collector.requests) == 2)
+            collector.clear()
+            for task in list(rig.flusher._tasks):
+                task.cancel()
+            await rig.settled()
+        assert_once(collector, 200)
+
+
 async def test_events_that_the_server_always_fails_on_and_that_fill_the_memory_stop_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,27 @@ async def test_a_backlog_of_many_segments_keeps_few_of_them_open_and_comes_out_i
     assert names(tmp_path) == []
 
 
+async def test_a_batch_whose_taking_was_interrupted_is_taken_by_the_next_one(tmp_path: Path) -> None:
+    interrupted = 0
+    for turns in range(8):
+        spool = spool_in(tmp_path / str(turns), Counters())
+        await spool.append(
+            [event(f"e{number}")._replace(body=b"x" * 600_000) for number in range(3)]
+        )  # not read inline
+        taking = asyncio.ensure_future(spool.next_batch())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        interrupted += taking.cancel()
+        (taken,) = await asyncio.gather(taking, return_exceptions=True)
+        batch = taken if isinstance(taken, Batch) else await spool.next_batch()
+        assert batch is not None and [row.id for row in batch.rows] == ["e0", "e1", "e2"]
+        await spool.settle(batch)
+        assert await spool.next_batch() is None
+        await spool.close()
+        assert names(tmp_path / str(turns)) == []
+    assert interrupted > 1
+
+
 async def test_dead_letters_keep_body_status_and_reason_and_leave_the_spool(tmp_path: Path) -> None:
     counters = Counters()
     spool = spool_in(tmp_path, counters)

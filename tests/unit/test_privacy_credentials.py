@@ -115,7 +115,8 @@ def test_ordinary_text_is_left_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["sk-" * 350_000, "eyJ" * 350_000, '{"key": "' * 110_000, "://" * 350_000, "a:" * 500_000, "password=" * 110_000,
-     "-----BEGIN PRIVATE KEY-----" * 40_000, "\\" * 1_000_000, "=" * 1_000_000],
+     "-----BEGIN PRIVATE KEY-----" * 40_000, "\\" * 1_000_000, "=" * 1_000_000,
+     "kind: Secret\ndata:\n  a: b\n" + " " * 100_000],
     ids=lambda text: str(text[:12]),
 )  # fmt: skip
 @pytest.mark.timeout(60)
