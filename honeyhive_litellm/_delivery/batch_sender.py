@@ -34,8 +34,8 @@ class BatchSender(Generic[B]):
     """Sends one batch. Used once.
 
     After `send`, `verdict` is final, and `batch` holds the events that it applies to: without those that a look-up
-    found on the server. `size` is roughly the batch's memory, in bytes. `is_done` says that the verdict is being acted on,
-    so that the batch must not be sent once more.
+    found on the server. `size` is roughly the batch's memory, in bytes. `is_done` says that the verdict is being
+    acted on, so that the batch must not be sent once more.
     """
 
     def __init__(
