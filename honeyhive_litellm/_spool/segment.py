@@ -24,21 +24,13 @@ from .packed_rows import how_many_fit, unpack_events, unpack_sizes
 from .ranges import SENDING, SETTLED, Change, RangeSet, SeqRange
 from .record import EVENT, START, Record, Row
 from .sealing import SegmentSealer, key_ids_from
-from .segment_connection import SegmentConnection
+from .segment_connection import INLINE_READ_BYTES, INLINE_WRITE_BYTES, INLINE_WRITE_ROWS, SegmentConnection
 from .segment_files import SegmentFiles
 
 _SCAN_ROWS = 5000
 _MOST_RECORDS = 2**40
 """No segment has so many: a higher number is damage."""
 _EVACUATED_BYTES = 8 * 1024 * 1024
-
-_INLINE_WRITE_BYTES = 128 * 1024
-_INLINE_WRITE_ROWS = 32
-"""A group up to this size is copied into the page cache in a fraction of a millisecond. The way to another thread and
-back waits for Python's lock several times, up to 5 ms each while the application computes, and meanwhile the group is
-not on disk."""
-_INLINE_READ_BYTES = 512 * 1024
-"""This much is read from the page cache in as short a time."""
 
 
 class Batch(NamedTuple):
@@ -248,7 +240,7 @@ class Segment:
         Returns False if it is not, and then nothing is written. Raises SpoolError, and then nothing is written either.
         """
         size = sum(len(record.body) for record in records)
-        if len(records) > _INLINE_WRITE_ROWS or size > _INLINE_WRITE_BYTES or self._connection.is_synced:
+        if len(records) > INLINE_WRITE_ROWS or size > INLINE_WRITE_BYTES or self._connection.is_synced:
             return False
         if self._sealer.new_key_id is not None:
             return False
@@ -345,7 +337,7 @@ class Segment:
                 continue
             self._taking = (lo, hi)
             self._taken_up_to = hi
-            is_small = sum(size for _, size in sizes[:taken]) <= _INLINE_READ_BYTES
+            is_small = sum(size for _, size in sizes[:taken]) <= INLINE_READ_BYTES
             rows = await self._rows(lo, hi, inline=is_small)
             await self.write(self._ranges.mark(SeqRange(lo, hi, SENDING, taken, time.time())))
             return Batch(self, lo, hi, taken, rows, taken - len(rows))

@@ -14,6 +14,14 @@ from .connection import Connection, atomic_connection, close_quietly, close_with
 from .private_files import check_database, make_file
 from .segment_files import MEMORY
 
+INLINE_WRITE_BYTES = 128 * 1024
+INLINE_WRITE_ROWS = 32
+"""A group up to this size is copied into the page cache in a fraction of a millisecond. The way to another thread and
+back waits for Python's lock several times, up to 5 ms each while the application computes, and meanwhile the group is
+not on disk."""
+INLINE_READ_BYTES = 512 * 1024
+"""This much is read from the page cache in as short a time."""
+
 
 class SegmentConnection:
     """Opens and closes, reads and writes. Each write is one transaction.
