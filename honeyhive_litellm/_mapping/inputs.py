@@ -195,7 +195,12 @@ def _messages(call_details: Mapping[str, Any]) -> List[Any]:
 
 def _system_prompt(parameters: Mapping[str, Any]) -> object:
     """The system prompt that is given beside the messages: Anthropic's, the Responses API's or Gemini's."""
-    found = next((parameters[name] for name in _SYSTEM_PROMPTS if parameters.get(name)), None)
+    for name in _SYSTEM_PROMPTS:
+        found = parameters.get(name)
+        if found:
+            break
+    else:
+        return None
     parts = items(fields(found).get("parts"))  # Gemini's form
     return "".join(_texts(parts)) or parts if parts else found
 
@@ -203,6 +208,8 @@ def _system_prompt(parameters: Mapping[str, Any]) -> object:
 def _noted_system_prompt(call_details: Mapping[str, Any]) -> object:
     """The same as the caller gave it to a call that LiteLLM has translated."""
     arguments = mapping(call_details.get(ARGUMENTS_KEY))
+    if not arguments:
+        return None
     return _system_prompt(arguments) or _system_prompt(fields(arguments.get("config")))
 
 
