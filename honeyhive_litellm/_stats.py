@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 
@@ -81,6 +81,11 @@ class Stats:
     locked: int = 0
     unrouted: int = 0
     destinations: Dict[str, Stats] = field(default_factory=dict)
+
+    def without_locked(self) -> Stats:
+        """The same numbers, with nothing locked."""
+        parts = {name: part.without_locked() for name, part in self.destinations.items()}
+        return replace(self, locked=0, destinations=parts)
 
 
 def sum_of(snapshots: Sequence[Stats]) -> Stats:

@@ -74,7 +74,7 @@ def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
         on_calls_ended()
         runtime.shutdown(runtime.settings.shutdown_timeout)
         # What it found locked, the current runtime finds as well, or has the key of.
-        _replaced[:] = [replace(sum_of([*_replaced, runtime.stats()]), locked=0)]
+        _replaced[:] = [sum_of([*_replaced, runtime.stats()]).without_locked()]
         if runtime in _runtimes:
             _runtimes.remove(runtime)
 

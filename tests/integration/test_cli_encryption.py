@@ -112,8 +112,9 @@ def test_with_the_key_the_commands_are_as_on_a_plain_spool(
         monkeypatch.setenv("HONEYHIVE_SPOOL_KEY", f"{OTHER_KEY},{KEY}")
     id_ = event(1).id
     assert run("status").exit_code == 0
-    checks = {one["check"] for one in json.loads(run("doctor", "--json").stdout)["findings"]}
+    checks = {one["check"]: one for one in json.loads(run("doctor", "--json").stdout)["findings"]}
     assert "spool.locked" not in checks
+    assert id_of(key_of(OTHER_KEY) or b"").hex() in checks["spool.encryption"]["text"]
     (letter,) = letters()
     assert (letter["reason"], letter["locked"]) == ("no inputs", False)
     assert json.loads(run("dead", "show", id_, "--json").stdout)["event"]["inputs"] == {"n": 1}

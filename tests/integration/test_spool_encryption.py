@@ -7,23 +7,34 @@ import sqlite3
 import zlib
 from contextlib import closing
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
+import litellm
 import pytest
 
+import honeyhive_litellm
+from honeyhive_litellm._capture import tenure
 from honeyhive_litellm._errors import DamagedBodyError, UnknownKeyError
-from honeyhive_litellm._privacy.cipher import KEY_BYTES, NO_CIPHER, Cipher, id_of
+from honeyhive_litellm._privacy.cipher import KEY_BYTES, NO_CIPHER, Cipher, id_of, new_key
 from honeyhive_litellm._spool import dead_letters, limits, sql
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record, Row
 from honeyhive_litellm._spool.status import status_of
 from honeyhive_litellm._stats import Counters
+from honeyhive_litellm.testing import Collector
 from tests.spools import batches_of, dies, drained, event, spool_in, start
+from tests.waiting import until
 
 OLD_KEY, NEW_KEY = bytes(range(KEY_BYTES)), bytes(range(KEY_BYTES, 2 * KEY_BYTES))
 OLD, NEW, BOTH = Cipher([OLD_KEY]), Cipher([NEW_KEY]), Cipher([NEW_KEY, OLD_KEY])
 CANARY = "a canary sings in cell "
 SESSION = "6f6d8f0e-0000-4000-8000-000000000001 a canary sings in cell s"
+
+
+@pytest.fixture
+def _shut_down() -> Iterator[None]:
+    yield
+    honeyhive_litellm.shutdown(5)
 
 
 def secret(kind: int, name: str, size: int = 0) -> Record:
@@ -168,6 +179,29 @@ async def test_rotation_needs_no_stop_and_encrypts_nothing_again(tmp_path: Path)
     assert await drained(old, before) == ["old 1", "old 2"]
     await dies(old)
     assert sorted(await adopted(tmp_path, BOTH)) == ["new 1", "old 3"]
+
+
+@pytest.mark.usefixtures("_shut_down")
+def test_init_with_a_new_key_in_front_rotates_a_running_process(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "GRACE_S", 0.2)
+    old, new = new_key(), new_key()
+    options = {"api_key": "hh_key", "project": "p", "api_url": collector.url, "spool_path": tmp_path}
+    collector.down()
+    for number, keys in enumerate((old, [new, old])):
+        honeyhive_litellm.init(spool_key=keys, **options)
+        litellm.completion(
+            model="gpt-4o", messages=[{"role": "user", "content": f"{CANARY}{number}"}], mock_response=f"{CANARY}too"
+        )
+        honeyhive_litellm.flush(0.1)
+        until(lambda: len(list(tmp_path.glob("*.spool"))) > number, what=lambda: sorted(tmp_path.iterdir()))  # noqa: B023
+        assert CANARY.encode() not in content_of(tmp_path)
+    collector.up()
+    collector.wait_for(2, 20)
+    assert {event["inputs"]["chat_history"][0]["content"] for event in collector.events} == {f"{CANARY}0", f"{CANARY}1"}
+    assert set(collector.receipts.values()) == {1}
+    assert honeyhive_litellm.stats().locked == 0
 
 
 async def test_an_interrupted_event_is_encrypted_with_the_newest_key_and_the_file_names_both(tmp_path: Path) -> None:

@@ -69,14 +69,16 @@ def check_spool(folder: Path, settings: Optional[Settings]) -> List[Finding]:
     max_bytes = 2**30 if settings is None else settings.spool_max_bytes
     min_free = 2**26 if settings is None else settings.spool_min_free_bytes
     findings.append(_free_space(folder, min_free))
+    cipher = _cipher(settings)
     try:
-        status = asyncio.run(status_of(folder, _cipher(settings)))
+        status = asyncio.run(status_of(folder, cipher))
     except SpoolError as error:
         remedy = "Make the folder readable for this user."
         return [*findings, problem("spool.readable", f"The numbers cannot be read: {error}", remedy)]
     findings.append(_capacity(status, max_bytes))
     findings.extend(_contents(status))
     findings.extend(_damage(status))
+    findings.append(_encryption(cipher))
     findings.extend(_locked(status))
     return findings
 
@@ -198,6 +200,13 @@ def _damage(status: FolderStatus) -> Iterator[Finding]:
     if not status.adds_up:
         text = f"The numbers do not add up: {status.totals.pending} pending by count, {status.pending} found"
         yield problem("spool.numbers", text, "Run it again; if it stays, report it.")
+
+
+def _encryption(cipher: Cipher) -> Finding:
+    if cipher.key_id is None:
+        return ok("spool.encryption", "Without spool_key, events are not encrypted")
+    others = counted(len(cipher.key_ids) - 1, "older key")
+    return ok("spool.encryption", f"Events are encrypted with the key of id {cipher.key_id.hex()}; {others}")
 
 
 def _locked(status: FolderStatus) -> Iterator[Finding]:
