@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 
 class HoneyHiveError(Exception):
     """The root of this package's errors."""
@@ -28,10 +30,11 @@ class UnsafeFileError(SpoolError):
 
 
 class UnknownKeyError(SpoolError):
-    """What was to be read, so many `events`, is encrypted with a key that this process does not have."""
+    """What was to be read, so many `events`, is encrypted with keys, of these ids, that this process does not have."""
 
-    def __init__(self, message: str, events: int = 0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, key_ids: Sequence[bytes], events: int = 1) -> None:
+        super().__init__(f"{message} (key id: {', '.join(key_id.hex() for key_id in key_ids)})")
+        self.key_ids = key_ids
         self.events = events
 
 

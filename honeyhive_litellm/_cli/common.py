@@ -118,7 +118,9 @@ def locked_in(found: FolderStatus) -> Optional[str]:
     """What of a spool cannot be decrypted, in words; None if there is nothing."""
     if not found.locked and not found.locked_letters:
         return None
-    return f"{counted(found.locked, 'event')} and {counted(found.locked_letters, 'dead letter')}"
+    what = f"{counted(found.locked, 'event')} and {counted(found.locked_letters, 'dead letter')}"
+    ids = f" (id {', '.join(sorted(found.missing_keys))})" if found.missing_keys else ""
+    return f"{what} encrypted with a missing key{ids}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -96,7 +96,7 @@ def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) 
         wrong.append(f"{counted(len(found.unreadable), 'file')} cannot be read")
     locked = locked_in(found)
     if locked is not None:
-        wrong.append(f"{locked} are encrypted with a missing key")
+        wrong.append(locked)
     if max_age_s is not None and age_s is not None and age_s > max_age_s:
         wrong.append(f"the oldest event has waited for {duration(age_s)}, more than {duration(max_age_s)}")
     return wrong
@@ -115,6 +115,7 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
         "dead_letters": found.dead_letters,
         "locked": found.locked,
         "locked_letters": found.locked_letters,
+        "missing_keys": sorted(found.missing_keys),
         "oldest_pending_at": found.oldest_pending_at,
         "processes": [
             {"owner": p.owner, "pid": p.pid, "host": p.host, "at": p.at, "flushes": p.flushes, **asdict(p.stats)}
@@ -144,7 +145,7 @@ def _print(found: FolderStatus) -> None:
         click.echo(f"  dropped: {_dropped(totals.dropped)}")
     locked = locked_in(found)
     if locked is not None:
-        click.echo(f"  {style('locked', fg='yellow')}: {locked}, encrypted with a missing key")
+        click.echo(f"  {style('locked', fg='yellow')}: {locked}")
     if found.processes:
         click.echo(style("\nLiving processes, each with its numbers since it started", bold=True))
     for process in found.processes:

@@ -29,7 +29,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from honeyhive_litellm._errors import DamagedBodyError, UnknownKeyError
 
@@ -109,9 +109,9 @@ class Cipher:
         """The ids of its keys, the newest first."""
         return tuple(reversed(list(self._keys)))
 
-    def has_keys(self, key_ids: Sequence[bytes]) -> bool:
-        """Whether it has all of these keys."""
-        return all(key_id in self._keys for key_id in key_ids)
+    def missing(self, key_ids: Sequence[bytes]) -> List[bytes]:
+        """Those of these keys that it does not have, by their ids."""
+        return [key_id for key_id in key_ids if key_id not in self._keys]
 
     def seal(self, id_: str, kind: int, body: bytes) -> bytes:
         """Encrypt `body`, bound to the id and the kind (0 to 255) of its record. Without keys: `body` itself."""
@@ -156,7 +156,7 @@ class Cipher:
     def _new_opener(self, head: bytes) -> Any:
         key = self._keys.get(head[len(_PREFIX) : _SALT_AT])
         if key is None or self._algorithm is None or not head.startswith(_PREFIX):
-            raise UnknownKeyError(f"it is encrypted with the key {head[len(_PREFIX) : _SALT_AT].hex()}")
+            raise UnknownKeyError("it is encrypted with a missing key", [head[len(_PREFIX) : _SALT_AT]])
         opener = self._algorithm(_derived(key, b"honeyhive-litellm subkey" + head[_SALT_AT:]))
         if len(self._openers) >= _MOST_OPENERS:
             self._openers = {}

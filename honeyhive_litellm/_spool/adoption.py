@@ -58,8 +58,8 @@ class Adoption:
         self._durability = durability
         self._cipher = cipher
         self._owners_of_newer_format: Set[str] = set()
-        self._locked_owners: Dict[str, int] = {}
-        """Owners whose files are encrypted with a key that is not there, with the number of their events."""
+        self._locked_owners: Dict[str, UnknownKeyError] = {}
+        """Owners whose files are encrypted with a key that is not there."""
         self._last_looked_at = ""
         """The last owner of a look that was not completed."""
         self._failed: Dict[str, float] = {}
@@ -71,17 +71,19 @@ class Adoption:
         Never raises and never takes what a living owner holds. Files that cannot be read go to the quarantine; those
         whose key is missing stay where they are.
         """
-        before = len(self._locked_owners)
+        before = set(self._locked_owners)
         events = await self._look()
-        locked = self._counters.locked = sum(self._locked_owners.values())
-        if len(self._locked_owners) > before:
+        locked = self._counters.locked = sum(error.events for error in self._locked_owners.values())
+        if not before.issuperset(self._locked_owners):
+            key_ids = {key_id.hex() for error in self._locked_owners.values() for key_id in error.key_ids}
             warn(
                 LogCode.FILES_LOCKED,
-                "honeyhive: %d events in %s are encrypted with a key that this process does not have. Nothing is lost: "
-                "their files are left alone, and delivered by a process whose spool_key / HONEYHIVE_SPOOL_KEY has "
-                "that key as well",
+                "honeyhive: %d events in %s are encrypted with a key that this process does not have (id %s). Nothing "
+                "is lost: their files are left alone, and delivered by a process whose spool_key / HONEYHIVE_SPOOL_KEY "
+                "has that key as well",
                 locked,
                 self._folder,
+                ", ".join(sorted(key_ids)),
                 counts={"events": locked},
             )
         return events
@@ -126,7 +128,7 @@ class Adoption:
         except LockedError:
             pass  # another program reads one of the files: tried again at the next look
         except UnknownKeyError as error:
-            self._locked_owners[owner] = error.events
+            self._locked_owners[owner] = error
         except NewerFormatError as error:
             self._owners_of_newer_format.add(owner)
             warn(
@@ -176,9 +178,10 @@ class Adoption:
                         await self._appender.append(records)
             else:
                 self._count_lost_end(segment)
-        if any(segment.is_locked for segment in adopted.segments):
+        missing = {key_id for segment in adopted.segments for key_id in segment.missing_keys}
+        if missing:
             events = events_to_come(adopted.segments)
-            raise UnknownKeyError(f"the files of {owner} are encrypted with a missing key", events)
+            raise UnknownKeyError(f"the files of {owner} are encrypted", sorted(missing), events)
         damaged = await report_interrupted(adopted.segments, seen)
         if damaged:
             warn(

@@ -95,7 +95,7 @@ def _letter(row: Sequence[Any], cipher: Cipher) -> DeadLetter:
     if isinstance(reason, str):
         return DeadLetter(id_, at, status, reason, started_ms, session, retried_at, size)
     keys = [key for key in (key_id_of(reason), key_id_of(head)) if key is not None]
-    is_locked = not cipher.has_keys(keys)
+    is_locked = bool(cipher.missing(keys))
     try:
         text = "" if is_locked else cipher.open(id_, _REASON, reason).decode("utf-8", "replace")
     except DamagedBodyError:

@@ -169,7 +169,8 @@ class HeldSegments:
         skip = segment.settled_or_sending()
         saved = await asyncio.get_running_loop().run_in_executor(None, salvage, segment.path, skip, self._cipher)
         if saved.locked and not is_counted:
-            raise UnknownKeyError(f"{segment.path} is damaged, and encrypted with a missing key", saved.locked)
+            text = f"{segment.path} is damaged, and encrypted with a missing key"
+            raise UnknownKeyError(text, sorted(saved.missing_keys), saved.locked)
         folder = self._folder / QUARANTINE_NAME
         warn(
             LogCode.FILE_QUARANTINED,

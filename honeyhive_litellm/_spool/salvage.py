@@ -10,7 +10,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from honeyhive_litellm._errors import UnknownKeyError, UnsafeFileError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
@@ -33,12 +33,14 @@ _GIVE_UP_AFTER = 2000
 class Salvaged(NamedTuple):
     """The readable records that are not settled; `lost` is how many others there were, as far as can be counted.
 
-    `locked` are not among them: intact records that are encrypted with a key that is not there.
+    `locked` are not among them: intact records that are encrypted with keys, of the ids `missing_keys`, that are not
+    there.
     """
 
     records: List[Record]
     lost: int
     locked: int = 0
+    missing_keys: FrozenSet[bytes] = frozenset()
 
 
 def salvage(path: Path, skip: List[Tuple[int, int]], cipher: Cipher = NO_CIPHER) -> Salvaged:
@@ -68,6 +70,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]], cipher: Cipher) -
         pass  # then it is found by trying
     events: List[Record] = []
     starts = {}
+    missing_keys: Set[bytes] = set()
     lost = locked = misses = seq = 0
     while seq < last if last is not None else misses < _GIVE_UP_AFTER:
         seq += 1
@@ -79,7 +82,8 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]], cipher: Cipher) -
             row = None
         try:
             record = None if row is None else stored_record(cipher, *row)
-        except UnknownKeyError:
+        except UnknownKeyError as error:
+            missing_keys.update(error.key_ids)
             locked, misses = locked + 1, 0
             continue
         if record is None:
@@ -97,7 +101,7 @@ def _read(db: sqlite3.Connection, skip: List[Tuple[int, int]], cipher: Cipher) -
             starts[record.id] = record
         elif starts.pop(record.id, None) is None or record.kind == EVENT:
             events.append(record)
-    return Salvaged([*starts.values(), *events], lost, locked)
+    return Salvaged([*starts.values(), *events], lost, locked, frozenset(missing_keys))
 
 
 def _next_number(db: sqlite3.Connection, seq: int) -> Optional[int]:

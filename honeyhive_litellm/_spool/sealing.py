@@ -27,9 +27,9 @@ class SegmentSealer:
         self.key_ids: List[bytes] = []
 
     @property
-    def is_locked(self) -> bool:
-        """Whether some of the content is encrypted with a key that the cipher does not have."""
-        return not self.cipher.has_keys(self.key_ids)
+    def missing_keys(self) -> List[bytes]:
+        """The ids of the keys of its content that the cipher does not have."""
+        return self.cipher.missing(self.key_ids)
 
     @property
     def new_key_id(self) -> Optional[bytes]:
@@ -46,7 +46,7 @@ class SegmentSealer:
 
     def rows_of(self, records: Sequence[Record], first: int) -> List[Tuple[Any, ...]]:
         """The rows for `sql.APPEND`, numbered from `first` on. Raises SpoolError if a key is missing."""
-        if self.is_locked:
+        if self.missing_keys:
             raise SpoolError("it is encrypted with a key that is not there")
         # A file with plain content stays so: an older version would take what is sealed in it for an event.
         cipher = self.cipher if self.key_ids else NO_CIPHER

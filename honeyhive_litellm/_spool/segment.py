@@ -85,9 +85,9 @@ class Segment:
         return f"<Segment {self.path} {state} records={self.last} pending={self.pending}>"
 
     @property
-    def is_locked(self) -> bool:
-        """Whether some of its content is encrypted with a key that the cipher does not have."""
-        return self._sealer.is_locked
+    def missing_keys(self) -> List[bytes]:
+        """The ids of the keys with which its content is encrypted and that the cipher does not have."""
+        return self._sealer.missing_keys
 
     @property
     def pending(self) -> int:

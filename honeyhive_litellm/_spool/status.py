@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Set
 
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
@@ -45,7 +45,8 @@ class FolderStatus:
     yet, `unreadable` those that could not be opened, with the reason. `oldest_pending_at` is the Unix time at which the
     call of the oldest undelivered event began.
 
-    `locked` are the events of the leftovers that cannot be decrypted, `locked_letters` such dead letters.
+    `locked` are the events of the leftovers that cannot be decrypted, `locked_letters` such dead letters, and
+    `missing_keys` the ids of the keys of the former, in hexadecimal digits.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class FolderStatus:
     pending: int = 0
     locked: int = 0
     locked_letters: int = 0
+    missing_keys: Set[str] = field(default_factory=set)
     oldest_pending_at: Optional[float] = None
     processes: List[ProcessState] = field(default_factory=list)
     leftovers: List[Leftover] = field(default_factory=list)
@@ -148,8 +150,10 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path], 
         interrupted += len(segment.open_starts)
         await segment.close()
         segments.append(segment)
-    if any(segment.is_locked for segment in segments):
-        status.locked += events_to_come(segments)  # adoption leaves all of an owner's files, or none
+    missing = {key_id.hex() for segment in segments for key_id in segment.missing_keys}
+    if missing:
+        status.missing_keys |= missing
+        status.locked += events_to_come(segments)  # adoption takes all of an owner's files, or none
     state = read_state(status.folder, owner)
     if state is not None:
         status.count(state.unspooled.with_pending_dropped(LOST), 0)

@@ -213,4 +213,4 @@ def _locked(status: FolderStatus) -> Iterator[Finding]:
     locked = locked_in(status)
     if locked is not None:
         remedy = "Add the key to HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE, after the newest one."
-        yield problem("spool.locked", f"{locked} are encrypted with a key that is not there", remedy)
+        yield problem("spool.locked", locked, remedy)
