@@ -12,7 +12,7 @@ import re
 from itertools import accumulate
 from typing import List, NamedTuple, Optional
 
-from .key_shape import can_be_key, can_be_password, can_be_secret, is_path, is_placeholder, is_words
+from .key_shape import can_be_key, can_be_password, can_be_secret, is_code, is_path, is_placeholder, is_words
 from .secret_names import NAME_ENDS, NameKind, name_kind
 
 
@@ -164,6 +164,10 @@ def value_at(text: str, place: int, name: Name) -> Optional[Span]:
     sign = _SIGN.match(text, place)
     if sign is None or (place and text[place - 1] in "!<>=:"):
         return None
+    if text[sign.end() - 1] in ":\uff1a":
+        below = value_below(text, sign.end(), name, has_sign=True)
+        if below is not None:
+            return below
     return value_from(text, sign.end(), name)
 
 
@@ -190,6 +194,31 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
     if _STRUCTURE.match(text, begin) or (name.is_quoted and text[begin : begin + 1] in ("{", "[")):
         return None
     return _bare(text, begin, name, after_equals)
+
+
+_LINE_OF_ONE_WORD = re.compile(
+    r"[ \t]*(?:\*\*|__)?[ \t]*\r?\n[ \t]{0,16}(?P<value>[^\s\"'`\[{(<#/-][^\s\"'`]{5,127})[ \t]*(?=[\r\n]|\Z)"
+)
+_NUMBERED_WORD = re.compile(r"[^\W\d]+[0-9]{0,2}\W?")
+
+
+def value_below(text: str, start: int, name: Name, *, has_sign: bool) -> Optional[Span]:
+    """The credential that is all of the line below `start`: letters and digits, and no word with a number behind it.
+
+    Without a sign behind its name, the name has to be all of its line, too.
+    """
+    match = _LINE_OF_ONE_WORD.match(text, start)
+    if match is None or (not has_sign and _line_before(text, name.start).strip(_DECORATION + "#>-")):
+        return None
+    value = match.group("value")
+    kinds = {character.isdigit() for character in value if character.isalnum()}
+    if len(kinds) < 2 or value.endswith((":", ",", ";")) or "=" in value or is_code(value):
+        return None
+    if name.kind is NameKind.PERHAPS or not has_sign:
+        is_one = can_be_key(value) or (name.kind is NameKind.PASSWORD and _NUMBERED_WORD.fullmatch(value) is None)
+    else:
+        is_one = can_be_secret(value, False)
+    return Span(*match.span("value")) if is_one and not is_path(value) else None
 
 
 def _closing(text: str, opening: re.Match[str], name: Name) -> Optional[int]:

@@ -149,6 +149,11 @@ _TAG = _rule(
     _keep_head,
     re.ASCII | re.IGNORECASE,
 )
+_NETRC = _rule(
+    r"((?:\bmachine[ \t]{1,8}\S{1,256}|\bdefault)\s{1,32}login[ \t]{1,8}\S{1,256}\s{1,32}"
+    r"(?:account[ \t]{1,8}\S{1,256}\s{1,32})?password[ \t]{1,8})(?P<value>[^\s\[<$]\S{0,255})",
+    _keep_placeholder,
+)
 _GITLAB_SESSION = _rule(r"(_gitlab_session=)[0-9a-z]{32}", _keep_head)
 _SECRET_DATA = re.compile(
     r"(?:^|\n)(?P<indent>[ ]{0,16})(?:data|stringData):[ ]*\r?\n"
@@ -222,6 +227,8 @@ def possible_rules(text: str) -> List[Rule]:
             found.append(_options)
         if "curl " in text and _CURL(text) != text:
             found.append(_CURL)
+    if "login " in text and _NETRC(text) != text:
+        found.append(_NETRC)
     if has_user_info(text):
         found.append(without_user_info)
     if b"</" in remaining and "</" in text and _TAG(text) != text:

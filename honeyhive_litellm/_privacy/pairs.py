@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from .assignments import Name, Span, name_before, separators, value_at, value_from
+from .assignments import Name, Span, name_before, separators, value_at, value_below, value_from
 from .key_shape import can_be_key, can_be_secret
 from .secret_names import NameKind, name_kind
 
@@ -80,6 +80,8 @@ def _named(text: str, place: int) -> Optional[Span]:
             return None
         span = value_from(text, comma.end(), name)
         return span if span is not None and _is_odd(text[span.start : span.end]) else None
+    if sign == "\n":
+        return value_below(text, place, name, has_sign=False)
     if sign == "<":
         element = _NEXT_ELEMENT.match(text, place)
         return value_from(text, element.end(), name._replace(is_quoted=False)) if element is not None else None

@@ -55,8 +55,8 @@ IPV6 = (
 )
 
 _NANP = (
-    rf"{_first('[0-9]', '[0-9]')}(?<![0-9][.-][0-9])(?:(?<=1)[ .-][0-9]{{3}}|[0-9]{{2}})[ .-]"
-    r"[0-9]{3}[ .-][0-9]{4}(?![-.]?[0-9])"
+    rf"{_first('[0-9]', '[0-9]')}(?<![0-9][.-][0-9])(?:(?<![0-9][ ][0-9])|(?![0-9]{{2}}[ ][0-9]{{3}}[ ]))"
+    r"(?:(?<=1)[ .-][0-9]{3}|[0-9]{2})[ .-][0-9]{3}[ .-][0-9]{4}(?![-.]?[0-9])"
 )
 _NATIONAL = (  # no date
     rf"{_first('0', '[A-Za-z0-9_.,:/-]')}(?![0-9][./-][0-9]{{2}}[./-](?:19|20)[0-9]{{2}})"
@@ -124,13 +124,20 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(character, 36)) for character in squashed[4:] + squashed[:4])) % 97 == 1
 
 
+_OBJECT_IDS = ("2.5.4.", "2.5.29.")
+"""How ids of fields in certificates begin."""
+
+
 def is_ip(text: str) -> bool:
-    """Whether it is an IP address. A short one ("::1", "a::b") is no person's, and may be a slice or a C++ scope."""
+    """Whether it is an IP address. A short one ("::1", "a::b") is no person's, and may be a slice or a C++ scope.
+
+    Nor is the beginning of object identifiers one: "1.3.6.1" is that of the Internet's.
+    """
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return len(text) >= 7
+    return len(text) >= 7 and text != "1.3.6.1" and not text.startswith(_OBJECT_IDS)
 
 
 _NO_DOMAINS = frozenset(

@@ -154,3 +154,33 @@ def test_basic_is_redacted_before_a_user_and_password_only(word: str) -> None:
     assert (
         clean_text(f"Use Basic {word} here", LIMIT) == f"Use Basic {'[redacted: basic auth]' if is_pair else word} here"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("machine api.x.com login joe password hunter22secret", "hunter22secret"),
+        ("machine api.x.com\n  login joe\n  account q\n  password s3cr3t!x\nmachine b login c", "s3cr3t!x"),
+        ("default login anonymous password user@site1", "user@site1"),
+        ("Password:\nhunter22secret\n", "hunter22secret"),
+        ("**Password:**\r\n  hunter22\r\nbye", "hunter22"),
+        ("API key:\nAbc123Def456Ghi789", "Abc123Def456Ghi789"),
+        ("Username\njoe\nPassword\nhunt3r-22-secret\n", "hunt3r-22-secret"),
+    ],
+)
+def test_a_value_without_a_sign_before_it_in_its_line_is_found(text: str, value: str) -> None:
+    assert scrub(text) == text.replace(value, "[redacted]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the machine x login and the password is lost", "machine x login y password <your password>",
+        "passwords:\n  user12:\n    x: 1", "password:\n  - a1b2c3 x", "Password:\nThe 8 characters\n",
+        "password\naddress1\naddress2\ntoken\nsha256\n", "if password:\n    check2(x)\n", "Forgot password\nStep2now\n",
+        "class A:\n    def check_password():\n        return2\n", "columns: id, name, password\nvalue12x\n",
+        "Token:\nprompt_tokens2", "secret:\n  key1: v", "password:\n  $ref1",
+    ],
+)  # fmt: skip
+def test_a_line_below_a_name_that_is_no_clear_value_stays(text: str) -> None:
+    assert scrub(text) == text
