@@ -1,16 +1,25 @@
-"""The NATS client with what it lacks: a TLS address means TLS, and a closed connection never waits for its peer."""
+"""The NATS client with what it lacks.
+
+A TLS address means TLS. A closed connection never waits for its peer. Many messages are sent in one go, and their
+answers come without a queue and a task in between: both halve the CPU time of an event.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Dict
+from typing import Any, Callable, Dict, Optional, Sequence
 from urllib.parse import ParseResult
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error
 
 _CLOSING_S = 1.0
+
+Taker = Callable[[bytes, bytes, bytes], None]
+"""Takes the subject, the body and the headers of a message."""
 
 
 class BrokerClient(Client):
@@ -20,6 +29,7 @@ class BrokerClient(Client):
         super().__init__()
         self._is_tls = is_tls
         self._transport = _Transport()
+        self._takers: Dict[int, Taker] = {}
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> Dict[str, str]:
@@ -30,6 +40,25 @@ class BrokerClient(Client):
             if colon:
                 found[name.strip()] = value.strip()
         return found
+
+    async def listen(self, subject: str, taker: Taker) -> Subscription:
+        """Subscribe, and have `taker` called with the subject, the body and the headers of each message as it comes."""
+        subscription = await self.subscribe(subject, cb=_ignore)
+        self._takers[subscription._id] = taker  # noqa: SLF001 - what the server calls it
+        return subscription
+
+    async def send(self, pieces: Sequence[bytes]) -> None:
+        """Send these pieces of the protocol, complete commands together."""
+        self._pending.extend(pieces)
+        self._pending_data_size += sum(map(len, pieces))
+        await self._flush_pending()
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Optional[bytes]) -> None:
+        taker = self._takers.get(sid)
+        if taker is not None:
+            taker(subject, data, headers or b"")
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]  # it takes None
 
     async def _process_info(self, info: Dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self._is_tls:
@@ -63,3 +92,7 @@ class _Transport(TcpTransport):
     def _abort(self) -> None:
         if self._io_writer is not None:
             self._io_writer.transport.abort()
+
+
+async def _ignore(_message: Msg) -> None:
+    pass

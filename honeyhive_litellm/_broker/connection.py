@@ -7,7 +7,6 @@ import socket
 import ssl
 from typing import Callable, Optional
 
-from nats.aio.client import Client
 from nats.errors import AuthorizationError, StaleConnectionError
 
 from honeyhive_litellm._config.broker import BrokerAccess
@@ -51,7 +50,7 @@ class Connection:
         self._access = access
         self._name = name
         self._inbox_prefix = inbox_prefix
-        self._client: Optional[Client] = None
+        self._client: Optional[BrokerClient] = None
         self._connecting: Optional[asyncio.Future[None]] = None
         self._changed = asyncio.Event()
         self._failure: Optional[Exception] = None
@@ -70,7 +69,7 @@ class Connection:
     def forget_denial(self) -> None:
         self.denial = None
 
-    async def client(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Client:
+    async def client(self, timeout_s: float = CONNECT_TIMEOUT_S) -> BrokerClient:
         """A connected client. It is another object after the broker has closed a connection for good.
 
         Subscriptions survive a reconnect and belong to their client: subscribe again when the object changes. Raises
@@ -129,7 +128,7 @@ class Connection:
         self._client = client = BrokerClient(is_tls=self._access.is_tls)
         self._connecting = asyncio.ensure_future(self._connect(client))
 
-    async def _connect(self, client: Client) -> None:
+    async def _connect(self, client: BrokerClient) -> None:
         access = self._access
         try:
             _check_files(access)

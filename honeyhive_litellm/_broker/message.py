@@ -11,8 +11,7 @@ from honeyhive_litellm._spool.record import Row
 from .names import EVENT_ID, MAY_BE_DUPLICATE, MESSAGE_ID, PROJECT, SESSION, STARTED
 
 _YES = "1"
-_FRAME_BYTES = len(b"NATS/1.0\r\n") + len(b"\r\n")
-_LINE_BYTES = len(b": ") + len(b"\r\n")
+_BEGIN = "NATS/1.0\r\n"
 
 
 class Received(NamedTuple):
@@ -28,7 +27,8 @@ class Received(NamedTuple):
 
 def headers_of(row: Row, project: str, *, may_be_duplicate: bool) -> Dict[str, str]:
     """The headers for an event. Its body is the row's."""
-    headers = {MESSAGE_ID: row.id, PROJECT: _quoted(project), STARTED: repr(row.started_ms)}
+    id_ = row.id if row.id.isprintable() else quote(row.id)  # a damaged file may hold any text
+    headers = {MESSAGE_ID: id_, PROJECT: _quoted(project), STARTED: repr(row.started_ms)}
     if row.session is not None:
         headers[SESSION] = _quoted(row.session)
     if may_be_duplicate:
@@ -50,9 +50,9 @@ def received(seq: int, headers: Optional[Mapping[str, str]], body: bytes) -> Rec
     )
 
 
-def size_of(headers: Mapping[str, str], body: bytes) -> int:
-    """The bytes that the broker compares with its `max_payload`: headers and body. The client counts only the body."""
-    return _FRAME_BYTES + sum(len(name) + len(value) + _LINE_BYTES for name, value in headers.items()) + len(body)
+def encoded(headers: Mapping[str, str]) -> bytes:
+    """The headers as they are sent. The broker compares their length and the body's with its `max_payload`."""
+    return "".join([_BEGIN, *(f"{name}: {value}\r\n" for name, value in headers.items()), "\r\n"]).encode()
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honeyhive_litellm._broker import names
-from honeyhive_litellm._broker.message import headers_of, received, size_of
+from honeyhive_litellm._broker.message import encoded, headers_of, received
 from honeyhive_litellm._spool.record import Row
 
 SESSION = "0e8a3f52-5d0e-4f0a-8a54-0d6a2f6a3a11 "
@@ -32,6 +32,10 @@ def test_a_foreign_message_is_refused(headers: object) -> None:
         received(1, headers, b"{}")  # type: ignore[arg-type]
 
 
-def test_the_size_is_that_on_the_wire() -> None:
-    headers = {"A": "bc", "Nats-Msg-Id": "x"}
-    assert size_of(headers, b"12345") == len(b"NATS/1.0\r\nA: bc\r\nNats-Msg-Id: x\r\n\r\n12345")
+def test_headers_are_encoded_as_they_are_sent() -> None:
+    assert encoded({"A": "bc", "Nats-Msg-Id": "x"}) == b"NATS/1.0\r\nA: bc\r\nNats-Msg-Id: x\r\n\r\n"
+
+
+def test_an_id_cannot_end_its_header() -> None:
+    headers = encoded(headers_of(Row(1, "a\r\nB: c", 0.0, None, b"{}"), "p", may_be_duplicate=False))
+    assert b"\r\nB:" not in headers

@@ -7,12 +7,12 @@ makes a relay look the event up.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
-from honeyhive_litellm._broker.message import headers_of, size_of
+from honeyhive_litellm._broker.message import encoded, headers_of
 from honeyhive_litellm._broker.names import APPLICATION_INBOX, subject_of
-from honeyhive_litellm._broker.publisher import Ack, DeniedError, Publisher
+from honeyhive_litellm._broker.publisher import NO_STREAM, Ack, DeniedError, Publisher
 from honeyhive_litellm._config.broker import BrokerAccess
 from honeyhive_litellm._delivery.sink import LookUp, Result, Verdict
 from honeyhive_litellm._spool.record import Row
@@ -24,7 +24,7 @@ MESSAGE_TOO_LARGE = 10054
 
 _STORE_FAILED = 10077
 _LOG_TEXTS = {
-    503: "no stream takes the subject now, so that it has no leader or does not exist",
+    NO_STREAM: "no stream takes the subject now, so that it has no leader or does not exist",
     _STORE_FAILED: "the stream stores nothing more, it may be full; error 10077",
 }
 
@@ -60,12 +60,12 @@ class NatsSink:
         try:
             publisher = await self._connected()
             limit = (await publisher.connect()).max_payload
-            messages: List[Tuple[Dict[str, str], bytes]] = []
+            messages: List[Tuple[bytes, bytes]] = []
             sent: List[Row] = []
             refused: List[Tuple[Row, Ack]] = []
             for row in rows:
-                headers = headers_of(row, self._project, may_be_duplicate=may_be_stored)
-                size = size_of(headers, row.body)
+                headers = encoded(headers_of(row, self._project, may_be_duplicate=may_be_stored))
+                size = len(headers) + len(row.body)
                 if size > limit:
                     refused.append((row, Ack(MESSAGE_TOO_LARGE, f"{size} bytes are more than max_payload, {limit}")))
                 else:
