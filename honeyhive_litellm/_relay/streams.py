@@ -24,7 +24,7 @@ from honeyhive_litellm._broker.names import DEAD_STREAM, DEAD_SUBJECTS, RELAY_IN
 from honeyhive_litellm._errors import HoneyHiveError
 
 from .config import Destination, RelayConfig
-from .dead_letters import account_of
+from .dead_letters import DeadLetterError, account_of
 
 MAX_PAYLOAD = 2 * 1024 * 1024
 """What the server's `max_payload` has to be."""
@@ -119,7 +119,7 @@ async def numbers_of(js: JetStreamContext, destination: Destination) -> Numbers:
         raise BrokerError(
             f"the streams of the destination {destination.name} are not complete: run `honeyhive-litellm relay init`"
         ) from error
-    except (Error, asyncio.TimeoutError) as error:
+    except (DeadLetterError, Error, asyncio.TimeoutError) as error:
         raise BrokerError(f"the broker does not answer for {destination.stream}: {_words(error)}") from error
     dead = subjects.get(subject, 0)
     state = info.state
@@ -232,4 +232,4 @@ async def _ensure_consumer(js: JetStreamContext, destination: Destination, confi
 def _words(error: BaseException) -> str:
     if isinstance(error, APIError) and error.description:
         return error.description
-    return type(error).__name__
+    return str(error) if isinstance(error, DeadLetterError) else type(error).__name__
