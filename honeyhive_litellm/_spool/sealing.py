@@ -39,10 +39,9 @@ class SegmentSealer:
     def creation_script(self) -> str:
         """The statements that make a new segment's tables; the segment is encrypted if the cipher has a key."""
         if self.cipher.key_id is None:
-            return sql.CREATE_SEGMENT.format(encrypted="")
+            return sql.CREATE_SEGMENT
         self.key_ids = [self.cipher.key_id]
-        script = sql.ENCRYPTED_SEGMENT.format(version=sql.ENCRYPTED_FORMAT, key_id=self.cipher.key_id.hex())
-        return sql.CREATE_SEGMENT.format(encrypted=script)
+        return sql.CREATE_ENCRYPTED_SEGMENT.format(key_id=self.cipher.key_id.hex())
 
     def rows_of(self, records: Sequence[Record], first: int) -> List[Tuple[Any, ...]]:
         """The rows for `sql.APPEND`, numbered from `first` on. Raises SpoolError if a key is missing."""

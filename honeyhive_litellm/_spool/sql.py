@@ -16,15 +16,15 @@ FORMAT = 1
 ENCRYPTED_FORMAT = FORMAT + 256
 """That of an encrypted segment. Versions of this package that cannot decrypt take it for a newer one's."""
 
-CREATE_SEGMENT = f"""
+_SEGMENT = f"""
 PRAGMA synchronous = OFF;
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA page_size = 8192;
 PRAGMA journal_mode = WAL;
 BEGIN;
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-{{encrypted}}
+PRAGMA user_version = {{version}};
+{{key_table}}
 CREATE TABLE record (
     seq INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -49,11 +49,14 @@ PRAGMA synchronous = FULL;
 PRAGMA wal_checkpoint(TRUNCATE);
 """
 
-ENCRYPTED_SEGMENT = """
-PRAGMA user_version = {version};
+_KEY_TABLE = """
 CREATE TABLE cipher_key (id BLOB PRIMARY KEY);
 INSERT INTO cipher_key (id) VALUES (x'{key_id}');
 """
+
+CREATE_SEGMENT = _SEGMENT.format(version=FORMAT, key_table="")
+
+CREATE_ENCRYPTED_SEGMENT = _SEGMENT.format(version=ENCRYPTED_FORMAT, key_table=_KEY_TABLE)
 
 KEY_IDS = "SELECT id FROM cipher_key"
 
