@@ -14,7 +14,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from honeyhive_litellm._errors import DamagedBodyError, SpoolError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_id_of
@@ -22,18 +22,18 @@ from honeyhive_litellm._stats import Totals
 
 from . import sql
 from .connection import Connection
+from .encryption import decrypt_content, encrypt_content
 from .layout import DEAD_LETTERS_NAME, LEDGER_NAME
 from .ledger import BUSY_TIMEOUT_S, MERGED
 from .private_files import check_database, effective_folder, make_database
 from .record import Row
-from .sealing import open_content, seal_content
 
 PURGED = "purged"
 """The reason under which events are dropped whose letter a user purged."""
 
-_PLAIN, _SEALED = sql.LETTER_TABLES
+_PLAIN, _ENCRYPTED = sql.LETTER_TABLES
 _LETTER, _REASON = 3, 4
-"""What a sealed letter's body and reason are bound to, besides its id; records have other kinds."""
+"""What an encrypted letter's body and reason are bound to, besides its id; records have other kinds."""
 
 
 class DeadLetter(NamedTuple):
@@ -65,23 +65,29 @@ async def add(
         table = _PLAIN
         letters = [(row.id, now, status, reason, row.started_ms, row.session, row.body) for row in rows]
     else:
-        table = _SEALED
-        letters = [_sealed_letter(row, now, status, reason, cipher) for row in rows]
+        table = _ENCRYPTED
+        letters = [_encrypted_letter(row, now, status, reason, cipher) for row in rows]
     try:
         make_database(path)
         async with Connection(lambda: sqlite3.connect(str(path), timeout=BUSY_TIMEOUT_S)) as db:
             check_database(path)
             for name in dict.fromkeys((_PLAIN, table)):  # older versions fail without the table of plain letters
                 await db.execute(sql.CREATE_DEAD.format(schema="main", table=name))
+            for name in _letter_tables(await db.execute_fetchall(sql.TABLES_OF_DEAD.format(schema="main"))):
+                await db.executemany(sql.REMOVE_LETTER.format(table=name), [(row.id,) for row in rows])
             await db.executemany(sql.ADD_LETTER.format(table=table), letters)
             await db.commit()
     except (sqlite3.Error, OSError) as error:
         raise SpoolError(f"{path}: {error}") from error
 
 
-def _sealed_letter(row: Row, at: float, status: Optional[int], reason: str, cipher: Cipher) -> Tuple[Any, ...]:
-    body = seal_content(cipher, row.id, _LETTER, row.session, row.body)
-    return row.id, at, status, cipher.seal(row.id, _REASON, reason.encode()), row.started_ms, None, body
+def _encrypted_letter(row: Row, at: float, status: Optional[int], reason: str, cipher: Cipher) -> Tuple[Any, ...]:
+    body = encrypt_content(cipher, row.id, _LETTER, row.session, row.body)
+    return row.id, at, status, _encrypted_reason(cipher, row.id, reason), row.started_ms, None, body
+
+
+def _encrypted_reason(cipher: Cipher, id_: str, reason: str) -> bytes:
+    return cipher.seal(id_, _REASON, reason.encode("utf-8", "replace"))
 
 
 def letters(folder: Path, cipher: Cipher = NO_CIPHER) -> List[DeadLetter]:
@@ -112,7 +118,7 @@ def row_of(folder: Path, id_: str, cipher: Cipher = NO_CIPHER) -> Optional[Row]:
     if not found:
         return None
     started_ms, stored_session, stored = found[0]
-    session, body = open_content(cipher, id_, _LETTER, stored_session, bytes(stored))
+    session, body = decrypt_content(cipher, id_, _LETTER, stored_session, bytes(stored))
     return Row(0, id_, started_ms, session, body)
 
 
@@ -138,9 +144,9 @@ def refused_again(
     now = time.time()
     with _transaction(folder) as db:
         db.executemany(sql.REFUSED_AGAIN.format(table=_PLAIN), [(now, status, reason, id_) for id_ in ids])
-        if cipher.key_id is not None and _SEALED in _tables(db, "dead"):
-            sealed = [(now, status, cipher.seal(id_, _REASON, reason.encode()), id_) for id_ in ids]
-            db.executemany(sql.REFUSED_AGAIN.format(table=_SEALED), sealed)
+        if cipher.key_id is not None and _ENCRYPTED in _tables(db, "dead"):
+            changes = [(now, status, _encrypted_reason(cipher, id_, reason), id_) for id_ in ids]
+            db.executemany(sql.REFUSED_AGAIN.format(table=_ENCRYPTED), changes)
 
 
 def accepted(folder: Path, ids: Sequence[str]) -> int:
@@ -167,7 +173,11 @@ def _each(db: sqlite3.Connection, statement: str, parameters: Sequence[Tuple[Any
 
 
 def _tables(db: sqlite3.Connection, schema: str) -> List[str]:
-    names = {name for (name,) in db.execute(sql.TABLES_OF_DEAD.format(schema=schema))}
+    return _letter_tables(db.execute(sql.TABLES_OF_DEAD.format(schema=schema)))
+
+
+def _letter_tables(rows: Iterable[Any]) -> List[str]:
+    names = {name for (name,) in rows}
     return [table for table in sql.LETTER_TABLES if table in names]
 
 

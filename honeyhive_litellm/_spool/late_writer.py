@@ -16,12 +16,12 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 
 from . import sql
+from .encryption import SegmentCipher
 from .fork_gate import gate
 from .layout import lease_path, new_owner, segment_path
 from .lease import Lease
 from .private_files import check_database, effective_folder, make_database, make_private_folder
 from .record import Record
-from .sealing import SegmentSealer
 
 LATE_NUMBER = 999_999
 """Sorts after every segment that the owner wrote before."""
@@ -34,7 +34,7 @@ class LateWriter:
         """`owner` is that of the spool that has just been closed, None if there was none."""
         self._folder = effective_folder(folder)
         self._owner = owner or new_owner()
-        self._sealer = SegmentSealer(cipher)
+        self._encryption = SegmentCipher(cipher)
         self._lock = threading.Lock()
         self._lease: Optional[Lease] = None
         self._db: Optional[sqlite3.Connection] = None
@@ -46,7 +46,7 @@ class LateWriter:
             try:
                 db = self._db = self._db or self._open()
                 self._seq += 1
-                (row,) = self._sealer.rows_of([record], self._seq)
+                (row,) = self._encryption.rows_of([record], self._seq)
                 with gate:
                     db.execute(sql.APPEND, row)
             except Exception as error:  # also what SQLite cannot take as a value
@@ -63,5 +63,5 @@ class LateWriter:
         with gate:
             db = sqlite3.connect(str(path), timeout=0, isolation_level=None, check_same_thread=False)
             check_database(path)
-            db.executescript(self._sealer.creation_script() + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
+            db.executescript(self._encryption.creation_script() + sql.TUNE_SEGMENT.format(synchronous="NORMAL"))
         return db

@@ -16,10 +16,10 @@ from honeyhive_litellm._errors import UnknownKeyError, UnsafeFileError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 
 from . import sql
+from .encryption import stored_record
 from .private_files import check_database, open_file
 from .ranges import SETTLED
 from .record import EVENT, START, Record
-from .sealing import stored_record
 
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")

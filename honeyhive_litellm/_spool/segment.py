@@ -20,10 +20,10 @@ from honeyhive_litellm._stats import Totals
 
 from . import sql
 from .connection import CAN_UNLINK_OPEN_FILES
+from .encryption import SegmentCipher, key_ids_from
 from .packed_rows import how_many_fit, unpack_events, unpack_sizes
 from .ranges import SENDING, SETTLED, Change, RangeSet, SeqRange
 from .record import EVENT, START, Record, Row
-from .sealing import SegmentSealer, key_ids_from
 from .segment_connection import INLINE_READ_BYTES, INLINE_WRITE_BYTES, INLINE_WRITE_ROWS, SegmentConnection
 from .segment_files import SegmentFiles
 
@@ -69,7 +69,7 @@ class Segment:
         self.oldest_pending_at: Optional[float] = None
         self.open_starts: Dict[str, int] = {}
         self.ended: Set[str] = set()
-        self._sealer = SegmentSealer(cipher)
+        self._encryption = SegmentCipher(cipher)
         self._files = SegmentFiles(path)
         self._connection = SegmentConnection(path, durability)
         self._identity: Optional[Tuple[int, int]] = None
@@ -87,7 +87,7 @@ class Segment:
     @property
     def missing_keys(self) -> List[bytes]:
         """The ids of the keys with which its content is encrypted and that the cipher does not have."""
-        return self._sealer.missing_keys
+        return self._encryption.missing_keys
 
     @property
     def pending(self) -> int:
@@ -118,7 +118,7 @@ class Segment:
 
     async def create(self) -> None:
         """Create the file and make its header durable, before the first record. Raises SpoolError."""
-        await self._connection.create(self._sealer.creation_script())
+        await self._connection.create(self._encryption.creation_script())
         self._identity = self._files.identity()
         self._is_loaded = True
 
@@ -155,7 +155,7 @@ class Segment:
         if version > sql.FORMAT and version != sql.ENCRYPTED_FORMAT:
             raise NewerFormatError(f"{self.path} has format {version}; this version reads up to {sql.FORMAT}")
         if version == sql.ENCRYPTED_FORMAT:
-            self._sealer.key_ids = key_ids_from(await self._connection.fetch(sql.KEY_IDS))
+            self._encryption.key_ids = key_ids_from(await self._connection.fetch(sql.KEY_IDS))
         self._ranges = RangeSet(SeqRange(*row) for row in await self._connection.fetch(sql.READ_RANGES))
         self._left_sending = self._ranges.sending()
         ((self.last,),) = await self._connection.fetch(sql.LAST_SEQ)
@@ -242,25 +242,25 @@ class Segment:
         size = sum(len(record.body) for record in records)
         if len(records) > INLINE_WRITE_ROWS or size > INLINE_WRITE_BYTES or self._connection.is_synced:
             return False
-        if self._sealer.new_key_id is not None:
+        if self._encryption.new_key_id is not None:
             return False
-        self._connection.insert_inline(sql.APPEND, self._sealer.rows_of(records, self.last + 1))
+        self._connection.insert_inline(sql.APPEND, self._encryption.rows_of(records, self.last + 1))
         self._appended(records, size)
         return True
 
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in one transaction, in order. Raises SpoolError, and then none of them is committed."""
-        key_id = self._sealer.new_key_id
+        key_id = self._encryption.new_key_id
         if key_id is not None:
             await self._connection.insert(sql.ADD_KEY_ID, [(key_id,)])
-            self._sealer.key_ids.append(key_id)
-        await self._connection.insert(sql.APPEND, self._sealer.rows_of(records, self.last + 1))
+            self._encryption.key_ids.append(key_id)
+        await self._connection.insert(sql.APPEND, self._encryption.rows_of(records, self.last + 1))
         self._appended(records, sum(len(record.body) for record in records))
 
     async def ends_with(self, records: Sequence[Record]) -> bool:
         """Whether the latest records are these. Counts them if an interrupted `append` did not. Raises SpoolError."""
         latest = await self._connection.fetch(sql.LATEST_RECORD)
-        if not latest or self._sealer.record_of(*latest[0][1:]) != records[-1]:
+        if not latest or self._encryption.record_of(*latest[0][1:]) != records[-1]:
             return False
         if latest[0][0] > self.last:
             self._appended(records, sum(len(record.body) for record in records))
@@ -299,7 +299,7 @@ class Segment:
     async def start_of(self, seq: int) -> Optional[Record]:
         """The start record with number `seq`; None if it is damaged."""
         found = await self._connection.fetch(sql.READ_START, (seq,))
-        return self._sealer.record_of(START, *found[0]) if found else None
+        return self._encryption.record_of(START, *found[0]) if found else None
 
     async def seal(self) -> None:
         """Store the number of events, as nothing more will be appended: `open` need not count them again."""
@@ -395,6 +395,6 @@ class Segment:
         """The events among the records `lo..hi` that can be read."""
         ((heads, joined),) = await self._connection.fetch(sql.PACKED_EVENTS, (lo, hi), inline=inline)
         try:
-            return self._sealer.opened(unpack_events(heads, joined))
+            return self._encryption.opened(unpack_events(heads, joined))
         except UnknownKeyError as error:
             raise SpoolError(f"{self.path} is damaged: it does not name the key of all its records") from error

@@ -128,7 +128,7 @@ INSERT INTO span (lo, hi, state, events, at, dead, damaged)
 VALUES ({lo}, {hi}, {state}, {events}, {at!r}, {dead}, {damaged});
 """
 
-LETTER_TABLES = ("letter", "sealed_letter")
+LETTER_TABLES = ("letter", "encrypted_letter")
 """Plain dead letters, and encrypted ones, which an older version would take for events and send."""
 
 CREATE_DEAD = """

@@ -358,9 +358,9 @@ def test_swapped_letters_are_damage(tmp_path: Path) -> None:
     letters_in(tmp_path, NEW)
     change(
         tmp_path / "dead.db",
-        "UPDATE sealed_letter SET id = 'c' WHERE id = 'a'",
-        "UPDATE sealed_letter SET id = 'a' WHERE id = 'b'",
-        "UPDATE sealed_letter SET id = 'b' WHERE id = 'c'",
+        "UPDATE encrypted_letter SET id = 'c' WHERE id = 'a'",
+        "UPDATE encrypted_letter SET id = 'a' WHERE id = 'b'",
+        "UPDATE encrypted_letter SET id = 'b' WHERE id = 'c'",
     )
     assert {letter.reason for letter in dead_letters.letters(tmp_path, NEW)} == {"(damaged)"}
     with pytest.raises(DamagedBodyError):
@@ -376,6 +376,9 @@ def test_plain_and_encrypted_letters_stand_side_by_side(tmp_path: Path) -> None:
     dead_letters.refused_again(tmp_path, ["b", "plain"], 422, "still no", NEW)
     found = [(le.id, le.status, le.reason, le.retried_at) for le in dead_letters.letters(tmp_path, NEW)]
     assert found[1:] == [("b", 422, "still no", None), ("plain", 422, "still no", None)]
+    asyncio.run(dead_letters.add(tmp_path, [plain], 400, "no", NEW))  # its letter is replaced, whatever it was
+    asyncio.run(dead_letters.add(tmp_path, [plain._replace(id="b")], 400, "no"))
+    assert [letter.id for letter in dead_letters.letters(tmp_path, NEW)] == ["a", "plain", "b"]
     assert dead_letters.accepted(tmp_path, ["a"]) == 1
     assert dead_letters.purge(tmp_path, ["b", "plain"]) == 2
     assert dead_letters.letters(tmp_path, NEW) == []

@@ -1,6 +1,6 @@
-"""What is stored of a record's content: plain, or sealed by a `Cipher`.
+"""What is stored of a record's content: plain, or encrypted by a `Cipher`.
 
-A sealed record has its session in its body, since a session's name may be anything: there is none in its row. An
+An encrypted record has its session in its body, since a session's name may be anything: there is none in its row. An
 encrypted file lists the ids of the keys of its records, so that a process knows at once whether it has them all.
 """
 
@@ -19,7 +19,7 @@ from .record import CLOSED, EVENT, Record, Row, intact_record
 _SESSION_LENGTH = struct.Struct(">I")
 
 
-class SegmentSealer:
+class SegmentCipher:
     """Seals and opens the records of one segment. `key_ids`: of which keys; empty if the segment is not encrypted."""
 
     def __init__(self, cipher: Cipher) -> None:
@@ -47,7 +47,7 @@ class SegmentSealer:
         """The rows for `sql.APPEND`, numbered from `first` on. Raises SpoolError if a key is missing."""
         if self.missing_keys:
             raise SpoolError("it is encrypted with a key that is not there")
-        # A file with plain content stays so: an older version would take what is sealed in it for an event.
+        # A file with plain content stays so: an older version would take what is encrypted in it for an event.
         cipher = self.cipher if self.key_ids else NO_CIPHER
         return [_row_of(record, seq, cipher) for seq, record in enumerate(records, first)]
 
@@ -62,20 +62,20 @@ class SegmentSealer:
         opened = []
         for row in events:
             try:
-                session, body = open_content(self.cipher, row.id, EVENT, row.session, row.body)
+                session, body = decrypt_content(self.cipher, row.id, EVENT, row.session, row.body)
             except DamagedBodyError:
                 continue
             opened.append(row._replace(session=session, body=body))
         return tuple(opened)
 
 
-def seal_content(cipher: Cipher, id_: str, kind: int, session: Optional[str], body: bytes) -> bytes:
-    """Session and body as one sealed body."""
+def encrypt_content(cipher: Cipher, id_: str, kind: int, session: Optional[str], body: bytes) -> bytes:
+    """Session and body as one encrypted body."""
     name = b"" if session is None else session.encode("utf-8", "surrogatepass")
     return cipher.seal(id_, kind, b"".join((_SESSION_LENGTH.pack(len(name)), name, body)))
 
 
-def open_content(
+def decrypt_content(
     cipher: Cipher, id_: str, kind: int, session: Optional[str], body: bytes
 ) -> Tuple[Optional[str], bytes]:
     """Session and body, from the columns of these names. Raises UnknownKeyError and DamagedBodyError."""
@@ -95,7 +95,7 @@ def stored_record(cipher: Cipher, *columns: object) -> Optional[Record]:
     if record is None or not is_sealed(record.body):
         return record
     try:
-        session, body = open_content(cipher, record.id, record.kind, record.session, record.body)
+        session, body = decrypt_content(cipher, record.id, record.kind, record.session, record.body)
     except DamagedBodyError:
         return None
     return record._replace(session=session, body=body)
@@ -112,5 +112,5 @@ def key_ids_from(rows: Sequence[Sequence[object]]) -> List[bytes]:
 def _row_of(record: Record, seq: int, cipher: Cipher) -> Tuple[Any, ...]:
     kind, id_, started_ms, session, body = record
     if cipher.key_id is not None and kind != CLOSED:  # that one has no content
-        session, body = None, seal_content(cipher, id_, kind, session, body)
+        session, body = None, encrypt_content(cipher, id_, kind, session, body)
     return seq, kind, id_, started_ms, session, zlib.crc32(body), body
