@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Awaitable, Callable, Sequence, TypeVar
+import contextlib
+import socket
+import threading
+from typing import Any, Awaitable, Callable, List, Optional, Sequence, TypeVar
 
 from honeyhive_litellm._foreign import class_name
 from honeyhive_litellm._log import warn
@@ -99,3 +102,32 @@ def on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+async def addresses_of(host: str, port: int, family: int = 0) -> List[Any]:
+    """What `socket.getaddrinfo` finds. Raises `OSError` where there is no address.
+
+    In a daemon thread: asyncio's own are joined at exit, and a dead network holds them.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[List[Any]] = loop.create_future()
+
+    def settle(found: List[Any], failure: Optional[OSError]) -> None:
+        if answer.done():  # the caller has given up
+            return
+        if failure is None:
+            answer.set_result(found)
+        else:
+            answer.set_exception(failure)
+
+    def look_up() -> None:
+        found, failure = [], None
+        try:
+            found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        except OSError as caught:
+            failure = caught
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            loop.call_soon_threadsafe(settle, found, failure)
+
+    threading.Thread(target=look_up, name="honeyhive-dns", daemon=True).start()
+    return await answer

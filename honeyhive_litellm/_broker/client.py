@@ -16,6 +16,8 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error
 
+from honeyhive_litellm._aio import addresses_of
+
 _CLOSING_S = 1.0
 
 Taker = Callable[[bytes, bytes, bytes], None]
@@ -78,7 +80,16 @@ class _Transport(TcpTransport):
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         """Connect anew. An attempt that failed half-way, as at a server that is stopped, leaves its socket open."""
         self._abort()
-        await super().connect(uri, buffer_size, connect_timeout)
+        found = await asyncio.wait_for(addresses_of(uri.hostname or "", uri.port or 0), connect_timeout)
+        for index, (*_, (address, *_rest)) in enumerate(found):
+            netloc = f"[{address}]:{uri.port}" if ":" in address else f"{address}:{uri.port}"
+            try:
+                await super().connect(uri._replace(netloc=netloc), buffer_size, connect_timeout)
+            except (OSError, asyncio.TimeoutError):
+                if index + 1 == len(found):
+                    raise
+            else:
+                return
 
     async def wait_closed(self) -> None:
         """Wait until what was written is sent, but not for ever: a peer that is stopped reads nothing any more."""

@@ -15,6 +15,7 @@ from honeyhive_litellm._json import decode
 
 from .client import BrokerClient
 from .connection import Connection
+from .message import encoded
 
 ACK_TIMEOUT_S = 5.0
 NO_STREAM = 503
@@ -22,6 +23,8 @@ NO_STREAM = 503
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 _UNKNOWN = 500
+_EXPECTED_STREAM = "Nats-Expected-Stream"
+_OTHER_STREAM = 10060
 _PUBLISHING = "publish "
 _SUBSCRIBING_S = 5
 _MAX_TEXT = 200
@@ -118,6 +121,17 @@ class Publisher:
             if group.denial.startswith(_PUBLISHING) and group.left == len(messages):
                 raise DeniedError(group.denial)
         return group.acks
+
+    async def probe(self, subject: str) -> Optional[Ack]:
+        """Publish a message that a stream refuses to store: None if the answer is that refusal, as it should be.
+
+        It proves what an event needs: the permissions to publish and to get the answer, and a stream that answers.
+        """
+        message = encoded({_EXPECTED_STREAM: "HH-none"}), b""
+        (ack,) = await self.publish(subject, [message])
+        if ack is None:
+            return Ack(_UNKNOWN, "no acknowledgement in time")
+        return None if ack.code == _OTHER_STREAM else ack
 
     async def _wait(self, group: _Group) -> None:
         alarm = asyncio.get_running_loop().call_later(ACK_TIMEOUT_S, group.done.set)

@@ -128,7 +128,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
     else:
         click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
-        click.echo(f"{_why(result.failure, settings.api_url)}. The letters are kept", err=True)
+        click.echo(f"{_why(result.failure, settings.target)}. The letters are kept", err=True)
     _note_locked(letters)
     if result.accepted < len(letters):
         sys.exit(LEFT)

@@ -145,6 +145,12 @@ class Settings:
         return cls(**cast(Dict[str, Any], _with_spool_path(clean, environ)))
 
     @property
+    def target(self) -> str:
+        """Where the events go, for messages: HoneyHive's address, or the broker's servers and the destination."""
+        access = self.broker_access
+        return self.api_url if access is None else f"{access.name}, destination {self.broker_destination}"
+
+    @property
     def destination_list(self) -> Tuple[Destination, ...]:
         """The destinations in their order; empty if there are none."""
         return cast(Optional[Tuple[Destination, ...]], self.destinations) or ()

@@ -57,7 +57,7 @@ class HoneyHiveLogger(CustomLogger):
         # writes these into its debug log, so the key must not be among them.
         self.project = settings.project
         self.environment = settings.environment
-        self.api_url = settings.api_url
+        self.api_url = settings.target
         self._runtime = runtime_for(settings, ImportedLiteLLM())
         is_registered = functools.partial(is_in_any_list, functools.partial(_has_logger_of, self._runtime))
         apply_patches(Subscriber(self._runtime, is_registered))

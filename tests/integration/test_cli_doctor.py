@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import fcntl
 import json
 import os
@@ -32,6 +33,7 @@ from honeyhive_litellm.testing import Collector
 
 from ..matrix import CELLS
 from ..spools import event, spool_in
+from ..support.broker import Broker
 
 KEY = "hh_key_of_the_test"
 TIMEOUT_S = 110
@@ -334,3 +336,36 @@ async def test_at_a_terminal_the_lines_fit_its_width_and_color_is_an_option(envi
         assert [line for line in lines if len(line) > 80 and str(environment) not in line] == []
     assert re.search(r"\x1b\[3[0-9]m", shown)
     assert re.search(r"\x1b\[3[0-9]m", at_a_terminal(80, "doctor", NO_COLOR="1")) is None
+
+
+def test_a_broker_is_tried_without_storing_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = """accounts {{ A {{ jetstream: enabled, users: [ {{ user: admin, password: admin }}
+      {{ user: app, password: secret,
+         permissions: {{ publish: ["honeyhive.events.{publish}"], subscribe: ["{inbox}.>"] }} }}
+    ] }} }}"""
+    right = {"publish": "default", "inbox": "_INBOX.hhapp"}
+    monkeypatch.delenv("HONEYHIVE_API_KEY")
+
+    def tried() -> Tuple[str, str]:
+        code, found, _ = doctor("--connect")
+        (finding,) = [found[check] for check in ("broker.publishes", "broker.reachable") if check in found][:1]
+        assert code == (3 if finding["level"] == "problem" else 0)
+        assert "secret" not in json.dumps(found)
+        return finding["level"], finding["text"]
+
+    with Broker(tmp_path, extra=users.format(**right), login="admin:admin") as broker:
+        monkeypatch.setenv("HONEYHIVE_BROKER", broker.address_of("app:secret@"))
+        assert tried() == ("problem", "No stream takes honeyhive.events.default now")
+        asyncio.run(broker.add_stream("default"))
+        assert tried() == ("ok", "The stream HH_default answers; events will be acknowledged")
+        for wrong, denied in (
+            ({"inbox": "_INBOX.other"}, "denies subscription to"),
+            ({"publish": "other"}, 'denies publish to "honeyhive.events.default"'),
+        ):
+            broker.configure(users.format(**{**right, **wrong}))
+            broker.nodes[0].reload()
+            level, text = tried()
+            assert level == "problem" and denied in text
+        assert asyncio.run(broker.messages("HH_default")) == []
+        monkeypatch.setenv("HONEYHIVE_BROKER", broker.address_of("app:secret2@"))
+        assert tried()[1].endswith("the broker refuses the login")

@@ -72,14 +72,14 @@ def check_application(app: str) -> List[Finding]:
             *check_others(is_loaded=True),
         ]
     findings = [
-        ok("application.registered", f"{app} records calls for project {one.project} at {one.api_url}")
+        ok("application.registered", f"{app} records calls for project {one.project} at {one.target}")
         for one in settings
     ]
     return [*findings, *_doubles(settings), *check_others(is_loaded=True)]
 
 
 def _doubles(settings: List[Settings]) -> Iterator[Finding]:
-    targets: List[Tuple[str, str]] = [(one.project, one.api_url) for one in settings]
+    targets: List[Tuple[str, str]] = [(one.project, one.target) for one in settings]
     for project, url in sorted({target for target in targets if targets.count(target) > 1}):
         yield problem(
             "application.double",

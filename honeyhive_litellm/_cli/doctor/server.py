@@ -27,6 +27,11 @@ _TIMEOUT_S = 10.0
 
 def check_server(settings: Settings) -> List[Finding]:
     """Connect, then use the key: one empty batch, and one question for an event that is not there."""
+    access = settings.broker_access
+    if access is not None:
+        from .broker import check_broker  # its client is an extra
+
+        return asyncio.run(check_broker(access, settings.broker_destination))
     reached, server_time = _reach(settings.api_url)
     if server_time is None:
         return [reached]

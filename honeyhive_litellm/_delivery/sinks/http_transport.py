@@ -16,20 +16,19 @@ What is chosen here, and why:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
-import threading
 import time
 import urllib.request
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, AsyncIterator, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, AsyncIterator, Dict, List, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from honeyhive_litellm._aio import addresses_of
 from honeyhive_litellm._version import __version__
 
 from .http_status import REDIRECTS_TO, Reply, parse_http_date, parse_retry_after
@@ -230,33 +229,12 @@ def _proxy_for(url: str) -> Optional[str]:
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up in daemon threads: asyncio's are joined at exit, and a dead network holds them."""
+    """Looks names up without asyncio's threads."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> List[ResolveResult]:
         """The addresses of *host*, as aiohttp wants them. Raises `OSError` where there are none."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[List[Any]] = loop.create_future()
-
-        def settle(found: List[Any], failure: Optional[OSError]) -> None:
-            if answer.done():  # the request has given up
-                return
-            if failure is None:
-                answer.set_result(found)
-            else:
-                answer.set_exception(failure)
-
-        def look_up() -> None:
-            found, failure = [], None
-            try:
-                found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-            except OSError as caught:
-                failure = caught
-            with contextlib.suppress(RuntimeError):  # the loop has closed
-                loop.call_soon_threadsafe(settle, found, failure)
-
-        threading.Thread(target=look_up, name="honeyhive-dns", daemon=True).start()
         return [
             {
                 "hostname": host,
@@ -266,7 +244,7 @@ class _Resolver(AbstractResolver):
                 "proto": proto,
                 "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             }
-            for kind, _, proto, _, address in await answer
+            for kind, _, proto, _, address in await addresses_of(host, port, family)
         ]
 
     async def close(self) -> None:
