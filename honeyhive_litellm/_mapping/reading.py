@@ -52,7 +52,7 @@ def fields(value: Any) -> Mapping[str, Any]:
     kind = type(value)
     if kind is dict or issubclass(kind, dict):
         return cast("Mapping[str, Any]", value)
-    return or_default(_EMPTY, _attributes, value)
+    return _EMPTY if value is None else or_default(_EMPTY, _attributes, value)
 
 
 def _attributes(value: object) -> Mapping[str, Any]:
