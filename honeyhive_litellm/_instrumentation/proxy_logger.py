@@ -24,7 +24,9 @@ from honeyhive_litellm._log import log_error
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.lifecycle import shutdown_all
 
+from .callback_settings import choose_destination
 from .logger import HoneyHiveLogger
+from .patches.notify import guarded
 
 NAME = "honeyhive"
 """The callback's name in the Proxy's config."""
@@ -75,7 +77,8 @@ class ProxyLogger(HoneyHiveLogger):
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> None:
         """Runs before the Router does, so that the attempts of the very first request belong together."""
-        self._is_ready()
+        if self._is_ready() and self.settings.destination_list:
+            guarded(choose_destination, user_api_key_dict, data)
 
     def records_in(self, runtime: Any) -> bool:
         return self._is_resolved and super().records_in(runtime)

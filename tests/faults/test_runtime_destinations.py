@@ -75,6 +75,11 @@ def call(name: str, text: str = "") -> None:
     )
 
 
+def calls(name: str, count: int, text: str) -> None:
+    for _ in range(count):
+        call(name, text)
+
+
 def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -104,7 +109,7 @@ def test_one_that_fails_delays_drops_and_costs_nothing_of_the_others(
             destinations=destinations,
         )
         try:
-            flood = threading.Thread(target=lambda: [call(FAILING, fault.text) for _ in range(fault.calls)])
+            flood = threading.Thread(target=calls, args=(FAILING, fault.calls, fault.text))
             flood.start()
             waited: List[float] = []
             for _ in range(CALLS):
