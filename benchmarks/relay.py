@@ -84,10 +84,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = parser_for(__doc__, "3; quick 1")
     parser.add_argument("--events", type=int, help="events in the stream (20000; quick 10000)")
     parser.add_argument("--bytes", type=int, default=3072, help="of each (3072)")
+    parser.add_argument("--nodes", type=int, choices=NODES, help="of the broker (both, in turns)")
     options = parse(parser, child, arguments)
     events = options.events or (10_000 if options.quick else 20_000)
     rounds = options.rounds or (1 if options.quick else 3)
-    replicas: Dict[str, List[Json]] = {str(n): measure(events, options.bytes, rounds, n) for n in NODES}
+    replicas: Dict[str, List[Json]] = {
+        str(nodes): measure(events, options.bytes, rounds, nodes)
+        for nodes in ([options.nodes] if options.nodes else NODES)
+    }
     result: Json = {"environment": environment(), "events": events, "bytes": options.bytes, "rounds": rounds}
     result["replicas"] = replicas
     write_report(result, report(result), options.json)

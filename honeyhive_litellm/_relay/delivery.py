@@ -99,7 +99,7 @@ class DestinationDelivery:
             is_connected=self._connection.is_connected,
             delivered=stats.delivered,
             dead=stats.dead,
-            in_hand=self._source.in_hand,
+            in_hand=self._source.pending,
             is_circuit_open=self._flusher.is_circuit_open,
             trouble=self._source.trouble or stats.last_error,
         )
@@ -108,7 +108,7 @@ class DestinationDelivery:
         """Deliver what is being sent, until this time of the monotonic clock; give everything else back; close."""
         await self._source.give_back_waiting()
         self._flusher.set_urgent(True)
-        while self._source.in_hand and not self._flusher.is_circuit_open and time.monotonic() < deadline:  # noqa: ASYNC110  settling wakes nobody
+        while self._source.pending and not self._flusher.is_circuit_open and time.monotonic() < deadline:  # noqa: ASYNC110  settling wakes nobody
             await asyncio.sleep(_POLL_S)
         self._is_closing = True
         await cancel_all(self._flushing)

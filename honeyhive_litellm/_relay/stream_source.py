@@ -82,10 +82,6 @@ class StreamSource:
 
     @property
     def pending(self) -> int:
-        return self._inbound.waiting
-
-    @property
-    def in_hand(self) -> int:
         """How many messages this process has and has not acknowledged."""
         return self._inbound.in_hand
 

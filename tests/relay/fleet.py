@@ -56,7 +56,7 @@ def event(number: int, session: Optional[str] = None, text: str = "") -> Row:
     return Row(0, id_, 1700000000000.0, session, json.dumps(body).encode())
 
 
-def table(nodes: Broker, destinations: Mapping[str, str], **options: Any) -> Dict[str, Any]:
+def table(nodes: Broker, destinations: Mapping[str, str], *, workers: int = 4, **options: Any) -> Dict[str, Any]:
     """The decoded `relay.toml` for destinations with these addresses."""
     return {
         "broker": nodes.address,
@@ -66,7 +66,7 @@ def table(nodes: Broker, destinations: Mapping[str, str], **options: Any) -> Dic
         "shutdown_timeout": 5,
         "dead_max_bytes": STREAM_BYTES,
         "destinations": {
-            name: {"api_url": url, "api_key_env": f"KEY_{name.upper()}", "max_bytes": STREAM_BYTES}
+            name: {"api_url": url, "api_key_env": f"KEY_{name.upper()}", "max_bytes": STREAM_BYTES, "workers": workers}
             for name, url in destinations.items()
         },
         **options,
