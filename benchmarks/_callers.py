@@ -32,20 +32,30 @@ class ChildError(RuntimeError):
 class CommandedProcess:
     """A process, inside `with`, that takes commands as lines of JSON, and replies in such lines.
 
-    It is `script --child job`; `python` is its interpreter.
+    It is `script --child job`; `python` is its interpreter, and its environment is that of `spawn`.
     """
 
-    def __init__(self, name: str, script: str, job: Json, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        name: str,
+        script: str,
+        job: Json,
+        python: str = sys.executable,
+        environment: Optional[Dict[str, str]] = None,
+    ) -> None:
         self.name = name
         self._script = script
         self._job = job
         self._python = python
+        self._environment = environment
 
     def __enter__(self: T) -> T:
         self._folder = tempfile.TemporaryDirectory()
         self._errors = tempfile.TemporaryFile("w+")
         job = {"folder": self._folder.name, **self._job}
-        self._process = spawn(self._script, job, stderr=self._errors, python=self._python)
+        self._process = spawn(
+            self._script, job, stderr=self._errors, python=self._python, environment=self._environment
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,9 +175,10 @@ def sample_of(blocks: Sequence[Json]) -> Json:
 
 
 def difference(mine: Sequence[Json], noops: Sequence[Json], key: str) -> Json:
-    """The difference to the do-nothing callback of the same round: median, least, most; and the median ratio."""
+    """The difference to what the same round has without us: median, least, most; the median ratio, and mine alone."""
     beyond = [sample[key] - noop[key] for sample, noop in zip(mine, noops)]
     return {
+        "median": statistics.median(sample[key] for sample in mine),
         "beyond": statistics.median(beyond),
         "range": [min(beyond), max(beyond)],
         "ratio": statistics.median(sample[key] / noop[key] for sample, noop in zip(mine, noops)),

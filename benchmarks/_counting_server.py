@@ -14,19 +14,25 @@ import subprocess
 import sys
 import time
 import urllib.request
-from typing import List
+from typing import Callable, List, TypeVar
 
 from _common import Json
 
 _ID = b'"event_id":'
 
 
-class CountingServer:
-    """The server's process, listening on loopback inside `with`."""
+T = TypeVar("T", bound="ServerProcess")
 
-    def __enter__(self) -> CountingServer:
+
+class ServerProcess:
+    """`script --serve` in a process of its own, listening on loopback inside `with`; it prints its address."""
+
+    def __init__(self, script: str) -> None:
+        self._script = script
+
+    def __enter__(self: T) -> T:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, self._script, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
@@ -36,6 +42,13 @@ class CountingServer:
         self._process.kill()
         self._process.communicate()
 
+
+class CountingServer(ServerProcess):
+    """The server's process."""
+
+    def __init__(self) -> None:
+        super().__init__(__file__)
+
     def counts(self) -> Json:
         """`requests`, `events`, `bytes`, and the Unix times of the first and the last request, 0 for none."""
         with urllib.request.urlopen(f"{self.url}/counts", timeout=10) as reply:
@@ -43,11 +56,10 @@ class CountingServer:
             return counted
 
 
-class _Counting(asyncio.Protocol):
+class HttpProtocol(asyncio.Protocol):
     """HTTP for requests that state their length."""
 
-    def __init__(self, counts: Json) -> None:
-        self._counts = counts
+    def __init__(self) -> None:
         self._pieces: List[bytes] = []
         self._got = self._needed = 0
 
@@ -67,12 +79,27 @@ class _Counting(asyncio.Protocol):
             self._needed = head + 4 + _length(whole[:head])
             if self._got < self._needed:
                 return
-            self._answer(whole[: self._needed], head + 4)
+            self.answer(whole[: self._needed], head + 4)
             self._pieces = [whole[self._needed :]]
             self._got -= self._needed
             self._needed = 0
 
-    def _answer(self, request: bytes, body: int) -> None:
+    def answer(self, request: bytes, body: int) -> None:
+        """Answer a request whose body begins there, with `reply`."""
+        raise NotImplementedError
+
+    def reply(self, body: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json") -> None:
+        """Send an answer."""
+        head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+        self._transport.write(head % (status, kind, len(body)) + body)
+
+
+class _Counting(HttpProtocol):
+    def __init__(self, counts: Json) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def answer(self, request: bytes, body: int) -> None:
         answer, status = b"{}", b"200 OK"
         if request.startswith(b"POST"):
             now = time.time()
@@ -86,8 +113,7 @@ class _Counting(asyncio.Protocol):
             answer = json.dumps(self._counts).encode()
         else:
             status = b"404 Not Found"  # it stores nothing
-        head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        self._transport.write(head % (status, len(answer)) + answer)
+        self.reply(answer, status)
 
 
 def _length(head: bytes) -> int:
@@ -98,10 +124,10 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def _serve() -> None:
+async def serve(protocol: Callable[[], asyncio.Protocol]) -> None:
+    """Serve on a free port, whose address is printed, until the standard input is closed."""
     loop = asyncio.get_running_loop()
-    counts: Json = {"requests": 0, "events": 0, "bytes": 0, "first_at": 0.0, "last_at": 0.0}
-    server = await loop.create_server(lambda: _Counting(counts), "127.0.0.1", 0)
+    server = await loop.create_server(protocol, "127.0.0.1", 0)
     async with server:
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
@@ -110,4 +136,5 @@ async def _serve() -> None:
 if __name__ == "__main__":
     if sys.argv[1:] != ["--serve"]:
         sys.exit(__doc__)
-    asyncio.run(_serve())
+    _counts: Json = {"requests": 0, "events": 0, "bytes": 0, "first_at": 0.0, "last_at": 0.0}
+    asyncio.run(serve(lambda: _Counting(_counts)))

@@ -13,16 +13,22 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from _callers import difference
+from peers import beyond_bare
 
 OURS, THEIRS = "#2a6fbb", "#b9bec6"
 
 
-def added_us(result: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
-    """CPU time that each peer adds to a call, beyond the callback that does nothing; the dearest first."""
-    speed = result["speed"]
-    added = {name: difference(speed[name], speed["noop"], "cpu_us") for name in speed if name not in ("bare", "noop")}
-    return dict(sorted(added.items(), key=lambda item: -float(item[1]["beyond"])))
+def added_us(result: Dict[str, Any]) -> Dict[str, Dict[str, Dict[str, Any]]]:
+    """By column, by peer: the CPU time that it adds to a call of bare LiteLLM, if it delivered everything."""
+    speeds = result["speed"]
+    return {
+        column: {
+            name: beyond_bare(speeds, name, column)
+            for name, samples in speeds.items()
+            if name not in ("bare", "noop") and all(sample[column]["kept"] == result["calls"] for sample in samples)
+        }
+        for column in result["columns"]
+    }
 
 
 def kept_percent(peers: Dict[str, Dict[str, int]]) -> Dict[str, float]:
@@ -32,17 +38,24 @@ def kept_percent(peers: Dict[str, Dict[str, int]]) -> Dict[str, float]:
 
 def draw_overhead(result: Dict[str, Any], file: Path) -> None:
     added = added_us(result)
-    names = list(added)
-    middles = [added[name]["beyond"] for name in names]
-    spread = [
-        [added[name]["beyond"] - added[name]["range"][0] for name in names],
-        [added[name]["range"][1] - added[name]["beyond"] for name in names],
-    ]
-    figure, axes = _figure(1.2 + 0.4 * len(names))
-    bars = axes.barh(names, middles, xerr=spread, ecolor="#555", capsize=3, color=[_color(name) for name in names])
-    axes.bar_label(bars, [f"{middle:,.0f}" for middle in middles], padding=3)
-    rounds = len(result["speed"]["noop"])
-    axes.set_xlabel(f"CPU time added to a call, microseconds: median and spread of {rounds} round{'s' * (rounds > 1)}")
+    names = [name for name in result["speed"] if any(name in peers for peers in added.values())]
+    height = 0.8 / len(names)
+    figure, axes = _figure(1.5 + 0.25 * len(names) * len(added))
+    for row, peers in enumerate(added.values()):
+        for number, (name, compared) in enumerate(peers.items()):
+            low, high = compared["range"]
+            middle = compared["beyond"]
+            place = row + height * (number - (len(peers) - 1) / 2)
+            spread = [[middle - low], [high - middle]]
+            bars = axes.barh(place, middle, height * 0.9, xerr=spread, ecolor="#555", capsize=2, color=_color(name))
+            axes.bar_label(bars, [f"{name} {middle:,.0f}"], padding=3, fontsize=8)
+    axes.set_yticks(range(len(added)), list(added))
+    axes.invert_yaxis()
+    rounds = len(result["speed"]["bare"])
+    axes.set_xlabel(
+        f"CPU time added to a call, microseconds: median and spread of {rounds} round{'s' * (rounds > 1)}; "
+        "only those that delivered everything"
+    )
     _finish(figure, axes, result, file)
 
 
