@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional, Set, Tuple
+from typing import List, Mapping, Optional, Set, Tuple, cast
 from urllib.parse import unquote, urlsplit
+
+from .paths import IN_MEMORY
 
 DEFAULT_PORT = 4222
 DEFAULT_DESTINATION = "default"
@@ -83,3 +85,21 @@ class BrokerAccess:
 def is_destination(name: str) -> bool:
     """Whether a destination may have this name, which becomes part of a stream's name and of a subject."""
     return _DESTINATION.fullmatch(name) is not None and name != _RESERVED
+
+
+def broker_problems(clean: Mapping[str, object], *, has_broker: bool) -> List[str]:
+    """What is wrong with the options of a broker together, where each alone is right."""
+    problems = []
+    address = clean.get("broker")
+    if isinstance(address, str):
+        files = {name: cast(Optional[Path], clean.get(f"broker_{name}")) for name in ("credentials", "nkey", "ca")}
+        try:
+            BrokerAccess.of(address, **files)
+        except ValueError as error:
+            problems.append(f"broker (HONEYHIVE_BROKER) {error}; give one login")
+    if clean.get("spool_path") == IN_MEMORY and (not has_broker or clean.get("flush") is False):
+        problems.append(
+            "spool_path (HONEYHIVE_SPOOL_PATH) is :memory:, which is for a process that delivers to a broker; "
+            "set broker / HONEYHIVE_BROKER, or give the path of a folder"
+        )
+    return problems

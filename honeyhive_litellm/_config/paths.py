@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Mapping, Optional
 
+IN_MEMORY = Path(":memory:")
+"""The `spool_path` of a spool without files."""
+
 DEFAULT_URL = "https://api.honeyhive.ai"
 NEWER_URL = "https://api.dp1.us.honeyhive.ai"
 """HoneyHive's newer data plane. Which of the two takes a key, the key's organization decides."""

@@ -21,7 +21,7 @@ from honeyhive_litellm._privacy.cipher import HOW_TO_INSTALL, KEY_BYTES, algorit
 from honeyhive_litellm._privacy.pii import NAMES, named
 
 from .broker import BrokerAccess, is_destination
-from .paths import DEFAULT_URL
+from .paths import DEFAULT_URL, IN_MEMORY
 
 Reader = Callable[[object], object]
 Redaction = Union[str, Callable[[Dict[str, Any]], Mapping[str, Any]]]
@@ -260,6 +260,8 @@ def share(value: object) -> float:
 
 
 def folder(value: object) -> Path:
+    if str(value).strip() == str(IN_MEMORY):
+        return IN_MEMORY
     return _path(value, "a folder")
 
 

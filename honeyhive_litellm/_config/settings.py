@@ -15,9 +15,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, c
 
 from honeyhive_litellm._errors import ConfigError
 
-from .broker import DEFAULT_DESTINATION, BrokerAccess
+from .broker import DEFAULT_DESTINATION, BrokerAccess, broker_problems
 from .destinations import MAIN, Destination, cross_check, default_destination, destinations
-from .paths import DEFAULT_URL, default_spool_path
+from .paths import DEFAULT_URL, IN_MEMORY, default_spool_path
 from .readers import (
     WRITE_ONLY_KEY,
     Reader,
@@ -164,7 +164,8 @@ class Settings:
         of_main: Dict[str, Any] = {"lookup_api_key": None, "destinations": None, "default_destination": MAIN}
         if self.broker is not None:
             of_main["broker_destination"] = destination.name  # a stream of its own, whose relay has its key
-        return replace(self, **{**of_main, **destination.options, "spool_path": spool_path})
+        path = IN_MEMORY if self.spool_path == IN_MEMORY else spool_path
+        return replace(self, **{**of_main, **destination.options, "spool_path": path})
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,12 @@ OPTIONS: Tuple[Option, ...] = (
     _row("custom_attributes", attributes, "Metadata for every event. In the variable: a JSON object."),
     _row("debug", flag, "Print a line for each event: when it is in the spool, and when it is delivered."),
     _row("flush", flag, "Deliver. With `false` this process only writes, and `honeyhive-litellm drain` delivers."),
-    _row("spool_path", folder, "Folder of the undelivered events. By default one for each project and server."),
+    _row(
+        "spool_path",
+        folder,
+        "Folder of the undelivered events. By default one for each project and server. "
+        "With a `broker` also `:memory:`, for pods without a disk.",
+    ),
     _row(
         "durability",
         one_of("process", "power"),
@@ -328,7 +334,7 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
                 problems.append(f"{option.name} ({source}) {refusal}")
         elif option.required and not (option.name == "api_key" and values.get("broker") is not None):
             problems.append(f"{option.name} is missing; pass {option.name}=... or set {option.variables[0]}")
-    problems.extend(_login_problems(clean))
+    problems.extend(broker_problems(clean, has_broker=values.get("broker") is not None))
     longest, largest = clean.get("max_field_bytes"), clean.get("max_event_bytes")
     if isinstance(longest, int) and isinstance(largest, int) and longest > largest:
         problems.append(
@@ -341,18 +347,6 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
     elif "destinations" not in values:
         problems.extend(cross_check((), clean.get("default_destination", MAIN)))
     return clean, problems
-
-
-def _login_problems(clean: Mapping[str, object]) -> List[str]:
-    address = clean.get("broker")
-    if not isinstance(address, str):
-        return []
-    files = {name: cast(Optional[Path], clean.get(f"broker_{name}")) for name in ("credentials", "nkey", "ca")}
-    try:
-        BrokerAccess.of(address, **files)
-    except ValueError as error:
-        return [f"broker (HONEYHIVE_BROKER) {error}; give one login"]
-    return []
 
 
 def _can_only_write(key: object, variable: Optional[str]) -> bool:

@@ -12,6 +12,7 @@ import time
 from typing import Callable, Optional
 
 from honeyhive_litellm._config.destinations import MAIN
+from honeyhive_litellm._config.paths import IN_MEMORY
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
@@ -127,6 +128,8 @@ class Channel:
 
     def _write_late(self, record: Record) -> None:
         try:
+            if self.settings.spool_path == IN_MEMORY:
+                raise SpoolError("the spool is in memory")
             with self._lock:
                 if self.late_writer is None:
                     self._join()  # the thread is about to release the lease

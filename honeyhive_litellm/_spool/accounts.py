@@ -13,6 +13,7 @@ from .layout import state_path
 from .ledger import Ledger
 from .process_state import LOST, read_state, remove_state
 from .segment import Segment
+from .segment_files import MEMORY
 
 
 class Accounts:
@@ -62,7 +63,7 @@ class Accounts:
     async def close_owner(self, owner: str, unspooled: Totals) -> None:
         """Write down an owner's events that are in no file, the pending ones as lost, and remove its state file."""
         try:
-            if unspooled.accepted:
+            if unspooled.accepted and self._folder != Path(MEMORY):
                 name = state_path(self._folder, owner).name
                 await self._ledger.close_account(name, unspooled.with_pending_dropped(LOST))
         except SpoolError:

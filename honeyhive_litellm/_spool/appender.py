@@ -7,6 +7,7 @@ dies before.
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Optional, Sequence
@@ -55,7 +56,7 @@ class Appender:
         self._ceiling = ceiling
         self._cipher = cipher
         self._next_number = 1
-        self._retry_disk_at = 0.0
+        self._retry_disk_at = math.inf if folder == Path(MEMORY) else 0.0
 
     # ---- appending
 
@@ -240,7 +241,7 @@ class Appender:
     async def _enforce_limits(self) -> None:
         """Drop the oldest segments beyond the limits of disk and memory, but never the active one."""
         on_disk = (self._ceiling.reason, self._ceiling.bytes, False)
-        in_memory_only = ("memory", limits.MEMORY_BYTES, True)
+        in_memory_only = ("memory", min(limits.MEMORY_BYTES, self._limits.max_bytes), True)
         for reason, limit, in_memory in (on_disk, in_memory_only):
             segments = [s for s in self._held.segments() if (s.path == MEMORY) is in_memory]
             size = sum(s.size for s in segments)
@@ -255,7 +256,7 @@ class Appender:
         causes = {
             "capacity": "it holds spool_max_bytes / HONEYHIVE_SPOOL_MAX_BYTES",
             "disk": "its disk has less free space than spool_min_free_bytes / HONEYHIVE_SPOOL_MIN_FREE_BYTES",
-            "memory": "it cannot write files, and its buffer in memory is full",
+            "memory": "it writes no files, and its buffer in memory is full",
         }
         warn(
             LogCode.SPOOL_FULL,

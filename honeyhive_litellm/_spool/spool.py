@@ -28,6 +28,7 @@ from .limits import Ceiling, Limits
 from .private_files import effective_folder
 from .record import Record, events_of
 from .segment import Batch, Segment
+from .segment_files import MEMORY
 
 
 class Spool:
@@ -45,6 +46,7 @@ class Spool:
         """`folder` is the user's; see `effective_folder`."""
         folder = effective_folder(folder)
         self.folder = folder
+        self._is_in_memory = folder == Path(MEMORY)
         self.owner = new_owner()
         self._counters = counters
         self._cipher = cipher
@@ -231,7 +233,19 @@ class Spool:
             )
 
     async def add_dead_letter(self, batch: Batch, status: Optional[int], reason: str) -> bool:
-        """Move the events of `batch` to the dead letters; False if they could not be written there."""
+        """Move the events of `batch` to the dead letters; False if they could not be written there.
+
+        A spool in memory has none, and drops them.
+        """
+        if self._is_in_memory:
+            warn(
+                LogCode.REFUSED_IN_MEMORY,
+                "honeyhive: the spool is in memory and keeps no dead letters: refused events are dropped",
+                counts={"events": len(batch.rows)},
+            )
+            self._counters.drop("refused", len(batch.rows))
+            await self.settle(batch, dead=len(batch.rows))
+            return True
         try:
             await dead_letters.add(self.folder, batch.rows, status, reason, self._cipher)
         except SpoolError as error:
@@ -291,5 +305,16 @@ class Spool:
             await self.append(records)
 
     async def close(self) -> None:
-        """Close every file. What is delivered in full is removed; the rest waits for the next process."""
+        """Close every file. What is delivered in full is removed; the rest waits for the next process.
+
+        The rest of a spool in memory is lost.
+        """
+        if self._is_in_memory and self.pending:
+            lost = self.pending
+            warn(
+                LogCode.MEMORY_LOST,
+                "honeyhive: the process ends, and undelivered events of a spool in memory are lost",
+                counts={"events": lost},
+            )
+            self._counters.drop("memory", lost)
         await self._held.close(self.owner)

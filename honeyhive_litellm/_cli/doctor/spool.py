@@ -15,6 +15,7 @@ import click
 from honeyhive_litellm._cli.common import counted, duration, locked_in
 from honeyhive_litellm._cli.spool_folder import cipher_to_read
 from honeyhive_litellm._config.explain import size
+from honeyhive_litellm._config.paths import IN_MEMORY
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
@@ -63,6 +64,8 @@ FULL = 0.8
 
 def check_spool(folder: Path, settings: Optional[Settings]) -> List[Finding]:
     """What can be found out without changing anything. Without settings the limits are the defaults."""
+    if folder == IN_MEMORY:
+        return [ok("spool.folder", "The spool is in memory: a kill loses what the broker does not have")]
     if not folder.is_dir():
         return [_parent_of(folder)]
     findings = [_permissions(folder), _file_system(folder)]
