@@ -134,6 +134,30 @@ def test_a_batch_costs_what_its_first_finished_poll_reports(traced: Collector, p
     assert all(event["inputs"] == {"batch_id": "batch-1"} for event in polls)
 
 
+def test_the_lines_of_a_batch_are_no_events_so_that_its_cost_is_recorded_once(
+    traced: Collector, provider: Dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from litellm.batches import batch_line_items as lines
+
+    source = lines.BatchLineItemSource(
+        "batch-1", 1, "gpt-4o-mini", "openai", "openai", None, lines.line_item_metadata({})
+    )
+    (part,) = lines.batch_line_item_parts(source, b"", [json.dumps(LINE).encode()], 10**6)
+    assert part["lines"][0]["response_cost"] > 0
+    monkeypatch.setattr(litellm, "batch_line_item_callbacks", [*litellm.callbacks])
+
+    async def finish() -> None:
+        for _ in range(2):
+            await litellm.aretrieve_batch(batch_id="batch-1", custom_llm_provider="openai", **provider)
+        await lines.dispatch_batch_line_items(part, redact_bodies=False)
+        assert await honeyhive_litellm.aflush(20) == 0
+
+    asyncio.run(finish())
+    assert len(traced.events) == 2
+    (paid,) = (event for event in traced.events if figures(event))
+    assert paid["metadata"]["cost"] == pytest.approx(part["lines"][0]["response_cost"])
+
+
 def test_the_file_of_a_batch_is_an_event_when_the_caller_asks_for_it(
     traced: Collector, provider: Dict[str, Any]
 ) -> None:

@@ -125,6 +125,7 @@ _TRANSLATED = (
 )
 """Streams of Anthropic's messages and of the Responses API that LiteLLM makes of another API's stream."""
 
+_INTERACTIONS = "litellm.interactions.streaming_iterator"
 _ROUTES_OF_SDK = "litellm.passthrough.main"
 
 LATE = (
@@ -132,6 +133,9 @@ LATE = (
     PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__anext__", readers.on_anext),
     PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__init__", readers.on_init),
     PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__next__", readers.on_next),
+    PatchPoint(_INTERACTIONS, "BaseInteractionsAPIStreamingIterator", "__init__", readers.on_init),
+    PatchPoint(_INTERACTIONS, "InteractionsAPIStreamingIterator", "__anext__", readers.on_anext),
+    PatchPoint(_INTERACTIONS, "SyncInteractionsAPIStreamingIterator", "__next__", readers.on_next),
     *(PatchPoint(*owner, "__init__", readers.on_bridge_init) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__anext__", readers.on_anext) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__next__", readers.on_next) for owner in _TRANSLATED),

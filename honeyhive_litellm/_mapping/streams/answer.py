@@ -8,11 +8,12 @@ from honeyhive_litellm._mapping.reading import fields, items, number, text, with
 
 from .chat import Chat
 from .gemini import Gemini
+from .interactions import LAST_EVENTS, Interactions, text_of_delta
 from .messages import Messages
 from .responses import Responses
 from .sse import DONE, EventReader
 
-_Protocol = Union[Chat, Gemini, Messages, Responses]
+_Protocol = Union[Chat, Gemini, Interactions, Messages, Responses]
 
 
 class StreamError(NamedTuple):
@@ -94,7 +95,7 @@ def events_of(pieces: Iterable[object]) -> Iterator[Mapping[str, Any]]:
 def _protocol_of(event: Mapping[str, Any]) -> Optional[_Protocol]:
     if "choices" in event:
         return Chat()
-    for protocol in (Messages, Responses, Gemini):
+    for protocol in (Messages, Responses, Interactions, Gemini):
         if protocol.takes(event):
             return protocol()
     return None
@@ -145,6 +146,8 @@ def has_output(event: Mapping[str, Any]) -> bool:
         return any(value for name, value in fields(event.get("delta")).items() if name != "type")
     if kind.startswith("response."):
         return kind.endswith(".delta") and bool(event.get("delta"))
+    if Interactions.takes(event):
+        return bool(text_of_delta(event))
     return any(items(fields(fields(each).get("content")).get("parts")) for each in items(event.get("candidates")))
 
 
@@ -162,7 +165,7 @@ def may_be_last(piece: object) -> bool:
     choices = items(parts.get("choices"))
     if choices:
         return any(fields(choice).get("finish_reason") for choice in choices)
-    return parts.get("type") in _LAST_EVENTS
+    return parts.get("type") in _LAST_EVENTS or parts.get("event_type") in LAST_EVENTS
 
 
 # ---- token counts
@@ -189,7 +192,7 @@ def _texts(response: Mapping[str, Any]) -> Iterator[str]:
         pieces.append(fields(message.get("audio")).get("transcript"))
         pieces += [fields(fields(call).get("function")).get("arguments") for call in items(message.get("tool_calls"))]
         yield from filter(None, map(text, pieces))
-    for block in map(fields, [*items(response.get("content")), *items(response.get("output"))]):
+    for block in map(fields, [item for name in ("content", "output", "outputs") for item in items(response.get(name))]):
         parts = [block, *map(fields, items(block.get("content"))), *map(fields, items(block.get("summary")))]
         for part in parts:
             yield from filter(None, (text(part.get(name)) for name in ("text", "thinking", "refusal", "arguments")))
