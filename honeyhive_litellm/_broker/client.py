@@ -7,7 +7,8 @@ answers come without a queue and a task in between: both halve the CPU time of a
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Callable, Dict, Optional, Sequence
+import ssl
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 from urllib.parse import ParseResult
 
 from nats.aio.client import Client
@@ -18,7 +19,7 @@ from nats.errors import Error
 
 from honeyhive_litellm._aio import addresses_of
 
-_CLOSING_S = 1.0
+_CLOSING_S = 0.5
 
 Taker = Callable[[bytes, bytes, bytes], None]
 """Takes the subject, the body and the headers of a message."""
@@ -91,6 +92,20 @@ class _Transport(TcpTransport):
             else:
                 return
 
+    async def connect_tls(
+        self, uri: Union[str, ParseResult], ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        """Go on with TLS on the connection that there is."""
+        assert self._io_writer is not None
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=buffer_size)
+        protocol = _TlsProtocol(reader)
+        hostname = uri if isinstance(uri, str) else uri.hostname
+        starting = loop.start_tls(self._io_writer.transport, protocol, ssl_context, server_hostname=hostname)
+        transport = await asyncio.wait_for(starting, connect_timeout)
+        assert transport is not None
+        self._io_reader, self._io_writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
     async def wait_closed(self) -> None:
         """Wait until what was written is sent, but not for ever: a peer that is stopped reads nothing any more."""
         if self._io_writer is None:
@@ -103,6 +118,13 @@ class _Transport(TcpTransport):
     def _abort(self) -> None:
         if self._io_writer is not None:
             self._io_writer.transport.abort()
+
+
+class _TlsProtocol(asyncio.StreamReaderProtocol):
+    def eof_received(self) -> bool:
+        """Let the connection close. With the base's answer asyncio logs a warning whenever a server closes it."""
+        super().eof_received()
+        return False
 
 
 async def _ignore(_message: Msg) -> None:

@@ -21,6 +21,9 @@ _RETRY_S = 0.25
 _PING_EVERY_S = 5
 _MAX_PINGS = 2
 _PONG_TIMEOUT_S = 1.0
+_CANCELLING_S = 0.1
+_CLOSING_S = 1.0
+_LOST = "connection lost"
 _DENIED = "permissions violation"
 _NO_LOGIN = ("authorization violation", "authentication", "account")
 
@@ -117,12 +120,15 @@ class Connection:
         self._is_closed = True
         self._changed.set()
         connecting, self._connecting = self._connecting, None
-        if connecting is not None and not connecting.done():
-            connecting.cancel()
-            await asyncio.wait([connecting])
+        while connecting is not None and not connecting.done():
+            connecting.cancel()  # again: nats-py swallows a cancellation that comes while it flushes
+            await asyncio.wait([connecting], timeout=_CANCELLING_S)
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            try:
+                await asyncio.wait_for(client.close(), _CLOSING_S)
+            except asyncio.TimeoutError:
+                pass  # the server hangs and reads nothing any more
 
     def _start_connecting(self) -> None:
         self._client = client = BrokerClient(is_tls=self._access.is_tls)
@@ -167,8 +173,8 @@ class Connection:
         if _DENIED in str(error).lower():
             self.denial = _denied_words(str(error))
             self.on_trouble()
-        else:
-            self._failure = error
+        elif not (_is_refused(self._failure) and _words(error) == _LOST):
+            self._failure = error  # the end of a connection that was refused says less than the refusal
 
     async def _note_loss(self) -> None:
         self._changed.set()
@@ -230,5 +236,5 @@ def _words(failure: Optional[Exception]) -> str:
     if "no tls" in str(failure).lower():
         return "the server offers no TLS"
     if isinstance(failure, (OSError, StaleConnectionError)):
-        return "connection lost"
+        return _LOST
     return type(failure).__name__
