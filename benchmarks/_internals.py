@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from _common import CHILD_TIMEOUT_S, PROSE, UNREACHABLE
 
@@ -16,6 +16,7 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm._delivery.circuit_breaker import WORKERS
 from honeyhive_litellm._privacy import cipher
 from honeyhive_litellm._privacy.credentials import scrub
+from honeyhive_litellm._runtime import channels
 from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 from honeyhive_litellm._spool.dead_letters import letters
@@ -56,10 +57,36 @@ def _event_record(number: int, size: int) -> Record:
 
 def runtime(url: str, spool: str, **options: Any) -> Runtime:
     """The package's runtime on this spool, without LiteLLM. A forked child gets a runtime of its own."""
-    no_litellm: Any = None  # no call of LiteLLM's is recorded
     options = {"spool_max_bytes": 2**40, **options}  # a backlog of any size
     settings = Settings(api_key="hh_bench", project="bench", api_url=url, spool_path=Path(spool), **options)
-    return runtime_for(settings, no_litellm)
+    return runtime_for(settings, NoLiteLLM())
+
+
+class NoLiteLLM:
+    """Stands where LiteLLM would, for hooks that are called without it."""
+
+    def tokens(self, model: Optional[str], prompt: object) -> Optional[int]:
+        return None
+
+    def cost(self, response: object, call_type: str, model: str) -> Optional[float]:
+        return None
+
+    def has_price(self, provider: Optional[str], model: Optional[str]) -> bool:
+        return True
+
+    def hides_content(self, call_details: Any) -> bool:
+        return False
+
+
+def hooks_of(recording: Runtime) -> Tuple[Callable[[Any], None], Callable[[Any, object], None]]:
+    """The hooks of a call's start and of its success, as LiteLLM calls them with its details of the call."""
+    recorder = recording.recorder
+    return lambda details: recorder.on_start(details, recording), recorder.on_success
+
+
+def close_idle_channels() -> None:
+    """From now on a destination without work closes its files at once, and not after a minute."""
+    channels.IDLE_S = 0.0
 
 
 def fill(spool: str, count: int, size: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from honeyhive_litellm._config.destinations import CRITERIA, NOWHERE, Condition, Destination
 from honeyhive_litellm._mapping.metadata import metadata_of, tags
-from honeyhive_litellm._mapping.reading import mapping, text
+from honeyhive_litellm._mapping.reading import mapping, or_default, text
 
 NAMED_KEY = "honeyhive_destination"
 """Where a call's metadata, or that of its virtual key or team, name a destination."""
@@ -48,6 +48,12 @@ class Rules:
                     rule = order, condition, destination.name
                     self._by_value.setdefault((criterion, value), []).append(rule)
         self._criteria = [name for name in CRITERIA if any(criterion == name for criterion, _ in self._by_value)]
+        conditions = [condition for destination in destinations for condition in destination.match]
+        self._read = frozenset(name for name in CRITERIA if any(getattr(each, name) for each in conditions))
+
+    def destination_of(self, call_details: Mapping[str, Any]) -> Optional[str]:
+        """`choose` by the facts of a call. Details that cannot be read have none."""
+        return self.choose(or_default(CallFacts(), facts_of, call_details, self._read, bool(self._selectable)))
 
     def choose(self, facts: CallFacts) -> Optional[str]:
         """The destination's name, MAIN for the main project; None if the call is not to be recorded."""
@@ -73,21 +79,30 @@ def holds(condition: Condition, facts: CallFacts) -> bool:
     return True
 
 
-def facts_of(call_details: Mapping[str, Any]) -> CallFacts:
-    """The facts of a call, or of a request to the Router in the form of a call.
+def facts_of(
+    call_details: Mapping[str, Any], criteria: Collection[str] = CRITERIA, is_choice_read: bool = True
+) -> CallFacts:
+    """The facts of a call, or of a request to the Router in the form of a call, as far as `criteria` need them.
 
     Who calls is what LiteLLM's proxy found out of the virtual key. Tags and the named destination may be the client's.
     """
     litellm_params = mapping(call_details.get("litellm_params"))
-    metadata = metadata_of(litellm_params, mapping(call_details.get("optional_params")))
     caller = _written_by_proxy(litellm_params)
+    metadata = caller
+    if is_choice_read or "tag" in criteria or "model_group" in criteria:
+        metadata = metadata_of(litellm_params, mapping(call_details.get("optional_params")))
+    nothing: FrozenSet[str] = frozenset()
     return CallFacts(
-        team=_texts(caller.get("user_api_key_team_id"), caller.get("user_api_key_team_alias")),
-        key_alias=_texts(caller.get("user_api_key_alias")),
-        organization=_texts(caller.get("user_api_key_org_id"), caller.get("user_api_key_org_alias")),
-        model_group=_texts(metadata.get("model_group") or call_details.get("model")),
-        tag=_texts(*(tags(metadata) or ())),
-        named=tuple(_named(metadata, caller)),
+        _texts(caller.get("user_api_key_team_id"), caller.get("user_api_key_team_alias"))
+        if "team" in criteria
+        else nothing,
+        _texts(caller.get("user_api_key_alias")) if "key_alias" in criteria else nothing,
+        _texts(caller.get("user_api_key_org_id"), caller.get("user_api_key_org_alias"))
+        if "organization" in criteria
+        else nothing,
+        _texts(metadata.get("model_group") or call_details.get("model")) if "model_group" in criteria else nothing,
+        _texts(*(tags(metadata) or ())) if "tag" in criteria else nothing,
+        tuple(_named(metadata, caller)) if is_choice_read else (),
     )
 
 

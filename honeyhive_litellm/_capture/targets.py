@@ -8,12 +8,11 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._spool.record import Entry
 
 from .open_attempts import OpenAttempts
 from .outcomes import LiteLLMFunctions
-from .routing import CallFacts, Rules, facts_of
+from .routing import Rules
 from .target import Target
 
 SubmitTo = Callable[[str], Callable[[Entry], int]]
@@ -51,7 +50,7 @@ class Targets:
         """Where a call that begins is recorded; None if nowhere."""
         if self._rules is None:
             return self._main
-        name = self._rules.choose(or_default(CallFacts(), facts_of, call_details))
+        name = self._rules.destination_of(call_details)
         if name is None:
             with self._lock:
                 self.unrouted += 1

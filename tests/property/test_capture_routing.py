@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, FrozenSet, Optional, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +66,7 @@ def test_a_call_chooses_only_what_the_operator_lets_it_choose(is_selectable: boo
     )
     assert found is not None
     call_details = {"litellm_params": {"metadata": by_place[by]}}
-    assert Rules(found, NOWHERE).choose(facts_of(call_details)) == ("chosen" if is_selectable else None)
+    assert Rules(found, NOWHERE).destination_of(call_details) == ("chosen" if is_selectable else None)
 
 
 class Auth:
@@ -85,3 +85,17 @@ def test_facts_of_anything_are_facts(value: object) -> None:
     keys = ("tags", "model_group", "user_api_key_team_id", "user_api_key_metadata", "honeyhive_destination")
     facts = facts_of({"litellm_params": {"metadata": dict.fromkeys(keys, value)}, "model": value})
     assert Rules([], MAIN).choose(facts) == MAIN
+
+
+@given(ruled(), FEW, FEW, FEW)
+def test_what_no_rule_needs_is_not_read_and_changes_nothing(
+    among: Sequence[Destination], teams: FrozenSet[str], tagged: FrozenSet[str], groups: FrozenSet[str]
+) -> None:
+    metadata = {
+        "user_api_key_team_id": min(teams, default=None),
+        "tags": sorted(tagged),
+        "model_group": min(groups, default=None),
+    }
+    call_details = {"litellm_params": {"metadata": metadata}}
+    rules = Rules(among, NOWHERE)
+    assert rules.destination_of(call_details) == rules.choose(facts_of(call_details))
