@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib.util
 from typing import Any, Dict, Iterator, List
 
 import litellm
@@ -104,3 +105,34 @@ def test_one_that_is_read_is_a_success_and_a_hit(
     assert second["metadata"]["cache_hit"] is True
     assert second["metadata"]["saved_cost"] > 0
     assert second["outputs"]["content"] == "answer to: hello"
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("backoff", "redis", "apscheduler")),
+    reason="streams of messages need parts of LiteLLM's Proxy",
+)
+def test_streams_of_messages_end_as_their_reader_saw_them(traced: Collector, models: ModelServer) -> None:
+    arguments = {**arguments_of("completion", models.url), "model": "anthropic/claude-sonnet-4-5", "max_tokens": 9}
+    arguments["api_base"] = models.url[: -len("/v1")] if models.url.endswith("/v1") else models.url
+
+    async def read_and_drop() -> None:
+        for count in (999, 999, 4):
+            stream = await litellm.anthropic.messages.acreate(**arguments)
+            for _ in range(count):
+                try:
+                    await stream.__anext__()
+                except StopAsyncIteration:
+                    break
+            del stream
+            gc.collect()
+            await honeyhive_litellm.aflush(10)
+
+    asyncio.run(read_and_drop())
+    assert honeyhive_litellm.flush(10) == 0
+    events = sorted(traced.events, key=lambda event: event["start_time"])
+    assert len(models.requests) == 1
+    assert [event["metadata"]["status"] for event in events] == ["success", "success", "abandoned"]
+    assert [event["metadata"]["cache_hit"] for event in events] == [False, True, True]
+    assert events[0]["outputs"] == events[1]["outputs"]
+    assert events[0]["outputs"]["content"].startswith(events[2]["outputs"]["content"])
+    assert "finish_reason" not in events[2]["outputs"]

@@ -75,6 +75,7 @@ def _on_cached_stream(result: Any) -> None:
     if stream is None or not (hasattr(stream, "__anext__") or hasattr(stream, "__next__")):
         return
     chunks = getattr(stream, "chunks", None)
-    if chunks is None:
+    if not isinstance(chunks, list):  # a chat's list grows while it is read; others may hold the whole answer at once
+        chunks = None
         patch_readers_of(stream)
     notify_active(Recorder.on_cached_stream, call_details_of(stream), stream, chunks)
