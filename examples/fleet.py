@@ -35,7 +35,9 @@ STREAM_BYTES = 2 * 2**20
 QUIET_S = 3.0
 """How long things run on between two faults."""
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 150.0
+"""A busy machine takes long to load LiteLLM four times."""
+
 KEY = "hh_fleet"
 
 Json = Dict[str, Any]
@@ -169,6 +171,10 @@ class Fleet:
         """The name of every call that has returned."""
         return [line for application in self.applications for line in application.lines]
 
+    def logs(self) -> str:
+        """The ends of what the processes wrote to their standard error."""
+        return "\n".join(f"{path.name}: {path.read_text()[-1000:]}" for path in sorted(self._folder.glob("*.log")))
+
     def kill_all(self) -> None:
         for process in [*self.applications, *self.relays, *self.nodes]:
             process.kill()
@@ -189,7 +195,7 @@ class Story:
         deadline = time.monotonic() + TIMEOUT_S
         while not is_so():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {TIMEOUT_S:.0f} s for this: {what}")
+                raise TimeoutError(f"waited {TIMEOUT_S:.0f} s for this: {what}\n{self._fleet.logs()}")
             time.sleep(0.05)
 
     def deliveries_go_on(self) -> None:
