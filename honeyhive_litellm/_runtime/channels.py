@@ -29,6 +29,9 @@ from .pipeline import OnCommitted, OnDelivered, Pipeline
 IDLE_S = 60.0
 """A destination's channel closes after so many seconds without anything to do."""
 
+MANY_OPEN, IDLE_AMONG_MANY_S = 32, 2.0
+"""With more open channels than these, one without anything to do closes sooner: each has a thread and a connection."""
+
 LOOK_EVERY_S = 30.0
 """How often the folders of closed channels are searched for what dead processes left."""
 
@@ -178,7 +181,9 @@ class Channels:
         is_idle = pipeline is not None and not channel.has_queued and not channel.counters.lost().accepted
         if not is_idle or pipeline is None or not pipeline.spool.is_idle or self._is_stopping:
             self._idle_since.pop(channel, None)
-        elif now - self._idle_since.setdefault(channel, now) >= IDLE_S and channel not in self._closing:
+            return
+        idle_s = IDLE_S if len(self.open) <= MANY_OPEN else min(IDLE_S, IDLE_AMONG_MANY_S)
+        if now - self._idle_since.setdefault(channel, now) >= idle_s and channel not in self._closing:
             self._closing[channel] = asyncio.ensure_future(self._suspend(channel, pipeline))
 
     async def _suspend(self, channel: Channel, pipeline: Pipeline) -> None:

@@ -187,3 +187,18 @@ def test_an_idle_destination_holds_no_thread_and_no_file_and_opens_again(
     assert threading.active_count() <= at_rest
     assert [path.name for path in (servers.folder / "destinations" / "ads").iterdir()] == ["ledger.db"]
     assert honeyhive_litellm.stats().destinations["ads"].delivered == 3
+
+
+def test_among_many_open_destinations_an_idle_one_closes_soon(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MANY_OPEN", 2)
+    monkeypatch.setattr(channels, "IDLE_AMONG_MANY_S", 0.0)
+    servers.init(servers.destinations())
+    call()
+    call(tags=["ads"])
+    call(user_api_key_team_id="search")
+    assert honeyhive_litellm.flush(30) == 0
+    named = lifecycle._runtimes[-1].channels.named
+    until(lambda: sum(channel.pipeline is not None for channel in named.values()) <= 1, what="one of them is closed")
+    assert honeyhive_litellm.stats().delivered == 3
