@@ -258,7 +258,11 @@ OPTIONS: Tuple[Option, ...] = (
         "Disk space to leave free. With less, the spool counts as full.",
     ),
     _row("max_field_bytes", size(256, _MAX_REQUEST_BYTES), "Longest text in an event. A longer one is cut and marked."),
-    _row("max_event_bytes", size(4096, _MAX_REQUEST_BYTES), "Largest event. A larger one is shortened."),
+    _row(
+        "max_event_bytes",
+        size(4096, _MAX_REQUEST_BYTES),
+        "Largest event, from 4 KiB to 4.99 MB. A larger one is shortened.",
+    ),
     _row(
         "lookup_api_key",
         lookup_api_key,
