@@ -161,8 +161,8 @@ class Publisher:
 
 def _ack_of(data: bytes, headers: bytes) -> Ack:
     if not data:
-        is_known = headers.startswith(_NO_RESPONDERS)
-        return Ack(NO_STREAM, "no stream takes this subject now" if is_known else "an empty answer")
+        is_status = headers.startswith(_NO_RESPONDERS)
+        return Ack(NO_STREAM, "no stream takes this subject now" if is_status else "an empty answer")
     try:
         answer = decode(data)
     except ValueError:
