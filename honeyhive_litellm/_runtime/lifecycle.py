@@ -11,7 +11,8 @@ A process ends in one of four ways. Each calls `shutdown_all`:
   `LateWriter`.
 * A child of multiprocessing ends (CHILD_EXIT). It runs the finalizers of `multiprocessing.util`, those of a higher
   priority first; ours has the priority CHILD_EXIT_PRIORITY. Then a forked child ends with `os._exit`, without `atexit`;
-  a spawned one is an interpreter that exits, where `shutdown_all` finds its runtimes closed.
+  a spawned one is an interpreter that exits, where `shutdown_all` finds its runtimes closed. From Python 3.13 on the
+  finalizers are an `atexit` handler, which a forked child runs, too: in a spawned child ours (ATEXIT) comes before it.
 
 `shutdown_all` does the same in each case, in the order of its lines: wait for LiteLLM's callbacks; take our loggers out
 of LiteLLM's lists; then, runtime by runtime, settle what is held, deliver, and close the files.
