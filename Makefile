@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo fleet view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
+.PHONY: help environments demo fleet view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -37,6 +37,8 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install 'build~=1.2' 'twine>=6.1'
 	@touch $@
+
+environments: $(VENV)/.lint $(VENV)/.docs # not with --jobs: both install into one environment
 
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py
