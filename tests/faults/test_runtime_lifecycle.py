@@ -84,7 +84,11 @@ if __name__ == "__main__":
     ).splitlines()
     (event,) = collector.wait_for(1)
     assert event["metadata"]["status"] == "success"
-    before = ["finalizer of the application: open", "finalizer just above ours: open", "finalizer just below ours: closed"]
+    before = [
+        "finalizer of the application: open",
+        "finalizer just above ours: open",
+        "finalizer just below ours: closed",
+    ]
     last = "atexit, registered before the import: closed"
     if sys.version_info < (3, 13):
         # A forked child ends with os._exit; a spawned one is an interpreter that exits, after its finalizers.
