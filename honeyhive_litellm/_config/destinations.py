@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from .broker import is_destination
 from .readers import (
     Reader,
     RefusedError,
@@ -20,6 +21,7 @@ from .readers import (
     share,
     size,
     text,
+    unset,
 )
 
 MAIN = "default"
@@ -48,6 +50,7 @@ _OPTIONS: Dict[str, Reader] = {
     "spool_max_bytes": size(2**16, 2**50),
 }
 _MEMBERS = (*_OPTIONS, "match", "selectable")
+_NO_KEY = "api_key is missing; add it"
 _EXAMPLE = '{"search": {"project": "search", "api_key": "os.environ/SEARCH_KEY", "match": {"team": "search"}}}'
 
 
@@ -81,11 +84,17 @@ class Destination:
         return bool(self.match) or self.selectable
 
 
-def destinations(value: object) -> Optional[Tuple[Destination, ...]]:
-    """The destinations in their order, which is that of their rules. A refusal shows no key."""
+def destinations(value: object, *, has_broker: bool = False) -> Optional[Tuple[Destination, ...]]:
+    """The destinations in their order, which is that of their rules. A refusal shows no key.
+
+    Each needs a key, unless a broker takes the events: then the keys are with the relays.
+    """
     if value is None:
         return None
     if isinstance(value, tuple) and all(isinstance(item, Destination) for item in value):
+        keyless = [item.name for item in value if "api_key" not in item.options]
+        if keyless and not has_broker:
+            raise RefusedError("cannot be used:" + "".join(f"\n    {name}.{_NO_KEY}" for name in keyless))
         return value or None
     if isinstance(value, str):
         try:
@@ -97,7 +106,7 @@ def destinations(value: object) -> Optional[Tuple[Destination, ...]]:
             f"is of type {type(value).__name__}; give a dict of destinations by name, such as {_EXAMPLE}"
         )
     problems: List[str] = []
-    found = [_destination(name, members, problems) for name, members in value.items()]
+    found = [_destination(name, members, problems, has_broker=has_broker) for name, members in value.items()]
     if problems:
         raise RefusedError("cannot be used:" + "".join(f"\n    {problem}" for problem in problems))
     return tuple(destination for destination in found if destination is not None) or None
@@ -129,13 +138,16 @@ def cross_check(found: Tuple[Destination, ...], default: object) -> List[str]:
     return problems
 
 
-def _destination(name: object, members: object, problems: List[str]) -> Optional[Destination]:
+def _destination(name: object, members: object, problems: List[str], *, has_broker: bool) -> Optional[Destination]:
     before = len(problems)
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None or name in (MAIN, NOWHERE) or name in _DEVICES:
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         problems.append(
-            f"the name {name!r} is the name of a folder, too; give up to 63 of a-z, 0-9, - and _, beginning with a "
-            f'letter or digit, and not "{MAIN}" or "{NOWHERE}"'
+            f"the name {name!r} cannot be that of a folder; give up to 63 of a-z, 0-9, - and _, beginning with a "
+            "letter or digit"
         )
+        return None
+    if name in (MAIN, NOWHERE) or name in _DEVICES or (has_broker and not is_destination(name)):
+        problems.append(f"the name {name!r} is reserved; give another one")
         return None
     if not isinstance(members, Mapping):
         problems.append(f"{name} is of type {type(members).__name__}; give a dict with project, api_key and match")
@@ -152,8 +164,10 @@ def _destination(name: object, members: object, problems: List[str]) -> Optional
                 options[option] = read(_referred(members[option]))
             except RefusedError as refusal:
                 problems.append(f"{name}.{option} {refusal}")
-        elif option in ("project", "api_key"):
-            problems.append(f"{name}.{option} is missing; add it")
+        elif option == "project":
+            problems.append(f"{name}.project is missing; add it")
+        elif option == "api_key" and not has_broker:
+            problems.append(f"{name}.{_NO_KEY}")
     selectable = False
     try:
         selectable = flag(members.get("selectable", False))
@@ -170,7 +184,7 @@ def _referred(value: object) -> object:
     variable = value[len(BY_REFERENCE) :]
     found = os.environ.get(variable, "").strip()
     if not found:
-        raise RefusedError(f"is the environment variable {variable}, which is not set; set it")
+        raise RefusedError(unset(variable))
     return found
 
 

@@ -69,6 +69,11 @@ _CONTROL_KEY = "hh_fgcp_"
 _WHERE_KEYS_ARE = "in HoneyHive: Settings, API keys"
 
 
+def unset(variable: str) -> str:
+    """What is wrong with a setting that names this environment variable."""
+    return f"is the environment variable {variable}, which is not set; set it"
+
+
 def api_key(value: object) -> str:
     """The bare key, one that may write. A refusal shows no more of it than how it begins."""
     key = _key(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
@@ -158,10 +159,11 @@ class Settings:
     def for_destination(self, destination: Destination, spool_path: Path) -> Settings:
         """The settings of one destination, whose files are in `spool_path`.
 
-        What it does not set is as for the main project, but for the key to look up with: no key of the main project
-        goes to another server.
+        What it does not set is as for the main project, but for the keys: no key of the main project goes to another
+        server. With a broker it may have none.
         """
-        of_main: Dict[str, Any] = {"lookup_api_key": None, "destinations": None, "default_destination": MAIN}
+        of_main: Dict[str, Any] = {"destinations": None, "default_destination": MAIN}
+        of_main.update(api_key=_REQUIRED, lookup_api_key=None)
         if self.broker is not None:
             of_main["broker_destination"] = destination.name  # a stream of its own, whose relay has its key
         path = IN_MEMORY if self.spool_path == IN_MEMORY else spool_path
@@ -278,7 +280,8 @@ OPTIONS: Tuple[Option, ...] = (
     _row(
         "destinations",
         destinations,
-        "Further projects by name, each with a key and a rule for its calls. In the variable: a JSON object.",
+        "Further projects by name, each with a rule for its calls and, without a `broker`, a key. "
+        "In the variable: a JSON object.",
     ),
     _row(
         "default_destination",
@@ -325,20 +328,24 @@ def check(values: Mapping[str, object], variables: Mapping[str, str]) -> Tuple[D
     """
     clean: Dict[str, object] = {}
     problems: List[str] = []
+    has_broker = values.get("broker") is not None
     for option in OPTIONS:
         if option.name in values:
+            read = option.read
+            if option.name == "destinations":
+                read = partial(destinations, has_broker=has_broker)
             variable = variables.get(option.name)
             source = f"argument; variable {option.variables[0]}" if variable is None else f"from {variable}"
             try:
-                clean[option.name] = value = option.read(values[option.name])
+                clean[option.name] = value = read(values[option.name])
                 if option.name == "spool_key_file" and isinstance(value, Path):  # after the row of `spool_key`
                     own = cast(Optional[Tuple[str, ...]], clean.get("spool_key"))
                     clean["spool_key"] = tuple(dict.fromkeys([*(own or ()), *keys_in(value)]))
             except RefusedError as refusal:
                 problems.append(f"{option.name} ({source}) {refusal}")
-        elif option.required and not (option.name == "api_key" and values.get("broker") is not None):
+        elif option.required and not (option.name == "api_key" and has_broker):
             problems.append(f"{option.name} is missing; pass {option.name}=... or set {option.variables[0]}")
-    problems.extend(broker_problems(clean, has_broker=values.get("broker") is not None))
+    problems.extend(broker_problems(clean, has_broker=has_broker))
     longest, largest = clean.get("max_field_bytes"), clean.get("max_event_bytes")
     if isinstance(longest, int) and isinstance(largest, int) and longest > largest:
         problems.append(

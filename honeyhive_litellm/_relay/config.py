@@ -19,6 +19,7 @@ from honeyhive_litellm._config.readers import (
     seconds,
     size,
     text,
+    unset,
 )
 from honeyhive_litellm._errors import ConfigError
 
@@ -151,11 +152,14 @@ def _destination(
     def key(option: str, variable: Optional[str], read: Reader) -> Any:
         if not with_keys or variable is None:
             return None
+        value = environ.get(variable, "").strip()
         try:
-            return read(environ.get(variable, ""))
+            if value:
+                return read(value)
+            problems.append(f"{place}{option} {unset(variable)}")
         except RefusedError as refusal:
             problems.append(f"{place}{option}: the variable {variable} {refusal}")
-            return None
+        return None
 
     destination = Destination(
         name=name,

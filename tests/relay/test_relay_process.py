@@ -165,7 +165,10 @@ def test_dead_letters_are_listed_shown_sent_again_and_purged(broker: Broker, tmp
         ('broker = "nats://n1"', "has no destination"),
         ('broker = "nats://n1"\n[destinations.A]', "destinations.A is no valid name"),
         ('broker = "nats://n1"\n[destinations.a]\nworker = 3', "destinations.a.worker is not an option"),
-        ('broker = "nats://n1"\n[destinations.a]\napi_key_env = "NO_SUCH_KEY"', "the variable NO_SUCH_KEY is empty"),
+        (
+            'broker = "nats://n1"\n[destinations.a]\napi_key_env = "NO_SUCH_KEY"',
+            "variable NO_SUCH_KEY, which is not set; set it",
+        ),
         ('broker = "nats://hunter2', "is no valid TOML"),
     ],
 )

@@ -71,11 +71,33 @@ def test_no_key_is_shown() -> None:
     assert "search" in shown[0]
 
 
-@pytest.mark.parametrize("name", ["", "Search", "a/b", "..", "a" * 64, "default", "none", "con", 7])
+@pytest.mark.parametrize("name", ["", "Search", "a/b", "..", "a" * 64, 7])
 def test_a_name_that_is_no_safe_folder_name_is_refused(name: Any) -> None:
     (head, problem) = problems({name: GOOD})
     assert head.startswith("destinations (argument; variable HONEYHIVE_DESTINATIONS) cannot be used:")
-    assert problem.startswith(f"the name {name!r} is the name of a folder")
+    assert problem.startswith(f"the name {name!r} cannot be that of a folder; give up to 63 of a-z")
+
+
+@pytest.mark.parametrize("name", ["default", "none", "con"])
+def test_a_reserved_name_is_refused(name: str) -> None:
+    assert problems({name: GOOD})[1:] == [f"the name {name!r} is reserved; give another one"]
+
+
+def test_with_a_broker_no_destination_needs_a_key() -> None:
+    keyless = {"project": "search", "match": {"team": "search"}}
+    chosen = json.dumps({"search": keyless, "ads": GOOD})
+    environ = {"HONEYHIVE_BROKER": "nats://n1", "HONEYHIVE_PROJECT": "main", "HONEYHIVE_DESTINATIONS": chosen}
+    for key_of_main in ({}, {"HONEYHIVE_API_KEY": "hh_main"}):
+        settings = Settings.resolve({**environ, **key_of_main})
+        search, ads = (settings.for_destination(each, Path("/spool")) for each in settings.destination_list)
+        assert (search.api_key, search.project, search.broker_destination) == ("", "search", "search")
+        assert (ads.api_key, ads.broker_destination) == ("hh_of_search", "ads")
+    with pytest.raises(ConfigError, match=r"search\.api_key is missing; add it"):
+        dataclasses.replace(settings, broker=None)
+
+    # the broker has a stream of that name for something else
+    assert problems({"dead": keyless}, broker="nats://n1")[1:] == ["the name 'dead' is reserved; give another one"]
+    assert resolve({"dead": GOOD}).destination_list[0].name == "dead"
 
 
 def test_all_that_is_wrong_is_named_at_once_with_the_remedy() -> None:
