@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Iterator, Union
+from typing import Awaitable, Callable, Iterator, Union
 
 import honeyhive_litellm
 
@@ -29,6 +29,18 @@ async def until_on_loop(
     """`until`, while the loop runs on. With `every_s=0` the condition is evaluated at each turn of the loop."""
     for pause_s in _pauses(holds, timeout_s, what, every_s):
         await asyncio.sleep(pause_s)
+
+
+async def until_awaited(
+    holds: Callable[[], Awaitable[object]],
+    timeout_s: float = PATIENCE_S,
+    what: Description = "the condition",
+    every_s: float = EVERY_S,
+) -> None:
+    """`until`, for a condition that has to be awaited."""
+    pauses = _pauses(lambda: False, timeout_s, what, every_s)
+    while not await holds():
+        await asyncio.sleep(next(pauses))
 
 
 async def let_others_run(turns: int = 50) -> None:

@@ -109,8 +109,8 @@ async def test_who_waits_for_a_commit_does_not_wait_for_the_pause_to_end(tmp_pat
         assert await next_group() == ["e0"]
         queue.put(event(1))
         queue.put(event(2))
-        await asyncio.sleep(0.05)
-        assert groups.empty()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(groups.get(), 0.05)
         queue.when_committed(lambda: on_disk.put_nowait("e2"))
         assert await next_group() == ["e1", "e2"]
         assert await next_group() == ["e3"]

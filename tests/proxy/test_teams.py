@@ -24,7 +24,7 @@ CALLS = {
     "sk-lab-team": "lab",
 }
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/responses")
-BODIES: Dict[str, Dict[str, Any]] = {"/v1/messages": {"max_tokens": 30}, "/v1/responses": {"input": "hello"}}
+REQUESTS: Dict[str, Dict[str, Any]] = {"/v1/messages": {"max_tokens": 30}, "/v1/responses": {"input": "hello"}}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def events_of(proxy: Proxy, count: int, path: str) -> List[Dict[str, Any]]:
 @pytest.mark.parametrize("path", PATHS)
 def test_each_team_has_its_calls_in_its_project(proxy: Proxy, path: str) -> None:
     forged = {"user_api_key_team_id": "team-ads", "user_api_key_alias": "banner jobs", "tags": ["ads"]}
-    answers = {key: proxy.ask(path, key=key, metadata=forged, **BODIES.get(path, {})) for key in (*CALLS, "sk-other")}
+    answers = {key: proxy.ask(path, key=key, metadata=forged, **REQUESTS.get(path, {})) for key in (*CALLS, "sk-other")}
     assert {key: answer.status_code for key, answer in answers.items()} == dict.fromkeys(answers, 200)
 
     events = events_of(proxy, len(CALLS), path)

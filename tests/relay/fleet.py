@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import uuid
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from honeyhive_litellm.testing import Collector
 
 from ..rig import QUICK
 from ..support.broker import Broker
-from ..waiting import EVERY_S, PATIENCE_S
+from ..waiting import until_awaited
 
 
 class Balance(NamedTuple):
@@ -106,15 +105,17 @@ async def balance(config: RelayConfig) -> List[Balance]:
 
 async def until_balance(config: RelayConfig, *expected: Balance) -> None:
     """Wait until the broker has processed the acknowledgements."""
-    deadline = time.monotonic() + PATIENCE_S
     found: object = None
-    while found != list(expected):
-        assert time.monotonic() < deadline, f"{found} instead of {expected}"
-        await asyncio.sleep(EVERY_S)
+
+    async def holds() -> bool:
+        nonlocal found
         try:
             found = await balance(config)
         except streams.BrokerError as error:  # it has no leader yet
             found = error
+        return found == list(expected)
+
+    await until_awaited(holds, what=lambda: f"{found} instead of {expected}")
 
 
 async def publish(
@@ -136,15 +137,16 @@ async def publish(
             if suffix:
                 headers["Nats-Msg-Id"] += suffix
                 headers["HH-Event-Id"] = row.id
-            deadline = time.monotonic() + PATIENCE_S
+
+            async def is_published() -> bool:
+                try:
+                    await js.publish(subject_of(destination), row.body, headers=headers)
+                except (nats.errors.Error, asyncio.TimeoutError):  # the stream has no leader now
+                    return False
+                return True
+
             async with gate:
-                while True:
-                    try:
-                        await js.publish(subject_of(destination), row.body, headers=headers)
-                        return
-                    except (nats.errors.Error, asyncio.TimeoutError):  # the stream has no leader now
-                        assert time.monotonic() < deadline
-                        await asyncio.sleep(RETRY_S)
+                await until_awaited(is_published, every_s=RETRY_S)
 
         await asyncio.gather(*(one(row) for row in rows))
     finally:
