@@ -11,7 +11,7 @@ import ssl
 from typing import Any, Callable, Dict, Optional, Sequence, Union
 from urllib.parse import ParseResult
 
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
@@ -54,6 +54,16 @@ class BrokerClient(Client):
         """Send these pieces of the protocol, complete commands together."""
         self._pending.extend(pieces)
         self._pending_data_size += sum(map(len, pieces))
+        await self._flush_pending()
+
+    async def _send_ping(self, future: Optional[asyncio.Future[bool]] = None) -> None:
+        """Send it after what is pending.
+
+        nats-py's ping overtakes that: the denial of a subscription then comes after the answer that is to prove that
+        the subscription is permitted.
+        """
+        self._pongs.append(future or asyncio.Future())
+        await self._send_command(PING_PROTO)
         await self._flush_pending()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Optional[bytes]) -> None:

@@ -13,7 +13,7 @@ import click
 from honeyhive_litellm._delivery.sink import Result, Verdict
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._privacy.cipher import Cipher
-from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters
+from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters, spool_folder_of
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
@@ -119,7 +119,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
     """
     with errors_reported():
         settings = settings_of(options)
-        folder = existing(settings.spool_path)
+        folder = existing(spool_folder_of(settings))
         letters = _chosen(folder, ids, cipher_of(settings.spool_key), everything=everything)
         result = asyncio.run(redrive_letters(settings, letters))
     left = len(letters) - result.accepted - result.refused

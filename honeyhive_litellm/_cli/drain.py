@@ -17,7 +17,7 @@ from honeyhive_litellm._log import fields_of, logger
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.channels import channel_settings, without_settings
 from honeyhive_litellm._runtime.drain import Drain
-from honeyhive_litellm._runtime.pipeline import cipher_of
+from honeyhive_litellm._runtime.pipeline import cipher_of, spool_folder_of
 from honeyhive_litellm._stats import Stats
 
 from .common import LEFT, errors_reported, print_json
@@ -120,7 +120,7 @@ def _metrics_served(
 
     def reader_of(name: Optional[str], each: Settings) -> FolderReader:
         is_open = functools.partial(work.is_circuit_open, name)
-        return FolderReader(each.spool_path, each.spool_max_bytes, is_open, cipher_of(each.spool_key))
+        return FolderReader(spool_folder_of(each), each.spool_max_bytes, is_open, cipher_of(each.spool_key))
 
     try:
         exposition = Exposition(
@@ -128,7 +128,7 @@ def _metrics_served(
         )
     except ImportError as error:
         raise click.ClickException("--metrics-port needs: pip install 'honeyhive-litellm[prometheus]'") from error
-    health = Health(settings.spool_path, lambda: work.turned_at, exposition.text)
+    health = Health(spool_folder_of(settings), lambda: work.turned_at, exposition.text)
     with serving(host, port, health) as bound:
         logger.info("metrics and health are served on port %d", bound, extra=fields_of(LogCode.METRICS_SERVED))
         if log_format != JSON:
@@ -140,7 +140,7 @@ def _print(stats: Stats, dropped: int, settings: Settings) -> None:
     click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, left {stats.pending}")
     if stats.pending:
         why = f": {stats.last_error}" if stats.last_error else ""
-        click.echo(f"{stats.pending} events stay in {settings.spool_path} for the next run{why}", err=True)
+        click.echo(f"{stats.pending} events stay in {spool_folder_of(settings)} for the next run{why}", err=True)
     if stats.locked:
         click.echo(
             f"{stats.locked} events are locked: encrypted with a key that neither HONEYHIVE_SPOOL_KEY nor "

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, cast
 
 import click
 
+from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
 from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose, target_of
@@ -72,14 +73,22 @@ def settings_of(options: Dict[str, Optional[str]]) -> Settings:
     """
     name = options.get("destination")
     settings = _main_settings({option: value for option, value in options.items() if option != "destination"})
-    if name is None or name == MAIN:
+    if name is None or name == _own_name(settings):
         return settings
+    alone = {**_ALONE, "broker_destination": name} if settings.broker is not None else _ALONE
+    if settings.broker is not None and name == DEFAULT_DESTINATION:
+        return dataclasses.replace(settings, **alone)
     configured = channel_settings(settings)
     if name in configured:
         return configured[name]
     folder = effective_folder(settings.spool_path)
     _check_destination(folder, name)
-    return dataclasses.replace(settings, **_ALONE, spool_path=destination_folder(folder, name))
+    return dataclasses.replace(settings, **alone, spool_path=destination_folder(folder, name))
+
+
+def _own_name(settings: Settings) -> str:
+    """What the options call the part of the spool that these settings are about, besides the listed destinations."""
+    return MAIN if settings.broker is None or settings.destination_list else settings.broker_destination
 
 
 _ALONE: Dict[str, Any] = {"destinations": None, "default_destination": MAIN}
@@ -127,18 +136,29 @@ def cipher_to_read() -> Cipher:
 def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
     """The folder of the spool, which must exist, for a command that changes and sends nothing, and so needs no key.
 
-    It is that of the destination that the option names.
+    It is that of the destination that the option names, or the broker's destination that the environment names.
     """
     return _of_destination(_main_folder_to_read(options), options)
 
 
 def _of_destination(folder: Path, options: Dict[str, Optional[str]]) -> Path:
     name = options.get("destination")
+    own = _brokers_destination(options)
+    if name is None and own is not None and folder.parent.name != DESTINATIONS_NAME:
+        return existing(destination_folder(effective_folder(folder), own))
     if name is None or name == MAIN:
         return folder
     folder = effective_folder(folder)
     _check_destination(folder, name)
     return destination_folder(folder, name)
+
+
+def _brokers_destination(options: Dict[str, Optional[str]]) -> Optional[str]:
+    """The broker's destination that the environment names, if it has a folder of its own and is the only one."""
+    if _value("broker", options) is None or _value("destinations", options) is not None:
+        return None
+    name = _value("broker_destination", options)
+    return None if name == DEFAULT_DESTINATION else name
 
 
 def _main_folder_to_read(options: Dict[str, Optional[str]]) -> Path:
@@ -188,7 +208,7 @@ def existing(folder: Path) -> Path:
 
 def _chosen(options: Dict[str, Optional[str]]) -> Dict[str, object]:
     """What the name of the default folder depends on."""
-    found = {name: _value(name, options) for name in ("broker", "broker_destination", "api_url")}
+    found = {name: _value(name, options) for name in ("broker", "api_url")}
     chosen: Dict[str, object] = {name: value.rstrip("/") for name, value in found.items() if value is not None}
     return chosen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Mapping, Optional, Set, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
-from .paths import IN_MEMORY
+from .paths import DESTINATIONS_NAME, IN_MEMORY
 
 DEFAULT_PORT = 4222
 DEFAULT_DESTINATION = "default"
@@ -97,7 +97,14 @@ def broker_problems(clean: Mapping[str, object], *, has_broker: bool) -> List[st
             BrokerAccess.of(address, **files)
         except ValueError as error:
             problems.append(f"broker (HONEYHIVE_BROKER) {error}; give one login")
-    if clean.get("spool_path") == IN_MEMORY and (not has_broker or clean.get("flush") is False):
+    path, destination = clean.get("spool_path"), clean.get("broker_destination", DEFAULT_DESTINATION)
+    if has_broker and isinstance(path, Path) and path.parent.name == DESTINATIONS_NAME and path.name != destination:
+        problems.append(
+            f"spool_path (HONEYHIVE_SPOOL_PATH) is the folder of the destination {path.name}, and broker_destination "
+            f"(HONEYHIVE_BROKER_DESTINATION) is {destination}, where its events would go; give the folder above "
+            f"{DESTINATIONS_NAME}, or the same destination"
+        )
+    if path == IN_MEMORY and (not has_broker or clean.get("flush") is False):
         problems.append(
             "spool_path (HONEYHIVE_SPOOL_PATH) is :memory:, which is for a process that delivers to a broker; "
             "set broker / HONEYHIVE_BROKER, or give the path of a folder"

@@ -11,6 +11,9 @@ from typing import Mapping, Optional
 IN_MEMORY = Path(":memory:")
 """The `spool_path` of a spool without files."""
 
+DESTINATIONS_NAME = "destinations"
+"""The folder in a spool that has a spool for each destination of its own."""
+
 DEFAULT_URL = "https://api.honeyhive.ai"
 NEWER_URL = "https://api.dp1.us.honeyhive.ai"
 """HoneyHive's newer data plane. Which of the two takes a key, the key's organization decides."""

@@ -390,10 +390,8 @@ def _with_spool_path(clean: Dict[str, object], environ: Mapping[str, str]) -> Di
 
 
 def target_of(values: Mapping[str, object]) -> str:
-    """What the default spool's name depends on besides the project: HoneyHive's address, or the broker's stream.
+    """What the default spool's name depends on besides the project: HoneyHive's address, or that there is a broker.
 
-    The servers of a broker come and go: they are not part of it.
+    The servers of a broker come and go: they are not part of it. Its destinations have folders inside of the spool.
     """
-    if values.get("broker") is None:
-        return str(values.get("api_url", DEFAULT_URL))
-    return f"broker {values.get('broker_destination', DEFAULT_DESTINATION)}"
+    return str(values.get("api_url", DEFAULT_URL)) if values.get("broker") is None else "broker"

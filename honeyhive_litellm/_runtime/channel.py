@@ -23,7 +23,7 @@ from honeyhive_litellm._spool.record import EVENT, Entry, Record
 from honeyhive_litellm._stats import Counters
 
 from .commit_waiter import CommitWaiter
-from .pipeline import Pipeline, cipher_of
+from .pipeline import Pipeline, cipher_of, spool_folder_of
 
 _POLL_S = 0.002
 
@@ -134,7 +134,9 @@ class Channel:
                 if self.late_writer is None:
                     self._join()  # the thread is about to release the lease
                     owner = self.pipeline.spool.owner if self.pipeline is not None else None
-                    self.late_writer = LateWriter(self.settings.spool_path, owner, cipher_of(self.settings.spool_key))
+                    self.late_writer = LateWriter(
+                        spool_folder_of(self.settings), owner, cipher_of(self.settings.spool_key)
+                    )
             self.late_writer.append(record)
         except SpoolError as error:
             warn(

@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterator, List, Optional
 
 from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._capture.targets import Targets
+from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import destination_in_log, warn
 from honeyhive_litellm._log_codes import LogCode
@@ -48,11 +49,17 @@ def channel_settings(settings: Settings) -> Dict[str, Settings]:
 
 
 def without_settings(settings: Settings) -> List[str]:
-    """The destinations that have files in the spool and are not in the settings."""
+    """The destinations that have files in the spool and are not in the settings.
+
+    With a broker, the files outside of all destinations' folders are those of its default destination.
+    """
     folder = effective_folder(settings.spool_path)
     configured = [destination.name for destination in settings.destination_list]
-    removed = [name for name in destinations_in(folder) if name not in configured]
-    return [name for name in removed if _has_files(destination_folder(folder, name))]
+    folders = {name: destination_folder(folder, name) for name in destinations_in(folder)}
+    if settings.broker is not None:
+        configured.append(settings.broker_destination)
+        folders = {DEFAULT_DESTINATION: folder, **folders}
+    return [name for name, each in folders.items() if name not in configured and _has_files(each)]
 
 
 class Channels:
@@ -135,7 +142,8 @@ class Channels:
         for channel in self.named.values():
             if channel.has_queued:
                 self.open_named(channel)
-        if self.named and time.monotonic() >= self._next_look and not self._is_stopping:
+        has_others = bool(self.named) or self._settings.broker is not None
+        if has_others and time.monotonic() >= self._next_look and not self._is_stopping:
             if not self._next_look:
                 self._warn_of_removed()
             self._next_look = time.monotonic() + LOOK_EVERY_S
@@ -198,7 +206,16 @@ class Channels:
 
     def _warn_of_removed(self) -> None:
         removed = without_settings(self._settings)
-        if removed:
+        if removed and self._settings.broker is not None:
+            warn(
+                LogCode.DESTINATION_REMOVED,
+                "honeyhive: this process publishes to the broker's destination %s, and its spool has files of others: "
+                "%s. They are kept for a process with that broker_destination, and published by `honeyhive-litellm "
+                "drain --destination NAME`",
+                self._settings.broker_destination,
+                ", ".join(removed),
+            )
+        elif removed:
             warn(
                 LogCode.DESTINATION_REMOVED,
                 "honeyhive: the spool has files of destinations that are not in the settings: %s. They are kept, and "

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from pathlib import Path
 from typing import Awaitable, Callable, List, Optional, Sequence, Union
 
 from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
+from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
+from honeyhive_litellm._config.paths import IN_MEMORY
 from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
 from honeyhive_litellm._delivery.backoff import BackOff
 from honeyhive_litellm._delivery.flusher import LINGER_S, Flusher
@@ -20,7 +23,9 @@ from honeyhive_litellm._delivery.sinks.timed import TimedSink
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_of
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.heartbeat import Publisher
+from honeyhive_litellm._spool.layout import DESTINATIONS_NAME, destination_folder
 from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.private_files import effective_folder
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Record, Row
 from honeyhive_litellm._spool.spool import Spool
@@ -66,7 +71,7 @@ class Pipeline:
         self._on_committed = on_committed
         self._queue = queue or RecordQueue(counters)
         self.spool = Spool(
-            settings.spool_path,
+            spool_folder_of(settings),
             counters,
             durability=settings.durability,
             limits=limits_of(settings),
@@ -182,9 +187,24 @@ async def redrive_letters(settings: Settings, letters: Sequence[DeadLetter]) -> 
     sink = sink_for(settings)
     try:
         cipher = cipher_of(settings.spool_key)
-        return await redrive(settings.spool_path, letters, sink, lookup_delay_s=settings.lookup_delay, cipher=cipher)
+        folder = spool_folder_of(settings)
+        return await redrive(folder, letters, sink, lookup_delay_s=settings.lookup_delay, cipher=cipher)
     finally:
         await sink.aclose()
+
+
+def spool_folder_of(settings: Settings) -> Path:
+    """The folder of these settings' own files, which is `spool_path` or a folder inside.
+
+    What is in a folder goes to one stream, and so to one key: each destination of a broker but the default one has a
+    folder of its own, under the same `spool_path`. The settings of a listed destination name it already.
+    """
+    path, destination = settings.spool_path, settings.broker_destination
+    if settings.broker is None or path == IN_MEMORY or destination == DEFAULT_DESTINATION:
+        return path
+    if (path.parent.name, path.name) == (DESTINATIONS_NAME, destination):
+        return path
+    return destination_folder(effective_folder(path), destination)
 
 
 def cipher_of(spool_key: Union[str, Sequence[str], None]) -> Cipher:

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from honeyhive_litellm._cli.folder_metrics import Exposition, FolderReader
 from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._cli.spool_folder import folder_to_read, settings_of
+from honeyhive_litellm._runtime.pipeline import spool_folder_of
 from honeyhive_litellm.testing import Collector
 
 from .test_cli_spool import bury, event, leave
@@ -143,3 +145,24 @@ def test_the_metrics_of_a_drain_have_a_label_for_the_destination(site: Site) -> 
     assert 'honeyhive_events_pending{destination="default"} 1.0' in text
     assert 'honeyhive_events_pending{destination="search"} 2.0' in text
     assert "\nhoneyhive_events_pending " not in text
+
+
+def test_with_a_broker_a_command_is_about_the_folder_of_one_of_its_destinations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"BROKER": "nats://127.0.0.1:9", "BROKER_DESTINATION": "chat", "PROJECT": "p", "SPOOL_PATH": tmp_path}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"HONEYHIVE_{name}", str(value))
+    folders = {"default": tmp_path, "chat": tmp_path / "destinations/chat", "gone": tmp_path / "destinations/gone"}
+    for name, folder in folders.items():
+        bury(folder, [event(len(name))], 422)
+    for chosen in ("default", "chat", "gone", None):
+        settings = settings_of({"destination": chosen})
+        assert settings.broker_destination == (chosen or "chat")
+        assert spool_folder_of(settings) == folder_to_read({"destination": chosen}) == folders[chosen or "chat"]
+    assert json.loads(run("dead", "purge", "--all", "--json").output)["purged"] == 1
+    letters = {
+        name: len(json.loads(run("dead", "list", "--json", "--destination", name).output)["letters"])
+        for name in folders
+    }
+    assert letters == {"default": 1, "chat": 0, "gone": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator, List
 
@@ -10,6 +11,8 @@ import pytest
 from honeyhive_litellm._broker.message import Received, received
 from honeyhive_litellm._broker.names import stream_of
 from honeyhive_litellm._delivery.sinks.nats import MESSAGE_TOO_LARGE
+from honeyhive_litellm._runtime.channels import without_settings
+from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._spool.dead_letters import letters
 
 from ..rig import event, running
@@ -57,7 +60,27 @@ async def test_events_are_stored_once_and_the_spool_is_empty_afterwards(broker: 
         assert (message.row.body, message.row.started_ms) == (record.body, record.started_ms)
         assert message.row.session == (SESSION if number % 2 else None)
         assert (message.project, message.may_be_duplicate) == ("p", False)
-    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+    assert [path.name for path in (tmp_path / "destinations" / "plain").iterdir()] == ["ledger.db"]
+
+
+async def test_what_waits_for_one_destination_never_goes_to_another(broker: Broker, tmp_path: Path) -> None:
+    await broker.add_stream("chat", max_bytes=1_000_000)
+    for destination in ("default", "search"):  # no streams
+        async with running(tmp_path, NOWHERE, broker=broker.address, broker_destination=destination) as rig:
+            await rig.take([event(i) for i in range(3)])
+            await rig.until(lambda: "no stream takes the subject" in str(rig.stats.last_error))
+    settings = rig.settings
+    async with running(tmp_path, NOWHERE, broker=broker.address, broker_destination="chat") as rig:
+        assert without_settings(rig.settings) == ["default", "search"]
+        await rig.take([event(9)])
+        await rig.settled()
+        assert rig.stats.delivered == 1
+    assert set(await stored(broker, "chat")) == {event(9).id}
+    for destination in ("default", "search"):
+        await broker.add_stream(destination, max_bytes=1_000_000)
+        drain = Drain({None: replace(settings, broker_destination=destination)}, follow=False, timeout_s=30)
+        assert (await drain.run()).delivered == 3
+        assert set(await stored(broker, destination)) == set(ids_of(range(3)))
 
 
 async def test_a_full_stream_makes_events_wait_and_loses_none(broker: Broker, tmp_path: Path) -> None:
@@ -95,7 +118,7 @@ async def test_events_that_are_too_large_become_dead_letters_and_no_others(broke
     found = await stored(broker, "large")
     assert set(found) == set(ids_of(range(100))) - {event(number).id for number in too_large}
     assert not any(message.may_be_duplicate for message in found.values())
-    dead = letters(tmp_path)
+    dead = letters(tmp_path / "destinations" / "large")
     assert {letter.id for letter in dead} == {event(number).id for number in too_large}
     assert {letter.status for letter in dead} == {MESSAGE_TOO_LARGE}
 

@@ -17,6 +17,8 @@ from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm._privacy.cipher import new_key
+from honeyhive_litellm._runtime.pipeline import spool_folder_of
+from honeyhive_litellm._spool.layout import destination_folder
 
 KEY = "hh_ingst_0123456789abcdef"
 NEW_KEY, OLD_KEY, FILED_KEY = new_key(), new_key(), new_key()
@@ -180,8 +182,13 @@ def test_a_broker_needs_no_key_and_has_a_spool_for_each_destination() -> None:
     assert settings == Settings(project="shop", broker="nats://app:secret@n1,n2:99")
     moved = resolve(without_key, broker="tls://n3")
     other = resolve(without_key, broker="nats://n1", broker_destination="search")
-    assert len({settings.spool_path, moved.spool_path}) == 1
-    assert len({settings.spool_path, other.spool_path, resolve().spool_path}) == 3
+    assert len({spool_folder_of(settings), spool_folder_of(moved)}) == 1
+    assert len({spool_folder_of(each) for each in (settings, other, resolve())}) == 3
+    assert spool_folder_of(other) == destination_folder(settings.spool_path, "search")
+    inside = resolve(without_key, broker="nats://n1", broker_destination="search", spool_path=spool_folder_of(other))
+    assert spool_folder_of(inside) == spool_folder_of(other)
+    with pytest.raises(ConfigError, match=r"folder of the destination search, and broker_destination .* is chat"):
+        dataclasses.replace(inside, broker_destination="chat")
     assert resolve().broker_access is None
     team = Destination("team", {"project": "p", "api_key": "hh_k"}, (Condition(team=("t",)),))
     assert settings.for_destination(team, Path("x")).broker_destination == "team"

@@ -14,9 +14,9 @@ _BY_NAME = {
     "spool_key": "keys",
     "spool_key_file": "folder, file",
     "broker": "text",
-    "broker_credentials": "file",
-    "broker_nkey": "file",
-    "broker_ca": "file",
+    "broker_credentials": "folder, file",
+    "broker_nkey": "folder, file",
+    "broker_ca": "folder, file",
 }
 
 

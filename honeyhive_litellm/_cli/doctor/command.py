@@ -18,6 +18,7 @@ from honeyhive_litellm._config.explain import Explained, explain, explain_settin
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm._runtime.channels import without_settings
+from honeyhive_litellm._runtime.pipeline import spool_folder_of
 
 from .application import check_application, check_others, installed_loggers, load
 from .clock import check_clock
@@ -104,7 +105,7 @@ def _resolved(options: Dict[str, Optional[str]]) -> Optional[Settings]:
 def _folder(settings: Optional[Settings], options: Dict[str, Optional[str]]) -> Optional[Path]:
     """The spool's folder, also if the key or another setting is missing."""
     if settings is not None:
-        return settings.spool_path
+        return spool_folder_of(settings)
     found = next(one for one in explain(os.environ, options) if one.option.name == "spool_path")
     return None if found.value is None else Path(found.shown)
 
