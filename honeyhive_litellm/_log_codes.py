@@ -39,7 +39,10 @@ class LogCode(Enum):
     EVENT_REFUSED = ("delivery.event_refused", "Read the reason with `honeyhive-litellm dead list`.")
     PROGRESS_UNWRITABLE = ("delivery.progress_unwritable", "Free disk space, or make the folder writable.")
     SERVER_RECOVERED = ("delivery.server_recovered", "Nothing.")
-    SERVER_REFUSES = ("delivery.server_refuses", "Correct the API key or the address.")
+    SERVER_REFUSES = (
+        "delivery.server_refuses",
+        "Correct the API key or the address; with a broker, its login or permissions.",
+    )
     SERVER_UNAVAILABLE = ("delivery.server_unavailable", "Check the network and the server, if it lasts.")
     SESSION_REFUSED = ("delivery.session_refused", "Nothing: the server creates the session itself.")
 

@@ -62,8 +62,10 @@ class Connection:
         self.on_trouble: Callable[[], None] = _nothing
         """Called when the connection is lost and when an operation is denied."""
 
-    def __repr__(self) -> str:
-        return f"<Connection to {self._access.name}>"
+    @property
+    def servers(self) -> str:
+        """The addresses, for a message."""
+        return self._access.name
 
     @property
     def is_connected(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
+from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import Result, Verdict
 from honeyhive_litellm._json import decode
 from honeyhive_litellm._privacy.cipher import Cipher
@@ -128,7 +129,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
     else:
         click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
-        click.echo(f"{_why(result.failure, settings.target)}. The letters are kept", err=True)
+        click.echo(f"{_why(result.failure, settings)}. The letters are kept", err=True)
     _note_locked(letters)
     if result.accepted < len(letters):
         sys.exit(LEFT)
@@ -172,13 +173,19 @@ def _note_locked(letters: Sequence[DeadLetter]) -> None:
         click.echo(f"{locked} are left alone: they are encrypted with a key that HONEYHIVE_SPOOL_KEY lacks", err=True)
 
 
-def _why(failure: Result, api_url: str) -> str:
+def _why(failure: Result, settings: Settings) -> str:
+    target = settings.target
     if failure.verdict is Verdict.PAUSE:
+        if settings.broker is not None:
+            return (
+                f"{target} answers {failure.log_text}, so the address, the login or its permissions are wrong: "
+                "check HONEYHIVE_BROKER and what its user may do"
+            )
         return (
-            f"{api_url} answers {failure.log_text}, so the key or the address is wrong: "
+            f"{target} answers {failure.log_text}, so the key or the address is wrong: "
             "check HONEYHIVE_API_KEY and --api-url"
         )
-    return f"{api_url} takes no events now ({failure.log_text}): try again later"
+    return f"{target} takes no events now ({failure.log_text}): try again later"
 
 
 def _chosen(folder: Path, ids: Sequence[str], cipher: Cipher, *, everything: bool) -> List[DeadLetter]:

@@ -26,9 +26,7 @@ _REMIND_S = 3600.0
 
 PREFIX = "honeyhive: "
 TAKES_NOTHING = "honeyhive: %s takes no events now (%s); they stay in %s and are sent again until it does"
-REFUSES = (
-    "honeyhive: %s answers %s, so the key or the address is wrong: %s. All events stay in %s and go out once it works"
-)
+REFUSES = "honeyhive: %s answers %s, so %s wrong: %s. All events stay in %s and go out once it works"
 
 
 class CircuitBreaker:
@@ -138,7 +136,8 @@ class CircuitBreaker:
     def _sentence(self, result: Result) -> str:
         """What happened, where, and what to do: for `stats().last_error`, in the words of the log."""
         if result.verdict is Verdict.PAUSE:
-            sentence = REFUSES % (self._sink.name, result.log_text, self._sink.remedy, self._events_stay_in)
+            sink = self._sink
+            sentence = REFUSES % (sink.name, result.log_text, sink.suspicion, sink.remedy, self._events_stay_in)
         else:
             sentence = TAKES_NOTHING % (self._sink.name, result.log_text, self._events_stay_in)
         return sentence[len(PREFIX) :]
@@ -153,6 +152,7 @@ class CircuitBreaker:
                 REFUSES,
                 name,
                 text,
+                self._sink.suspicion,
                 remedy,
                 place,
                 about=place,

@@ -78,6 +78,10 @@ class Sink(Protocol):
         """What log lines call the server: its address, without credentials."""
 
     @property
+    def suspicion(self) -> str:
+        """What must be wrong while the verdict is PAUSE, such as "the key is"."""
+
+    @property
     def remedy(self) -> str:
         """What a user can check while the verdict is PAUSE, beginning with a verb."""
 

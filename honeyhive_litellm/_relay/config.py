@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from honeyhive_litellm._errors import ConfigError
 
 BROKER_VARIABLE = "HONEYHIVE_BROKER"
 """Where the address is taken from if the file has none: an address with a password belongs into no file."""
+
+RUN_INIT = "run `honeyhive-litellm relay init`"
+"""What helps where a stream or a consumer is missing."""
 
 _MAX_WORKERS = 64
 _MAX_REPLICAS = 5
@@ -212,5 +216,12 @@ def _decoded(path: Path) -> Dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The text around the mistake is not shown: it may hold a password.
-        raise ConfigError(f"{path} is no valid TOML: {getattr(error, 'msg', type(error).__name__)}") from error
+        raise ConfigError(f"{path} is no valid TOML {_place_of(error)}") from error
+
+
+def _place_of(error: ValueError) -> str:
+    """Where the mistake is. What is there is not shown: it may be a password."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"(at byte {error.start + 1}, which is no UTF-8)"
+    found = re.search(r"\(at (line \d+, column \d+|end of document)\)$", str(error))
+    return found[0] if found else f"({type(error).__name__})"

@@ -15,13 +15,15 @@ from urllib.parse import quote, unquote
 from nats.errors import Error
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.message import headers_of, received
 from honeyhive_litellm._broker.names import DEAD_STREAM, EVENT_ID, MESSAGE_ID, dead_subject_of, stream_of, subject_of
 from honeyhive_litellm._errors import HoneyHiveError
 from honeyhive_litellm._spool.record import Row
+
+from .config import RUN_INIT
 
 _STATUS = "HH-Status"
 _REASON = "HH-Reason"
@@ -30,6 +32,7 @@ _MAX_REASON = 500
 """How many characters of a reason are kept: with its headers a letter must fit where its event did."""
 
 _TIMEOUT_S = 5.0
+_NO_STREAM = 10059  # stream not found; a message that is not there has another error
 
 
 class DeadLetterError(HoneyHiveError):
@@ -135,7 +138,9 @@ async def account_of(js: JetStreamContext, destination: str) -> Account:
     """What became of letters that are gone. Raises DeadLetterError."""
     try:
         found = await js.get_last_msg(DEAD_STREAM, _account_subject(destination))
-    except NotFoundError:
+    except NotFoundError as error:
+        if error.err_code == _NO_STREAM:
+            raise DeadLetterError(_text(error)) from error
         return Account()
     except (Error, asyncio.TimeoutError) as error:
         raise DeadLetterError(_text(error)) from error
@@ -167,8 +172,10 @@ def _account_subject(destination: str) -> str:
 async def _next(js: JetStreamContext, subject: str, seq: int) -> Optional[RawStreamMsg]:
     try:
         return await js.get_msg(DEAD_STREAM, seq, subject=subject, next=True)
-    except NotFoundError:
-        return None
+    except NotFoundError as error:
+        if error.err_code == _NO_STREAM:
+            raise DeadLetterError(_text(error)) from error
+        return None  # no message from this number on
     except (Error, asyncio.TimeoutError) as error:
         raise DeadLetterError(_text(error)) from error
 
@@ -199,6 +206,8 @@ def _letter(destination: str, found: RawStreamMsg) -> Optional[RelayLetter]:
 
 def _text(error: BaseException) -> str:
     """What the broker said of its stream; it knows no content of events."""
+    if isinstance(error, NoStreamResponseError) or (isinstance(error, NotFoundError) and error.err_code == _NO_STREAM):
+        return f"a stream is missing or has no leader: {RUN_INIT}"
     return getattr(error, "description", None) or str(error) or type(error).__name__
 
 
@@ -209,4 +218,6 @@ def _words(connection: Connection, error: BaseException) -> str:
         return f"not permitted: {denial}"
     if isinstance(error, NotConnectedError):
         return str(error)
+    if isinstance(error, NoStreamResponseError):
+        return f"the stream {DEAD_STREAM} has no leader or is missing: if this lasts, {RUN_INIT}"
     return f"the stream {DEAD_STREAM} does not confirm it ({type(error).__name__})"

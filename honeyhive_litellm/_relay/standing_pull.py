@@ -21,6 +21,8 @@ from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._log import recovered, warn
 from honeyhive_litellm._log_codes import LogCode
 
+from .config import RUN_INIT
+
 _EXPIRES_S = 10.0
 _HEARTBEAT_S = 2.0
 _SILENCE_S = 5.0
@@ -173,7 +175,7 @@ class StandingPull:
             return
         self._requests.clear()
         self._heard_at = time.monotonic()
-        no_answer = "the stream or its consumer is missing or has no leader"
+        no_answer = f"the stream or its consumer has no leader or is missing: if this lasts, {RUN_INIT}"
         self._warn(no_answer if status == "503" else f"status {status}: {words}")
 
     def _warn(self, reason: str) -> None:

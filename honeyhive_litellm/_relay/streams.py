@@ -23,7 +23,7 @@ from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.names import DEAD_STREAM, DEAD_SUBJECTS, RELAY_INBOX, dead_subject_of, subject_of
 from honeyhive_litellm._errors import HoneyHiveError
 
-from .config import Destination, RelayConfig
+from .config import RUN_INIT, Destination, RelayConfig
 from .dead_letters import DeadLetterError, account_of
 
 MAX_PAYLOAD = 2 * 1024 * 1024
@@ -78,7 +78,7 @@ async def jetstream(connection: Connection) -> JetStreamContext:
     try:
         client = await connection.client()
     except NotConnectedError as error:
-        raise BrokerError(f"no connection to {connection!r}: {error}") from error
+        raise BrokerError(f"no connection to {connection.servers}: {error}") from error
     if client.max_payload < MAX_PAYLOAD:
         raise BrokerError(
             f"the broker takes messages of {client.max_payload} bytes only: set `max_payload: 2MB` on every node"
@@ -98,9 +98,9 @@ async def jetstream(connection: Connection) -> JetStreamContext:
 async def init(js: JetStreamContext, config: RelayConfig) -> List[Made]:
     """Make what is missing and bring the rest up to date. Raises BrokerError."""
     try:
-        made = [await _ensure_stream(js, _dead_stream(config), config.replicas)]
+        made = [await _ensure_stream(js, _dead_stream(config), config)]
         for destination in config.destinations:
-            stream = await _ensure_stream(js, _stream(destination), config.replicas)
+            stream = await _ensure_stream(js, _stream(destination), config)
             made += [stream, await _ensure_consumer(js, destination, config, stream.replicas)]
     except (Error, asyncio.TimeoutError) as error:
         raise BrokerError(f"the broker refused: {_words(error)}") from error
@@ -116,9 +116,7 @@ async def numbers_of(js: JetStreamContext, destination: Destination) -> Numbers:
         subjects: Dict[str, int] = (await js.stream_info(DEAD_STREAM, subjects_filter=subject)).state.subjects or {}
         account = await account_of(js, destination.name)
     except NotFoundError as error:
-        raise BrokerError(
-            f"the streams of the destination {destination.name} are not complete: run `honeyhive-litellm relay init`"
-        ) from error
+        raise BrokerError(f"the streams of the destination {destination.name} are not complete: {RUN_INIT}") from error
     except (DeadLetterError, Error, asyncio.TimeoutError) as error:
         raise BrokerError(f"the broker does not answer for {destination.stream}: {_words(error)}") from error
     dead = subjects.get(subject, 0)
@@ -166,7 +164,23 @@ def _dead_stream(config: RelayConfig) -> StreamConfig:
     )
 
 
-async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig, replicas: Optional[int]) -> Made:
+async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig, config: RelayConfig) -> Made:
+    try:
+        return await _made(js, wanted, config.replicas)
+    except APIError as error:
+        if error.err_code != _NO_PEERS and error.err_code not in _NO_STORAGE:
+            raise
+        is_dead = wanted.name == DEAD_STREAM
+        remedy = "dead_max_bytes" if is_dead else "its max_bytes"
+        others = "" if is_dead else f" {DEAD_STREAM} takes {config.dead_max_bytes} bytes of them: dead_max_bytes."
+        raise BrokerError(
+            f"the stream {wanted.name} does not fit: the broker has not {config.replicas or _MOST_REPLICAS} nodes with "
+            f"{wanted.max_bytes} bytes left each ({error.description}). All streams share the space of a node, "
+            f"max_file_store.{others} Lower {remedy} or replicas, or add disks or nodes"
+        ) from error
+
+
+async def _made(js: JetStreamContext, wanted: StreamConfig, replicas: Optional[int]) -> Made:
     assert wanted.name is not None
     try:
         found = await js.stream_info(wanted.name)
@@ -200,12 +214,6 @@ async def _create(js: JetStreamContext, wanted: StreamConfig, replicas: Optional
     except APIError as error:
         if error.err_code == _STANDALONE and replicas is None:
             return await js.add_stream(wanted.evolve(num_replicas=1))
-        if error.err_code == _NO_PEERS or error.err_code in _NO_STORAGE:
-            raise BrokerError(
-                f"the stream {wanted.name} does not fit: the broker has not {replicas or _MOST_REPLICAS} nodes with "
-                f"{wanted.max_bytes} bytes left each. Lower max_bytes or replicas, or add disks or nodes "
-                f"({error.description})"
-            ) from error
         raise
 
 

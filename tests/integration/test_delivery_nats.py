@@ -142,6 +142,7 @@ async def test_what_is_denied_pauses_with_the_reason_until_it_is_permitted(tmp_p
                 await rig.take([event(number + i) for i in range(150)])
                 await rig.until(lambda: "permission denied" in str(rig.stats.last_error))
                 assert denial in str(rig.stats.last_error)
+                assert "so the address, the login or its permissions are wrong: check" in str(rig.stats.last_error)
                 assert "p@ss" not in str(rig.stats.last_error)
                 assert len(await stored(broker, "default")) == number
                 broker.configure(USERS.format(**right))

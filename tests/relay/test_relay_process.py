@@ -157,6 +157,27 @@ def test_dead_letters_are_listed_shown_sent_again_and_purged(broker: Broker, tmp
         assert commands.run("dead", "list") == "no dead letters\n"
 
 
+def test_where_streams_are_missing_or_do_not_fit_every_command_says_what_to_do(tmp_path: Path) -> None:
+    with Broker(tmp_path, max_file_store="100MB") as broker:
+        commands = Commands(tmp_path)
+        write_config(commands.path, table(broker, {"default": "http://127.0.0.1:9"}))
+        for command in (["status"], ["dead", "list"], ["dead", "show", "1"], ["dead", "purge", "--all"]):
+            assert "run `honeyhive-litellm relay init`" in commands.run(*command, code=1)
+        with commands.running() as relay:
+            assert relay.stderr is not None
+            line = next(line for line in relay.stderr if "HH_default" in line)
+            assert "if this lasts, run `honeyhive-litellm relay init`" in line
+        for _attempt in range(2):
+            message = " ".join(commands.run("init", code=1).split())
+            assert "the stream HH_default does not fit" in message
+            assert "HH_DEAD takes 67108864 bytes of them: dead_max_bytes" in message
+        write_config(commands.path, table(broker, {"default": "http://127.0.0.1:9"}, dead_max_bytes=200 * 2**20))
+        message = " ".join(commands.run("init", code=1).split())
+        assert "the stream HH_DEAD does not fit" in message and "Lower dead_max_bytes or" in message
+        broker.end()
+        assert f"no connection to nats://127.0.0.1:{broker.nodes[0].port}: " in commands.run("status", code=1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -169,12 +190,14 @@ def test_dead_letters_are_listed_shown_sent_again_and_purged(broker: Broker, tmp
             'broker = "nats://n1"\n[destinations.a]\napi_key_env = "NO_SUCH_KEY"',
             "variable NO_SUCH_KEY, which is not set; set it",
         ),
-        ('broker = "nats://hunter2', "is no valid TOML"),
+        ('broker = "nats://hunter2', r"is no valid TOML \(at end of document\)"),
+        ("replicas = 3\nbroker = hunter2", r"is no valid TOML \(at line 2, column 10\)"),
+        ('broker = "\udcff"', r"is no valid TOML \(at byte 11, which is no UTF-8\)"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused_with_the_reason(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ConfigError, match=message) as refused:
         read_config(path, {"HONEYHIVE_API_KEY": "hh_key"}, with_keys=True)
     assert "hunter2" not in str(refused.value)

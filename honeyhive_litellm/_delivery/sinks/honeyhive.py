@@ -30,6 +30,7 @@ _CONCURRENT_REQUESTS = 8
 class HoneyHiveSink:
     """One HoneyHive server behind one connection pool. See `Sink` for the methods."""
 
+    suspicion = "the key or the address is"
     remedy = (
         "check api_key / HONEYHIVE_API_KEY and api_url / HONEYHIVE_API_URL "
         f"(a key works at one of HoneyHive's addresses: {DEFAULT_URL} or {NEWER_URL})"

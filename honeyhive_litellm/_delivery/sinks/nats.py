@@ -33,6 +33,7 @@ class NatsSink:
     """One destination of a broker. See `Sink` for the methods."""
 
     can_look_up = False
+    suspicion = "the address, the login or its permissions are"
 
     def __init__(self, access: BrokerAccess, *, destination: str, project: str, client_name: str) -> None:
         """`client_name` is what the broker's monitoring shows."""

@@ -16,6 +16,7 @@ class TimedSink:
         self._sink = sink
         self._on_batch = on_batch
         self.name = sink.name
+        self.suspicion = sink.suspicion
         self.remedy = sink.remedy
         self.can_look_up = sink.can_look_up
 
