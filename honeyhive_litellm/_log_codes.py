@@ -74,7 +74,7 @@ class LogCode(Enum):
 
     DESTINATION_REMOVED = (
         "runtime.destination_removed",
-        "Put the destination back into the settings, or run `honeyhive-litellm drain --destination NAME`.",
+        "Put the destination back into the settings, or run the command of the message.",
     )
     EVENT_AFTER_SHUTDOWN_LOST = ("runtime.event_after_shutdown_lost", "Free disk space, or make the folder writable.")
     LOOP_INTERRUPTED = ("runtime.loop_interrupted", "Find out what raises exceptions in threads of other code.")

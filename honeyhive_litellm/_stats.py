@@ -64,7 +64,7 @@ class Stats:
     * `unrouted`: calls that match no destination's rule and are not recorded (`default_destination="none"`);
       not part of the sum.
     * `destinations`: the same numbers for each destination, with the main project as `default`; empty without
-      destinations.
+      destinations. A destination that a later `init` removed keeps its numbers.
     """
 
     accepted: int = 0

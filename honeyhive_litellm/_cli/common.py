@@ -118,7 +118,10 @@ def locked_in(found: FolderStatus) -> Optional[str]:
     """What of a spool cannot be decrypted, in words; None if there is nothing."""
     if not found.locked and not found.locked_letters:
         return None
-    what = f"{counted(found.locked, 'event')} and {counted(found.locked_letters, 'dead letter')}"
+    ended = found.locked - found.locked_calls  # as many as wait, so that the numbers of one command agree
+    numbers = (ended, "event"), (found.locked_calls, "interrupted call"), (found.locked_letters, "dead letter")
+    parts = [counted(number, noun) for number, noun in numbers if number]
+    what = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     ids = f" (id {', '.join(sorted(found.missing_keys))})" if found.missing_keys else ""
     return f"{what} encrypted with a missing key{ids}"
 

@@ -7,7 +7,7 @@ import functools
 import signal
 import sys
 from contextlib import contextmanager
-from typing import Dict, Iterator, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 import click
 
@@ -20,11 +20,11 @@ from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._runtime.pipeline import cipher_of, spool_folder_of
 from honeyhive_litellm._stats import Stats
 
-from .common import LEFT, errors_reported, print_json
+from .common import LEFT, counted, errors_reported, print_json
 from .folder_metrics import Exposition, FolderReader
 from .health_server import Health, serving
 from .logs import JSON, log_format_option, set_up_logs
-from .spool_folder import destination_option, existing, settings_of, spool_options
+from .spool_folder import destination_option, existing, options_for_removed, settings_of, spool_options
 
 
 @click.command()
@@ -58,8 +58,8 @@ def drain(
     --metrics-port needs the extra prometheus. /metrics has the numbers of all processes of the spool; /livez fails if
     this process hangs, and /readyz if the spool cannot be written and read.
 
-    Each destination in HONEYHIVE_DESTINATIONS is delivered with its own key. Files of another one stay as they are:
-    deliver them with its key in HONEYHIVE_API_KEY, --project and --destination.
+    Each destination in HONEYHIVE_DESTINATIONS is delivered with its own key. Events of another one stay: deliver them
+    with its key in HONEYHIVE_API_KEY, and --destination, --project and --spool-path.
 
     Encrypted files are delivered with the keys in HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE. Those whose key is
     missing stay as they are and count as locked.
@@ -75,7 +75,7 @@ def drain(
         if not follow:
             existing(settings.spool_path)
         named = {} if options["destination"] else channel_settings(settings)
-        left_out = [] if options["destination"] else without_settings(settings)
+        left_out = [] if options["destination"] else _left_out(settings)
         set_up_logs(log_format)
         logger.info("the drain of %s starts", settings.spool_path, extra=fields_of(LogCode.DRAIN_STARTED))
         label = options["destination"] or (MAIN if named else None)
@@ -94,7 +94,7 @@ def drain(
         print_json(**{**numbers, "locked": stats.locked}, last_error=stats.last_error, **further)
     elif log_format != JSON:
         _print(stats, dropped, settings)
-        _print_left_out(left_out)
+        _print_left_out(left_out, settings)
     if stats.pending or stats.locked or left_out:
         sys.exit(LEFT)
 
@@ -106,6 +106,7 @@ def _numbers(stats: Stats) -> Dict[str, object]:
         "dead": stats.dead,
         "dropped": dropped,
         "pending": stats.pending,
+        "locked": stats.locked,
         "last_error": stats.last_error,
     }
 
@@ -137,23 +138,34 @@ def _metrics_served(
 
 
 def _print(stats: Stats, dropped: int, settings: Settings) -> None:
-    click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, left {stats.pending}")
+    locked = f", locked {stats.locked}" if stats.locked else ""
+    left = f"left {stats.pending}{locked}"
+    click.echo(f"delivered {stats.delivered}, dead letters {stats.dead}, dropped {dropped}, {left}")
     if stats.pending:
         why = f": {stats.last_error}" if stats.last_error else ""
         click.echo(f"{stats.pending} events stay in {spool_folder_of(settings)} for the next run{why}", err=True)
-    if stats.locked:
-        click.echo(
-            f"{stats.locked} events are locked: encrypted with a key that neither HONEYHIVE_SPOOL_KEY nor "
-            "HONEYHIVE_SPOOL_KEY_FILE has",
-            err=True,
-        )
+    by_name: Mapping[str, Stats] = stats.destinations or {"": stats}
+    for name, each in by_name.items():
+        if each.locked:
+            where = f" of {name}" if name else ""
+            click.echo(
+                f"locked: {counted(each.locked, 'event')}{where}, with those of interrupted calls, encrypted with a "
+                "key that neither HONEYHIVE_SPOOL_KEY nor HONEYHIVE_SPOOL_KEY_FILE has",
+                err=True,
+            )
 
 
-def _print_left_out(names: Sequence[str]) -> None:
+def _left_out(settings: Settings) -> List[str]:
+    """The destinations that this run does not deliver, although nobody else does."""
+    found = asyncio.run(without_settings(settings))
+    return [name for name, status in found.items() if status.without_deliverer or status.unreadable]
+
+
+def _print_left_out(names: Sequence[str], settings: Settings) -> None:
     for name in names:
         click.echo(
-            f"the destination {name} has files and is not in HONEYHIVE_DESTINATIONS: they are kept. Deliver them with "
-            f"its key in HONEYHIVE_API_KEY, its --project, and --destination {name}",
+            f"the destination {name} has undelivered events and is not in HONEYHIVE_DESTINATIONS: they are kept. "
+            f"Deliver them by {options_for_removed(name, settings)}",
             err=True,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, cast
 
@@ -68,8 +69,8 @@ def destination_option(command: _F) -> _F:
 def settings_of(options: Dict[str, Optional[str]]) -> Settings:
     """The settings of a command that sends. Raises UsageError: wrong usage ends with exit code 2.
 
-    Those of the destination that the option names. One that is not among the settings has the main project's key: the
-    user gives its own there.
+    Those of the destination that the option names. One that is not among the settings has the key and the project that
+    the user gives for this run, never silently those of the main project.
     """
     name = options.get("destination")
     settings = _main_settings({option: value for option, value in options.items() if option != "destination"})
@@ -83,7 +84,21 @@ def settings_of(options: Dict[str, Optional[str]]) -> Settings:
         return configured[name]
     folder = effective_folder(settings.spool_path)
     _check_destination(folder, name)
+    is_named = (options.get("project") or "").strip() and _value("spool_path", options) is not None
+    if settings.broker is None and not is_named:  # without the folder, the project names it, and so is the main one
+        raise click.UsageError(
+            f"the destination {name} is not in HONEYHIVE_DESTINATIONS, and the main project's key is not its key: use "
+            f"{options_for_removed(name, settings)}"
+        )
     return dataclasses.replace(settings, **alone, spool_path=destination_folder(folder, name))
+
+
+def options_for_removed(name: str, settings: Settings) -> str:
+    """How a command that sends is about a destination that is not in the settings."""
+    if settings.broker is not None:
+        return f"--destination {name}"
+    folder = shlex.quote(str(settings.spool_path))
+    return f"--destination {name} --project PROJECT --spool-path {folder}, with its key in HONEYHIVE_API_KEY"
 
 
 def _own_name(settings: Settings) -> str:

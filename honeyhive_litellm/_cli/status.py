@@ -50,7 +50,7 @@ def status(as_json: bool, check: bool, max_age: Optional[float], **options: Opti
         pending = found.pending + sum(other.pending for other in others.values())
         click.echo(f"{'; '.join(wrong) or 'ok'}: {counted(pending, 'event')} pending in {found.folder}")
     else:
-        _print(found)
+        _print(found, "All events" if not others else "The main project's events")
         _print_destinations(others)
     if wrong:
         sys.exit(LEFT)
@@ -85,6 +85,10 @@ def _print_destinations(others: Dict[str, FolderStatus]) -> None:
         click.echo()
     heads = ("name", "accepted", "delivered", "pending", "dead", "dropped", "processes", "oldest")
     table("Destinations, each with a spool of its own: `status --destination NAME`", heads, rows)
+    for name, found in others.items():
+        locked = locked_in(found)
+        if locked is not None:
+            click.echo(f"  {name}, {style('locked', fg='yellow')}: {locked}")
 
 
 def _what_is_wrong(found: FolderStatus, max_age_s: Optional[float], now: float) -> List[str]:
@@ -127,7 +131,7 @@ def _as_json(found: FolderStatus) -> Dict[str, Any]:
     }
 
 
-def _print(found: FolderStatus) -> None:
+def _print(found: FolderStatus, title: str) -> None:
     totals, now = found.totals, time.time()
     age_s = found.oldest_age_s(now)
     click.echo(found.folder)
@@ -137,7 +141,7 @@ def _print(found: FolderStatus) -> None:
     click.echo(f"{', '.join(facts)}\n")
     sum_ = "adds up" if found.adds_up else style("DOES NOT ADD UP", fg="red")
     table(
-        f"All events: the sum {sum_}",
+        f"{title}: the sum {sum_}",
         ("accepted", "delivered", "pending", "dead", "dropped"),
         [(totals.accepted, totals.delivered, found.pending, totals.dead, sum(totals.dropped.values()))],
     )

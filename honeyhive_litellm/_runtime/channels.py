@@ -11,21 +11,23 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
-from honeyhive_litellm._aio import run_to_completion
+from honeyhive_litellm._aio import cancel_all, run_to_completion
 from honeyhive_litellm._capture.targets import Targets
 from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
 from honeyhive_litellm._config.settings import Settings
+from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import destination_in_log, warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.layout import destination_folder, destinations_in, owners_in
 from honeyhive_litellm._spool.private_files import effective_folder
 from honeyhive_litellm._spool.record import Entry
+from honeyhive_litellm._spool.status import FolderStatus, status_of
 from honeyhive_litellm._stats import Stats, sum_of
 
 from .channel import Channel
 from .maintenance import Maintenance
 from .metric_table import Reading
-from .pipeline import OnCommitted, OnDelivered, Pipeline
+from .pipeline import OnCommitted, OnDelivered, Pipeline, cipher_of
 
 IDLE_S = 60.0
 """A destination's channel closes after so many seconds without anything to do."""
@@ -48,18 +50,27 @@ def channel_settings(settings: Settings) -> Dict[str, Settings]:
     }
 
 
-def without_settings(settings: Settings) -> List[str]:
-    """The destinations that have files in the spool and are not in the settings.
+async def without_settings(settings: Settings) -> Dict[str, FolderStatus]:
+    """The destinations that are not in the settings and have something in the spool that nobody delivers.
 
-    With a broker, the files outside of all destinations' folders are those of its default destination.
+    That is undelivered events, dead letters, or files that cannot be read. A process that still has the destination in
+    its settings delivers its own events. With a broker, the files outside of all destinations' folders are those of its
+    default destination.
     """
     folder = effective_folder(settings.spool_path)
     configured = [destination.name for destination in settings.destination_list]
     folders = {name: destination_folder(folder, name) for name in destinations_in(folder)}
     if settings.broker is not None:
         configured.append(settings.broker_destination)
-        folders = {DEFAULT_DESTINATION: folder, **folders}
-    return [name for name, each in folders.items() if name not in configured and _has_files(each)]
+        if folder.is_dir():
+            folders = {DEFAULT_DESTINATION: folder, **folders}
+    found = {}
+    for name, each in folders.items():
+        if name not in configured:
+            status = await status_of(each, cipher_of(settings.spool_key))
+            if status.without_deliverer or status.dead_letters or status.unreadable:
+                found[name] = status
+    return found
 
 
 class Channels:
@@ -76,6 +87,7 @@ class Channels:
         self._on_delivered: Optional[OnDelivered] = None
         self._is_stopping = False
         self._next_look = 0.0
+        self._search_for_removed: Optional[asyncio.Future[None]] = None
         self._closing: Dict[Channel, asyncio.Future[None]] = {}
         self._idle_since: Dict[Channel, float] = {}
 
@@ -142,10 +154,9 @@ class Channels:
         for channel in self.named.values():
             if channel.has_queued:
                 self.open_named(channel)
-        has_others = bool(self.named) or self._settings.broker is not None
-        if has_others and time.monotonic() >= self._next_look and not self._is_stopping:
+        if time.monotonic() >= self._next_look and not self._is_stopping:
             if not self._next_look:
-                self._warn_of_removed()
+                self._search_for_removed = asyncio.ensure_future(self._warn_of_removed())
             self._next_look = time.monotonic() + LOOK_EVERY_S
             for channel in self.named.values():
                 if channel.pipeline is None and _has_files(channel.settings.spool_path):
@@ -204,24 +215,29 @@ class Channels:
             if channel.has_queued and not channel.queue.is_closed:
                 self.open_named(channel)
 
-    def _warn_of_removed(self) -> None:
-        removed = without_settings(self._settings)
+    async def _warn_of_removed(self) -> None:
+        try:
+            removed = await without_settings(self._settings)
+        except SpoolError:
+            return  # `status` and `doctor` name a folder that cannot be read
         if removed and self._settings.broker is not None:
             warn(
                 LogCode.DESTINATION_REMOVED,
-                "honeyhive: this process publishes to the broker's destination %s, and its spool has files of others: "
-                "%s. They are kept for a process with that broker_destination, and published by `honeyhive-litellm "
-                "drain --destination NAME`",
+                "honeyhive: this process publishes to the broker's destination %s, and its spool has undelivered "
+                "events or dead letters of others: %s. They are kept for a process with that broker_destination, and "
+                "published by `honeyhive-litellm drain --destination NAME`",
                 self._settings.broker_destination,
                 ", ".join(removed),
             )
         elif removed:
             warn(
                 LogCode.DESTINATION_REMOVED,
-                "honeyhive: the spool has files of destinations that are not in the settings: %s. They are kept, and "
-                "delivered by `honeyhive-litellm drain --destination NAME` with the key in HONEYHIVE_API_KEY, or once "
-                "the destination is in the settings again",
+                "honeyhive: the spool has undelivered events or dead letters of destinations that are not in the "
+                "settings: %s. They are kept. Deliver them by `honeyhive-litellm drain --destination NAME --project "
+                "PROJECT --spool-path %s` with the destination's key in HONEYHIVE_API_KEY, or put it into the settings "
+                "again",
                 ", ".join(removed),
+                self._settings.spool_path,
             )
 
     # ---- all that are open, on the loop
@@ -247,6 +263,7 @@ class Channels:
         self.close_queues()
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         results = await asyncio.gather(*(pipeline.aclose() for pipeline in self.open), return_exceptions=True)
+        await cancel_all([self._search_for_removed] if self._search_for_removed is not None else [])
         for result in results:
             if isinstance(result, BaseException):
                 raise result

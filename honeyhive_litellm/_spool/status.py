@@ -45,8 +45,9 @@ class FolderStatus:
     yet, `unreadable` those that could not be opened, with the reason. `oldest_pending_at` is the Unix time at which the
     call of the oldest undelivered event began.
 
-    `locked` are the events of the leftovers that cannot be decrypted, `locked_letters` such dead letters, and
-    `missing_keys` the ids of the keys of the former, in hexadecimal digits.
+    `locked` are the events of the leftovers that cannot be decrypted, with those that interrupted calls will become,
+    which are `locked_calls`. `locked_letters` are such dead letters, and `missing_keys` the ids of the keys of the
+    events, in hexadecimal digits.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class FolderStatus:
     totals: Totals = field(default_factory=Totals)
     pending: int = 0
     locked: int = 0
+    locked_calls: int = 0
     locked_letters: int = 0
     missing_keys: Set[str] = field(default_factory=set)
     oldest_pending_at: Optional[float] = None
@@ -67,6 +69,12 @@ class FolderStatus:
     def adds_up(self) -> bool:
         """Whether every event is delivered, pending, dead or dropped."""
         return self.totals.pending == self.pending
+
+    @property
+    def without_deliverer(self) -> int:
+        """The events that no living process delivers: of dead processes, and of those that only write."""
+        left = sum(leftover.pending + leftover.interrupted for leftover in self.leftovers)
+        return left + sum(process.stats.pending for process in self.processes if not process.flushes)
 
     def count(self, totals: Totals, pending: int) -> None:
         self.totals = self.totals.plus(totals)
@@ -140,20 +148,22 @@ async def _count_leftovers(status: FolderStatus, owner: str, paths: List[Path], 
         segment = Segment(path, "process", cipher)
         try:
             await segment.open()
+            status.count(segment.totals(), segment.pending)
+            status.note_oldest(segment.oldest_pending_at)
+            pending += segment.pending
+            interrupted += len(segment.open_starts)
+            segments.append(segment)
         except SpoolError as error:
             if path.exists() and not segment.is_blank():
                 status.unreadable[path.name] = str(error)
-            continue
-        status.count(segment.totals(), segment.pending)
-        status.note_oldest(segment.oldest_pending_at)
-        pending += segment.pending
-        interrupted += len(segment.open_starts)
-        await segment.close()
-        segments.append(segment)
+        finally:
+            await segment.close()  # also if this is cancelled: a connection has a thread
     missing = {key_id.hex() for segment in segments for key_id in segment.missing_keys}
     if missing:
         status.missing_keys |= missing
-        status.locked += events_to_come(segments)  # adoption takes all of an owner's files, or none
+        locked = events_to_come(segments)  # adoption takes all of an owner's files, or none
+        status.locked += locked
+        status.locked_calls += locked - sum(segment.pending for segment in segments)
     state = read_state(status.folder, owner)
     if state is not None:
         status.count(state.unspooled.with_pending_dropped(LOST), 0)

@@ -31,7 +31,8 @@ AGENTS, BATCH, FASTAPI, HOOKS = "how-to/agents", "how-to/batch-jobs", "how-to/fa
 OPENINFERENCE, OPENLIT = "how-to/migrate-from-openinference", "how-to/migrate-from-openlit"
 PREFORK, PROJECTS, REDACTION = "how-to/prefork", "how-to/several-projects", "how-to/redaction"
 ROUTER, SAMPLING, SESSIONS = "how-to/router", "how-to/sampling", "how-to/sessions"
-STREAMS, TESTING, TROUBLE = "how-to/streams", "how-to/testing", "how-to/nothing-arrives"
+STREAMS, TEAMS, TESTING = "how-to/streams", "how-to/teams", "how-to/testing"
+TROUBLE = "how-to/nothing-arrives"
 LOG_MESSAGES, METRICS = "reference/log-messages", "how-to/metrics"
 
 # What the programs send that can run one after the other in one process, page by page.
@@ -67,6 +68,7 @@ TOGETHER: Dict[str, Sequence[Expected]] = {
         {"metadata.status": "success", "metadata.router.model_group": "spare", "outputs.content": ANSWER},
         {"event_type": "chain", "metadata.status": "success", "outputs.served_by.model_group": "spare"},
     ),
+    TEAMS: [{**CHAT, "metadata.project": "search-team", "metadata.tags": ["ads"]}],
     BATCH: [{"metadata.session_id": "nightly-batch"}] * 20,
 }
 

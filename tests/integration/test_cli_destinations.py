@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -13,8 +16,12 @@ from click.testing import CliRunner, Result
 from honeyhive_litellm._cli.folder_metrics import Exposition, FolderReader
 from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._cli.spool_folder import folder_to_read, settings_of
+from honeyhive_litellm._config.paths import default_spool_path
+from honeyhive_litellm._privacy.cipher import Cipher, key_of, new_key
 from honeyhive_litellm._runtime.pipeline import spool_folder_of
+from honeyhive_litellm._spool.record import START, Record
 from honeyhive_litellm.testing import Collector
+from tests.spools import spool_in
 
 from .test_cli_spool import bury, event, leave
 
@@ -82,7 +89,8 @@ def test_status_tells_the_destinations_apart(site: Site) -> None:
 def test_drain_delivers_each_with_its_key_and_names_those_without(site: Site) -> None:
     result = run("drain")
     assert result.exit_code == 3
-    assert "the destination gone has files and is not in HONEYHIVE_DESTINATIONS" in result.output
+    assert "the destination gone has undelivered events and is not in HONEYHIVE_DESTINATIONS" in result.output
+    assert f"--destination gone --project PROJECT --spool-path {site.folder}" in result.output
     assert site.delivered() == {"main": 1, "search": 2, "ads": 1, "gone": 0}
 
     found = printed("drain", "--timeout", "20")
@@ -95,10 +103,77 @@ def test_drain_delivers_one_destination_with_the_key_that_the_user_has(
     assert run("drain", "--destination", "search").exit_code == 0
     assert site.delivered() == {"main": 0, "search": 2, "ads": 0, "gone": 0}
 
+    bury(site.folder / "destinations" / "gone", [event(6)])
+    for command in (("drain",), ("drain", "--spool-path", str(site.folder)), ("dead", "retry", "--all")):
+        refused = run(*command, "--destination", "gone")
+        assert refused.exit_code == 2, command
+        assert "the main project's key is not its key: use" in refused.output
+        assert f"--destination gone --project PROJECT --spool-path {site.folder}" in refused.output
+    assert site.delivered()["gone"] == 0
+
     monkeypatch.setenv("HONEYHIVE_API_KEY", KEYS["gone"])
     result = run("drain", "--destination", "gone", "--project", "gone", "--api-url", site.servers["gone"].url)
     assert result.exit_code == 0, result.output
     assert site.delivered() == {"main": 0, "search": 2, "ads": 0, "gone": 1}
+
+
+def test_a_project_that_names_the_folder_is_the_main_one_and_not_that_of_a_removed_destination(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HONEYHIVE_SPOOL_PATH")
+    folder = default_spool_path("main", os.environ, api_url=site.servers["main"].url)
+    leave(folder / "destinations" / "gone", [event(7)])
+    refused = run("drain", "--destination", "gone", "--project", "main")
+    assert refused.exit_code == 2
+    assert f"--project PROJECT --spool-path {folder}" in refused.output
+    assert site.delivered()["main"] == 0
+
+
+def test_a_removed_destination_of_which_nothing_is_left_is_no_trouble(site: Site) -> None:
+    gone, running = site.folder / "destinations" / "gone", site.folder.parent / "running"
+    shutil.rmtree(gone)
+
+    async def deliver_and_be_killed() -> None:
+        spool = spool_in(running)
+        await spool.append([event(7)])
+        batch = await spool.next_batch()
+        assert batch is not None
+        await spool.settle(batch)
+        shutil.copytree(running, gone)
+        await spool.close()
+
+    asyncio.run(deliver_and_be_killed())
+    assert list(gone.glob("*.spool"))
+    assert run("drain").exit_code == 0
+    assert "destinations.removed" not in [finding["check"] for finding in printed("doctor")["findings"]]
+
+    bury(gone, [event(8)])
+    assert run("drain").exit_code == 0  # which does not deliver dead letters
+    (finding,) = [each for each in printed("doctor")["findings"] if each["check"] == "destinations.removed"]
+    assert finding["text"].startswith("The spool has 1 dead letter of the destination gone")
+
+
+def test_what_is_locked_shows_where_it_is_in_numbers_that_agree(site: Site) -> None:
+    body = json.dumps({"event_id": event(9).id, "event_type": "model", "event_name": "e", "inputs": {}}).encode()
+
+    async def leave_encrypted() -> None:
+        spool = spool_in(site.folder / "destinations" / "ads", cipher=Cipher([key_of(new_key()) or b""]))
+        await spool.append([event(7), event(8), Record(START, event(9).id, 1.0, None, body)])
+        await spool.close()
+
+    asyncio.run(leave_encrypted())
+    text = run("status").stdout
+    assert "The main project's events: the sum adds up" in text
+    assert "  ads, locked: 2 events and 1 interrupted call encrypted with a missing key (id " in text
+    assert "  locked" not in text
+    assert "destination ads: 2 events and 1 interrupted call" in run("status", "--check").stdout
+    assert printed("status")["destinations"]["ads"]["locked"] == 3
+
+    drained = run("drain")
+    assert drained.stdout == "delivered 4, dead letters 0, dropped 0, left 0, locked 3\n"
+    assert "locked: 3 events of ads, with those of interrupted calls" in drained.stderr
+    found = printed("drain")
+    assert (found["locked"], found["destinations"]["ads"]["locked"]) == (3, 3)
 
 
 def test_an_outage_of_one_destination_keeps_drain_from_no_other(site: Site) -> None:

@@ -146,6 +146,32 @@ def test_init_again_with_other_destinations_loses_nothing_in_flight(servers: Ser
     assert sorted(servers.projects()["ads"]) == ["p-ads", "p-moved"]
 
 
+def removed_in(caplog: pytest.LogCaptureFixture) -> List[str]:
+    codes = [(getattr(record, "event_code", ""), record.getMessage()) for record in caplog.records]
+    return [message for code, message in codes if code == "runtime.destination_removed"]
+
+
+def has_searched() -> bool:
+    search = lifecycle._runtimes[-1].channels._search_for_removed
+    return search is not None and search.done()
+
+
+def test_a_removed_destination_of_which_all_is_delivered_is_not_named(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    destinations = servers.destinations()
+    servers.init(destinations)
+    call(tags=["ads"])
+    assert honeyhive_litellm.flush(30) == 0
+    for left in ({"search": destinations["search"]}, None):
+        servers.init(left)
+        call()
+        assert honeyhive_litellm.flush(30) == 0
+        until(has_searched, what="the folders of removed destinations are searched")
+    assert removed_in(caplog) == []
+    assert honeyhive_litellm.stats().destinations["ads"].delivered == 1
+
+
 def test_files_of_a_removed_destination_are_named_once_and_kept_until_it_is_back(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,9 +185,9 @@ def test_files_of_a_removed_destination_are_named_once_and_kept_until_it_is_back
     servers.init({"ads": destinations["ads"]})
     call(tags=["ads"])
     assert honeyhive_litellm.flush(30) == 0
-    named = [record for record in caplog.records if getattr(record, "event_code", "") == "runtime.destination_removed"]
-    assert len(named) == 1
-    assert "search" in named[0].getMessage()
+    until(lambda: removed_in(caplog), what="the log names it")
+    (message,) = removed_in(caplog)
+    assert "settings: search. They are kept. Deliver them by" in message and str(servers.folder) in message
     assert servers.projects()["search"] == []
     honeyhive_litellm.shutdown(5)
 

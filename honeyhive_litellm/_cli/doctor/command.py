@@ -17,7 +17,6 @@ from honeyhive_litellm._cli.spool_folder import spool_options
 from honeyhive_litellm._config.explain import Explained, explain, explain_settings
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import ConfigError
-from honeyhive_litellm._runtime.channels import without_settings
 from honeyhive_litellm._runtime.pipeline import spool_folder_of
 
 from .application import check_application, check_others, installed_loggers, load
@@ -69,8 +68,9 @@ def doctor(app: Optional[str], connect: bool, is_json: bool, **options: Optional
         Section("Spool", _no_folder() if folder is None else check_spool(folder, settings)),
         Section("Clock", [check_clock(folder, time.time())]),
     ]
-    if settings is not None and (settings.destination_list or without_settings(settings)):
-        sections.insert(4, Section("Destinations", check_destinations(settings)))
+    about_destinations = [] if settings is None else check_destinations(settings)
+    if about_destinations:
+        sections.insert(4, Section("Destinations", about_destinations))
     if connect:
         sections.append(Section("Server", _no_settings() if settings is None else check_server(settings)))
         if settings is not None and settings.destination_list:
