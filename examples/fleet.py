@@ -35,12 +35,22 @@ STREAM_BYTES = 2 * 2**20
 QUIET_S = 3.0
 """How long things run on between two faults."""
 
-TIMEOUT_S = 150.0
-"""A busy machine takes long to load LiteLLM four times."""
+TIMEOUT_S = 180.0
+"""How long one step may take: on a busy machine a process needs half a minute to import LiteLLM."""
+
+TAIL_BYTES = 1500
 
 KEY = "hh_fleet"
 
 Json = Dict[str, Any]
+
+
+class LateError(Exception):
+    """Something did not happen in time. The text says what, and shows the ends of the logs of the late processes."""
+
+    def __init__(self, what: str, late: Sequence[Process]) -> None:
+        logs = (f"--- {each.name}, {each.state}; the end of its log:\n{each.log_tail()}" for each in late)
+        super().__init__("\n".join([f"Waited {TIMEOUT_S:.0f} s for this: {what}", *logs]))
 
 
 class Process:
@@ -92,13 +102,27 @@ class Process:
 
     def _end(self) -> int:
         assert self._process is not None and self._reader is not None
-        code = self._process.wait(TIMEOUT_S)
+        try:
+            code = self._process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise LateError(f"the end of {self.name}", [self]) from None
         self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
         self._process = None
         return code
+
+    @property
+    def state(self) -> str:
+        code = None if self._process is None else self._process.poll()
+        return "not running" if self._process is None else "running" if code is None else f"ended with {code}"
+
+    def log_tail(self) -> str:
+        try:
+            return self._log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""  # never started
 
 
 class Fleet:
@@ -153,27 +177,33 @@ class Fleet:
         return all(is_healthy(port) for port in self._monitors)
 
     def make_streams(self) -> None:
-        subprocess.run(self._command("init"), env=self._environment, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        self._run("init", lambda done: done.returncode == 0)
 
     def status(self) -> Json:
-        """The numbers of `relay status --json`; tried again while the streams have no leader."""
+        """The numbers of `relay status --json`."""
+        found: Json = json.loads(self._run("status", lambda done: done.returncode in (0, 3)))["destinations"][0]
+        return found
+
+    def _run(self, word: str, has_worked: Callable[[subprocess.CompletedProcess[bytes]], bool]) -> bytes:
+        """The output of a `relay` command; tried again while the streams have no leader."""
         deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            command = self._command("status", "--json")
-            done = subprocess.run(command, env=self._environment, capture_output=True, check=False, timeout=TIMEOUT_S)
-            if done.returncode in (0, 3):
-                found: Json = json.loads(done.stdout)["destinations"][0]
-                return found
-            if time.monotonic() > deadline:
-                raise RuntimeError(done.stderr.decode())
+        problem = ""
+        while time.monotonic() < deadline:
+            command = self._command(word, "--json")
+            try:
+                done = subprocess.run(
+                    command, env=self._environment, capture_output=True, timeout=TIMEOUT_S, check=False
+                )
+            except subprocess.TimeoutExpired:
+                break
+            if has_worked(done):
+                return done.stdout
+            problem = done.stderr.decode("utf-8", "replace")[-TAIL_BYTES:]
+        raise LateError(f"`relay {word}` {problem}", self.nodes)
 
     def calls(self) -> List[str]:
         """The name of every call that has returned."""
         return [line for application in self.applications for line in application.lines]
-
-    def logs(self) -> str:
-        """The ends of what the processes wrote to their standard error."""
-        return "\n".join(f"{path.name}: {path.read_text()[-1000:]}" for path in sorted(self._folder.glob("*.log")))
 
     def kill_all(self) -> None:
         for process in [*self.applications, *self.relays, *self.nodes]:
@@ -191,11 +221,13 @@ class Story:
         counts = f"{len(self._fleet.calls()):>5} calls, {max(0, waiting):>4} on their way  "
         self._console.print(f"[dim]{counts}[/dim][bold]>[/bold] {sentence}", highlight=False)
 
-    def wait(self, what: str, is_so: Callable[[], bool]) -> None:
+    def wait(self, what: str, is_so: Callable[[], bool], late: Sequence[Process] = ()) -> None:
+        """Wait for this. `late` are the processes that it is up to; by default it is up to all."""
         deadline = time.monotonic() + TIMEOUT_S
         while not is_so():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {TIMEOUT_S:.0f} s for this: {what}\n{self._fleet.logs()}")
+                fleet = self._fleet
+                raise LateError(what, late or [*fleet.nodes, *fleet.relays, *fleet.applications])
             time.sleep(0.05)
 
     def deliveries_go_on(self) -> None:
@@ -208,12 +240,13 @@ class Story:
         fleet = self._fleet
         for node in fleet.nodes:
             node.start()
-        self.wait("the nodes", fleet.are_nodes_ready)
+        self.wait("the nodes", fleet.are_nodes_ready, fleet.nodes)
         fleet.make_streams()
         self.say("Three NATS nodes are up, `relay init` has made the streams: three copies of each.")
-        for process in [*fleet.relays, *fleet.applications]:
-            process.start()
-        self.wait("the first calls", lambda: all(len(app.lines) > 20 for app in fleet.applications))
+        for relay in fleet.relays:
+            relay.start()
+        for application in fleet.applications:  # one after the other: side by side their imports take minutes
+            self._start(application)
         self.deliveries_go_on()
         self.say("Four applications make LiteLLM calls, two relays deliver. The applications have no key.")
         self._kill_nodes()
@@ -224,6 +257,11 @@ class Story:
         self.wait("everything at the collector", self._has_all)
         self.wait("the last acknowledgements", lambda: fleet.status()["waiting"] == 0)
 
+    def _start(self, application: Process) -> None:
+        before = len(application.lines)
+        application.start()
+        self.wait(f"the first calls of {application.name}", lambda: len(application.lines) > before, [application])
+
     def _kill_nodes(self) -> None:
         leader = self._fleet.status()["leader"]
         nodes = sorted(self._fleet.nodes, key=lambda node: node.name == leader)
@@ -232,7 +270,7 @@ class Story:
             self.say(f"[red]{role.capitalize()} is killed[/red] ({node.name}).")
             self.deliveries_go_on()
             node.start()
-            self.wait("the node", self._fleet.are_nodes_ready)
+            self.wait("the node", self._fleet.are_nodes_ready, [node])
             self.say(f"Deliveries went on without it. [green]{node.name} is back.[/green]")
 
     def _kill_a_relay_and_an_application(self) -> None:
@@ -312,6 +350,9 @@ def main() -> int:
         try:
             Story(console, fleet, collector).play()
             is_even = verdict(console, fleet, collector)
+        except LateError as error:
+            console.print(str(error), style="red", markup=False, highlight=False)
+            return 1
         finally:
             fleet.kill_all()
     took = time.monotonic() - started

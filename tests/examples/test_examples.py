@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import signal
@@ -201,3 +202,20 @@ def test_the_service_stopped_during_an_outage_delivers_after_its_next_start(
     questions = {event["inputs"]["chat_history"][0]["content"] for event in collector.events}
     assert questions == {"during the outage", "afterwards"}
     assert set(collector.receipts.values()) == {1}
+
+
+# ---- the fleet
+
+
+def test_a_fleet_that_does_not_start_says_which_process_is_late(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    fleet = importlib.import_module("fleet")
+    monkeypatch.setattr(fleet, "NATS_SERVER", sys.executable)  # it takes the configuration for a program, and ends
+    monkeypatch.setattr(fleet, "TIMEOUT_S", 1.0)
+    assert fleet.main() == 1
+    printed = capsys.readouterr().out
+    assert "Waited 1 s for this: the nodes\n--- n1, ended with 1; the end of its log:\n" in printed
+    assert "SyntaxError" in printed and "--- n3, ended with 1" in printed and "Traceback" not in printed
+    assert "relay" not in printed
