@@ -30,8 +30,10 @@ from honeyhive_litellm.testing import Collector, ModelServer
 WORKER = Path(__file__).with_name("demo_worker.py")
 REQUESTS_A_ROUND = 13
 ROUNDS = {"quiet": 2, "collector down": 2, "after the restart": 2, "collector back": 1}
-STEP_TIMEOUT_S = 60.0
+STEP_TIMEOUT_S = 180.0
 DELIVERY_TIMEOUT_S = 45.0
+WORKER_LOG = "worker.log"
+TAIL_CHARACTERS = 3000
 
 Json = Dict[str, Any]
 
@@ -118,7 +120,7 @@ class Worker:
 
     def _must_live(self) -> None:
         if self._process.poll() is not None:
-            tail = self.errors.read_text(encoding="utf-8", errors="replace")[-3000:]
+            tail = self.errors.read_text(encoding="utf-8", errors="replace")[-TAIL_CHARACTERS:]
             raise RuntimeError(f"the worker ended by itself ({self._process.returncode}):\n{tail}")
 
 
@@ -151,8 +153,9 @@ class Screen:
     def say(self, sentence: str) -> None:
         self._progress.console.print(f"[bold]>[/bold] {sentence}", highlight=False)
 
-    def wait(self, what: str, is_done: Callable[[], bool], timeout_s: float = STEP_TIMEOUT_S) -> None:
+    def wait(self, what: str, is_done: Callable[[], bool], timeout_s: Optional[float] = None) -> None:
         """Keep the bars moving until *is_done*; then print the numbers if nobody could see the bars."""
+        timeout_s = timeout_s or STEP_TIMEOUT_S
         deadline = time.monotonic() + timeout_s
         while not is_done():
             if time.monotonic() > deadline:
@@ -239,7 +242,7 @@ def after_the_kill(worker: Worker, collector: Collector, models: ModelServer, sc
 def run_story(console: Console, collector: Collector, models: ModelServer, folder: Path) -> List[Json]:
     """Play the whole story, and return what the workers reported: a line for each call."""
     environment = worker_environment(collector, models, folder / "spool")
-    errors = folder / "worker.log"
+    errors = folder / WORKER_LOG
     with Screen(console, collector, models) as screen:
         screen.say(f"A HoneyHive-compatible collector listens on {collector.url}, the models on {models.url}.")
         with Worker(environment, errors) as first:
@@ -352,7 +355,12 @@ def main() -> int:
     scratch = tempfile.TemporaryDirectory(prefix="honeyhive-demo-")
     with scratch as folder, Collector(pages=True) as collector, ModelServer() as models:
         prepare(models)
-        calls = run_story(console, collector, models, Path(folder))
+        try:
+            calls = run_story(console, collector, models, Path(folder))
+        except TimeoutError as error:
+            tail = (Path(folder) / WORKER_LOG).read_text(encoding="utf-8", errors="replace")[-TAIL_CHARACTERS:]
+            console.print(f"{error}\nThe end of the worker's log:\n{tail}", style="red", markup=False, highlight=False)
+            return 1
         console.print(kinds_table(list(collector.events)))
         is_even = verdict(console, calls, collector, len(models.requests))
         took = time.monotonic() - started

@@ -162,9 +162,11 @@ def _left_out(settings: Settings) -> List[str]:
 
 
 def _print_left_out(names: Sequence[str], settings: Settings) -> None:
+    is_listed = settings.broker is None or settings.destination_list
+    why = "is not in HONEYHIVE_DESTINATIONS" if is_listed else f"this run publishes to {settings.broker_destination}"
     for name in names:
         click.echo(
-            f"the destination {name} has undelivered events and is not in HONEYHIVE_DESTINATIONS: they are kept. "
+            f"the destination {name} has undelivered events and {why}: they are kept. "
             f"Deliver them by {options_for_removed(name, settings)}",
             err=True,
         )

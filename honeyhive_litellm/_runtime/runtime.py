@@ -29,7 +29,7 @@ from .channel import Channel
 from .channels import Channels, channel_settings
 from .commit_waiter import CommitWaiter
 from .metric_table import Reading
-from .pipeline import CLOSING_S
+from .pipeline import CLOSING_S, spool_folder_of
 
 CALLBACK_GRACE_S = 2.0
 """How long `flush` waits for LiteLLM's callbacks for calls that have just ended."""
@@ -274,7 +274,7 @@ class Runtime:
                 "honeyhive: the background thread of this package ended by %s. What is recorded is still written to "
                 "the spool %s, and delivered by the next process that opens it",
                 class_name(error),
-                self.settings.spool_path,
+                spool_folder_of(self.settings),
             )
         finally:
             self._write_rest()

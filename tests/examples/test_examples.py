@@ -204,7 +204,21 @@ def test_the_service_stopped_during_an_outage_delivers_after_its_next_start(
     assert set(collector.receipts.values()) == {1}
 
 
-# ---- the fleet
+# ---- the demo and the fleet
+
+
+def test_a_demo_whose_worker_is_late_shows_the_workers_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys, time; print('[late]', file=sys.stderr, flush=True); time.sleep(60)")
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    demo = importlib.import_module("demo")
+    monkeypatch.setattr(demo, "WORKER", worker)
+    monkeypatch.setattr(demo, "STEP_TIMEOUT_S", 4.0)
+    assert demo.main() == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"waited 4 s for this: .*\nThe end of the worker's log:\n\[late\]\n", printed)
 
 
 def test_a_fleet_that_does_not_start_says_which_process_is_late(

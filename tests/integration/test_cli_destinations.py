@@ -236,6 +236,11 @@ def test_with_a_broker_a_command_is_about_the_folder_of_one_of_its_destinations(
         assert settings.broker_destination == (chosen or "chat")
         assert spool_folder_of(settings) == folder_to_read({"destination": chosen}) == folders[chosen or "chat"]
     assert json.loads(run("dead", "purge", "--all", "--json").output)["purged"] == 1
+    leave(folders["gone"], [event(20)])
+    result = run("drain", "--timeout", "0.1")
+    assert result.exit_code == 3
+    assert "gone has undelivered events and this run publishes to chat: they are kept" in result.output
+    assert "--destination gone\n" in result.output
     letters = {
         name: len(json.loads(run("dead", "list", "--json", "--destination", name).output)["letters"])
         for name in folders
