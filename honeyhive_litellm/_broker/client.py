@@ -122,6 +122,8 @@ class _Transport(TcpTransport):
             return
         try:
             await asyncio.wait_for(self._io_writer.wait_closed(), _CLOSING_S)
+        except asyncio.TimeoutError:
+            pass  # else it would count as the reason why there is no connection, instead of what came before
         finally:
             self._abort()
 
