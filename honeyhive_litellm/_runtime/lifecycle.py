@@ -30,7 +30,7 @@ from typing import Callable, List, Optional, Sequence
 
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._fork import Part, on_fork
+from honeyhive_litellm._fork import ForkSafeLock, Part, on_fork
 from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._stats import Stats, sum_of
 
@@ -46,6 +46,8 @@ _runtimes: List[Runtime] = []
 _made = itertools.count()
 _replaced: List[Stats] = []
 """The numbers of the runtimes that others replaced and that are closed, as one."""
+_lock = ForkSafeLock()
+"""Several runtimes may close at once, and numbers may be read meanwhile: each runtime counts once."""
 
 
 def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
@@ -74,10 +76,10 @@ def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
     def close() -> None:
         on_calls_ended()
         runtime.shutdown(runtime.settings.shutdown_timeout)
-        # What it found locked, the current runtime finds as well, or has the key of.
-        _replaced[:] = [sum_of([*_replaced, runtime.stats()]).without_locked()]
-        if runtime in _runtimes:
-            _runtimes.remove(runtime)
+        with _lock:
+            _replaced[:] = [sum_of([*_replaced, _final_stats(runtime)])]
+            if runtime in _runtimes:
+                _runtimes.remove(runtime)
 
     runtime.retire(close)
 
@@ -117,7 +119,12 @@ def shutdown_all(
 
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
-    return sum_of([*_replaced, *(runtime.stats() for runtime in _current())])
+    with _lock:
+        current = _current()
+        closed = [
+            each for each in _runtimes if each.is_closed and each.recorder.tenure.has_ended and each not in current
+        ]
+        return sum_of([*_replaced, *map(_final_stats, closed), *(runtime.stats() for runtime in current)])
 
 
 def reading_of_all() -> Reading:
@@ -146,6 +153,11 @@ def _with_spools(reading: Reading, spools: Sequence[Reading]) -> Reading:
         oldest_pending_age_s=max(ages, default=None),
         is_circuit_open=any(spool.is_circuit_open for spool in spools),
     )
+
+
+def _final_stats(runtime: Runtime) -> Stats:
+    """Of a closed runtime that was replaced. What it found locked, its successor finds as well, or has the key."""
+    return runtime.stats().without_locked()
 
 
 def _current() -> List[Runtime]:

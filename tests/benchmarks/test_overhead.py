@@ -38,7 +38,7 @@ def test_what_is_added_is_measured_against_the_same_round(overhead: Any) -> None
     rounds = [{"asyncio": {"3 KB": {"noop": noop[i], "honeyhive": ours[i]}}} for i in range(3)]
     row = overhead.summary(rounds, "asyncio", "3 KB")["honeyhive"]
     assert (row["cpu_us"], row["cpu_us_range"]) == (160.0, [150.0, 300.0])
-    assert row["cpu_us_beside_noop"] == {"beyond": 60.0, "range": [50.0, 100.0], "ratio": 1.5}
+    assert row["cpu_us_beside_noop"] == {"median": 160.0, "beyond": 60.0, "range": [50.0, 100.0], "ratio": 1.5}
 
 
 def test_no_round_is_begun_that_would_not_end_in_time(overhead: Any, monkeypatch: pytest.MonkeyPatch) -> None:
