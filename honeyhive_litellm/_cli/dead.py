@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -12,13 +11,13 @@ import click
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import Result, Verdict
-from honeyhive_litellm._json import decode
 from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters, spool_folder_of
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
 from .common import LEFT, errors_reported, moment, one_line, print_json, table
+from .letters import print_letter, selected_ids
 from .spool_folder import (
     cipher_to_read,
     destination_option,
@@ -87,19 +86,7 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
         body = dead_letters.body_of(folder, letter.id, cipher)
         if body is None:
             raise click.ClickException(f"{letter.id} has just been removed by another process")
-    try:
-        event: Any = decode(body)
-    except ValueError:
-        event = body.decode("utf-8", "replace")
-    if as_json:
-        print_json(**_as_json(letter), event=event)
-        return
-    click.echo(f"id:      {letter.id}")
-    click.echo(f"refused: {moment(letter.at)}")
-    click.echo(f"status:  {'-' if letter.status is None else letter.status}")
-    click.echo(f"reason:  {one_line(letter.reason, len(letter.reason) + 1)}")
-    click.echo("event:")
-    click.echo(json.dumps(event, indent=2))
+    print_letter(letter, body, _as_json(letter) if as_json else None)
 
 
 @dead.command()
@@ -190,20 +177,8 @@ def _why(failure: Result, settings: Settings) -> str:
 
 def _chosen(folder: Path, ids: Sequence[str], cipher: Cipher, *, everything: bool) -> List[DeadLetter]:
     """The letters that the user chose, each once, oldest first. Raises ClickException."""
-    if bool(ids) == everything:
-        raise click.UsageError("give the IDs of letters, or --all")
     letters = dead_letters.letters(folder, cipher)
-    if everything:
-        return letters
-    chosen = set()
-    for id_ in ids:
-        found = [letter.id for letter in letters if letter.id.startswith(id_)]
-        if id_ in found:
-            found = [id_]
-        if len(found) != 1:
-            problem = f"{len(found)} dead letters begin with" if found else "there is no dead letter"
-            raise click.ClickException(f"{problem} {id_!r} in {folder}; see `honeyhive-litellm dead list`")
-        chosen.update(found)
+    chosen = selected_ids(letters, ids, everything, f" in {folder}; see `honeyhive-litellm dead list`")
     return [letter for letter in letters if letter.id in chosen]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import click
 
 from honeyhive_litellm._cli.common import moment, one_line, print_json, table
-from honeyhive_litellm._json import decode
+from honeyhive_litellm._cli.letters import print_letter, selected_ids
 
 from .common import administer, chosen, config_option, configuration, destination_option
 
@@ -73,19 +72,7 @@ def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
     """
     with configuration(path) as config:
         letter = _selected(_letters(config, chosen(config, name)), [id_], everything=False)[-1]
-    try:
-        event: Any = decode(letter.body)
-    except ValueError:
-        event = letter.body.decode("utf-8", "replace")
-    if as_json:
-        print_json(**_as_json(letter), event=event)
-        return
-    click.echo(f"id:      {letter.id}")
-    click.echo(f"refused: {moment(letter.at)}")
-    click.echo(f"status:  {'-' if letter.status is None else letter.status}")
-    click.echo(f"reason:  {one_line(letter.reason, len(letter.reason) + 1)}")
-    click.echo("event:")
-    click.echo(json.dumps(event, indent=2))
+    print_letter(letter, letter.body, _as_json(letter) if as_json else None)
 
 
 @dead.command()
@@ -147,18 +134,7 @@ def _letters(config: RelayConfig, destination: Destination) -> List[RelayLetter]
 
 def _selected(found: Sequence[RelayLetter], ids: Sequence[str], everything: bool) -> List[RelayLetter]:
     """The letters that the user chose, oldest first; an event that was refused twice has two. Raises ClickException."""
-    if bool(ids) == everything:
-        raise click.UsageError("give the IDs of letters, or --all")
-    if everything:
-        return list(found)
-    selected = set()
-    for id_ in ids:
-        matches = {letter.id for letter in found if letter.id.startswith(id_)}
-        matches = {id_} if id_ in matches else matches
-        if len(matches) != 1:
-            problem = f"{len(matches)} dead letters begin with" if matches else "there is no dead letter"
-            raise click.ClickException(f"{problem} {id_!r}; see `honeyhive-litellm relay dead list`")
-        selected |= matches
+    selected = selected_ids(found, ids, everything, "; see `honeyhive-litellm relay dead list`")
     return [letter for letter in found if letter.id in selected]
 
 
