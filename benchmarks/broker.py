@@ -46,7 +46,7 @@ def child(job: Json) -> None:
 
         asyncio.run(fill_stream(job["broker"], UNREACHABLE, 0, 0))
     elif job["part"] == "fill":
-        fill(job["spool"], job["events"], job["bytes"])
+        fill(f"{job['spool']}/destinations/bench", job["events"], job["bytes"])  # the folder of that destination
     else:
         began, cpu = time.perf_counter(), time.process_time()
         publishing = runtime(UNREACHABLE, job["spool"], broker=job["broker"], broker_destination="bench")

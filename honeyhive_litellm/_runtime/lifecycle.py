@@ -46,6 +46,8 @@ _runtimes: List[Runtime] = []
 _made = itertools.count()
 _replaced: List[Stats] = []
 """The numbers of the runtimes that others replaced and that are closed, as one."""
+_closing: List[Runtime] = []
+"""Runtimes that others replaced and whose numbers are not among those yet."""
 _lock = ForkSafeLock()
 """Several runtimes may close at once, and numbers may be read meanwhile: each runtime counts once."""
 
@@ -57,7 +59,9 @@ def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
         if is_current and or_default(False, operator.eq, runtime.settings, settings):
             return runtime
     if all(runtime.is_closed for runtime in _runtimes):
-        _replaced.clear()  # after a shutdown the numbers begin anew
+        with _lock:  # after a shutdown the numbers begin anew
+            _replaced.clear()
+            _closing.clear()
     _runtimes[:] = [runtime for runtime in _runtimes if not runtime.is_forgettable]
     # Runtimes with different settings each record a call, so each needs a token of its own in the call's details.
     number = next(_made)
@@ -75,9 +79,13 @@ def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
 
     def close() -> None:
         on_calls_ended()
+        with _lock:
+            _closing.append(runtime)
         runtime.shutdown(runtime.settings.shutdown_timeout)
         with _lock:
-            _replaced[:] = [sum_of([*_replaced, _final_stats(runtime)])]
+            if runtime in _closing:
+                _closing.remove(runtime)
+                _replaced[:] = [sum_of([*_replaced, _final_stats(runtime)])]
             if runtime in _runtimes:
                 _runtimes.remove(runtime)
 
@@ -120,11 +128,8 @@ def shutdown_all(
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
     with _lock:
-        current = _current()
-        closed = [
-            each for each in _runtimes if each.is_closed and each.recorder.tenure.has_ended and each not in current
-        ]
-        return sum_of([*_replaced, *map(_final_stats, closed), *(runtime.stats() for runtime in current)])
+        current = [runtime for runtime in _current() if runtime not in _closing]
+        return sum_of([*_replaced, *map(_final_stats, _closing), *(runtime.stats() for runtime in current)])
 
 
 def reading_of_all() -> Reading:
@@ -156,7 +161,7 @@ def _with_spools(reading: Reading, spools: Sequence[Reading]) -> Reading:
 
 
 def _final_stats(runtime: Runtime) -> Stats:
-    """Of a closed runtime that was replaced. What it found locked, its successor finds as well, or has the key."""
+    """Of a runtime that was replaced. What it found locked, its successor finds as well, or has the key."""
     return runtime.stats().without_locked()
 
 
@@ -182,6 +187,7 @@ def _shut_down_at_child_exit() -> None:
 
 def _forget_all_inherited() -> None:
     _replaced.clear()
+    _closing.clear()
     for runtime in _runtimes:  # those that were replaced remove themselves
         runtime.forget_inherited()
 

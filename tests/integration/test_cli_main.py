@@ -92,7 +92,8 @@ def test_serve_prints_a_line_for_each_event_unless_it_is_to_be_quiet(tmp_path: P
 def test_serve_and_drain_log_one_json_object_a_line(tmp_path: Path) -> None:
     with serve(tmp_path / "events.db", "--log-format", "json") as server:
         assert server.stderr is not None
-        serving = json.loads(server.stderr.readline())
+        # `communicate` does not get what `readline` has read ahead: both lines, if they came together.
+        serving, link = (json.loads(server.stderr.readline()) for _ in range(2))
         try:
             (url,) = re.findall(r'api_url="([^"]+)"', serving["message"])
             run('litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="hi")', url, tmp_path / "spool")
@@ -107,7 +108,7 @@ def test_serve_and_drain_log_one_json_object_a_line(tmp_path: Path) -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             printed, logged = server.communicate(timeout=20)
-    records = [serving, *map(json.loads, logged.splitlines())]
+    records = [serving, link, *map(json.loads, logged.splitlines())]
     assert [record["event_code"] for record in records] == ["collector.serving", "collector.link", "collector.event"]
     assert {"model": "gpt-4o", "status": "success", "level": "info"}.items() <= records[-1].items()
     started, ended = map(json.loads, drained.stderr.splitlines())
