@@ -83,7 +83,7 @@ bench: $(VENV)/.test ## the quick set of all benchmarks: some ten minutes, with 
 	done
 	$(BIN)/python benchmarks/plot.py $(BENCH)/peers.json --to $(BENCH)
 
-faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: some ten minutes
+faults: $(VENV)/.test ## what arrives of 1,000 calls under each fault: over seven minutes
 	$(BIN)/python benchmarks/faults.py
 
 forks: $(VENV)/.test ## 2,400 forks right after calls: which children end, and what arrives: some twenty minutes
