@@ -1,4 +1,4 @@
-"""Real NATS servers on loopback, for benchmarks of the relay."""
+"""Real NATS servers on loopback, and what the benchmarks that use them report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import List
 
-from _common import CHILD_TIMEOUT_S
+from _common import CHILD_TIMEOUT_S, Json, environment_line, median, table
 
 _SERVER = Path(sysconfig.get_path("scripts"), "nats-server")
 
@@ -51,6 +51,18 @@ class NatsServers:
         for process in self._processes:
             process.kill()
             process.wait()
+
+
+def report(result: Json) -> str:
+    """Rate and CPU time for each number of replicas, as Markdown."""
+    rows = []
+    for nodes, samples in result["replicas"].items():
+        rates = sorted(sample["events_per_s"] for sample in samples)
+        rate = f"{median(samples, 'events_per_s'):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f})"
+        rows.append([nodes, rate, f"{median(samples, 'cpu_us'):,.0f}"])
+    intro = f"{result['events']:,} events of {result['bytes']:,} bytes, {result['rounds']} rounds. "
+    head = ["replicas of the stream", "events/s (min-max)", "CPU us/event"]
+    return f"{intro}{environment_line(result['environment'])}\n\n{table(head, rows)}"
 
 
 def _is_healthy(port: int) -> bool:

@@ -19,17 +19,14 @@ from typing import Dict, List, Optional, Sequence
 from _common import (
     Json,
     environment,
-    environment_line,
-    median,
     parse,
     parser_for,
     result_of,
     spawn,
-    table,
     write_report,
 )
 from _counting_server import CountingServer
-from _nats import NatsServers
+from _nats import NatsServers, report
 from _relaying import fill_stream, relay_all
 
 NODES = (1, 3)
@@ -66,18 +63,6 @@ def measure(events: int, size: int, rounds: int, nodes: int) -> List[Json]:
             sample.update(events_per_s=events / sample["s"], cpu_us=sample["cpu_s"] / events * 1e6)
             samples.append(sample)
     return samples
-
-
-def report(result: Json) -> str:
-    """The result as Markdown."""
-    rows = []
-    for nodes, samples in result["replicas"].items():
-        rates = sorted(sample["events_per_s"] for sample in samples)
-        rate = f"{median(samples, 'events_per_s'):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f})"
-        rows.append([nodes, rate, f"{median(samples, 'cpu_us'):,.0f}"])
-    intro = f"{result['events']:,} events of {result['bytes']:,} bytes, {result['rounds']} rounds. "
-    head = ["replicas of the stream", "events/s (min-max)", "CPU us/event"]
-    return f"{intro}{environment_line(result['environment'])}\n\n{table(head, rows)}"
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
