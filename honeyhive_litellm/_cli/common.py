@@ -20,6 +20,8 @@ from honeyhive_litellm._spool.status import FolderStatus
 LEFT = 3
 """Exit code: the command ran, and something is left undelivered or does not add up. (1: it failed; 2: wrong usage.)"""
 
+json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+
 
 JSON_SCHEMA = 1
 """The number in every JSON object. It goes up when a member goes or changes its meaning, not when one is added."""

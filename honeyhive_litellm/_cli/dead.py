@@ -16,7 +16,7 @@ from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters, spoo
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
-from .common import LEFT, errors_reported, moment, one_line, print_json, table
+from .common import LEFT, errors_reported, json_option, moment, one_line, print_json, table
 from .letters import print_letter, selected_ids
 from .spool_folder import (
     cipher_to_read,
@@ -42,14 +42,13 @@ def dead() -> None:
     """
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 
 
 @dead.command("list")
 @spool_options
 @destination_option
-@_json_option
+@json_option
 def list_(as_json: bool, **options: Optional[str]) -> None:
     """List them, oldest first. In the other commands an ID may be shortened as long as it is unique.
 
@@ -71,7 +70,7 @@ def list_(as_json: bool, **options: Optional[str]) -> None:
 @dead.command()
 @spool_options
 @destination_option
-@_json_option
+@json_option
 @click.argument("id_", metavar="ID")
 def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
     """Show one: when and why it was refused, and the event itself.
@@ -92,7 +91,7 @@ def show(id_: str, as_json: bool, **options: Optional[str]) -> None:
 @dead.command()
 @spool_options
 @destination_option
-@_json_option
+@json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
 def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Optional[str]) -> None:
@@ -125,7 +124,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
 @dead.command()
 @spool_options
 @destination_option
-@_json_option
+@json_option
 @click.option("--all", "everything", is_flag=True, help="all of them")
 @_ids_argument
 def purge(ids: Sequence[str], everything: bool, as_json: bool, **options: Optional[str]) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from .common import JSON_SCHEMA, errors_reported, print_json
+from .common import JSON_SCHEMA, errors_reported, json_option, print_json
 
 if TYPE_CHECKING:
     from honeyhive_litellm.collector.archive import Archive
@@ -68,7 +68,7 @@ def events() -> None:
 @source_options
 @filter_options
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="so many, the newest")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+@json_option
 def list_(url: Optional[str], db: Optional[str], limit: int, as_json: bool, **options: Any) -> None:
     """List events, newest first: time, id, status, model, tokens, cost, duration, first words.
 

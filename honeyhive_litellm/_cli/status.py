@@ -15,14 +15,27 @@ from honeyhive_litellm._spool.layout import destination_folder, destinations_in
 from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
-from .common import LEFT, counted, duration, errors_reported, locked_in, moment, print_json, span, style, table, wrapped
+from .common import (
+    LEFT,
+    counted,
+    duration,
+    errors_reported,
+    json_option,
+    locked_in,
+    moment,
+    print_json,
+    span,
+    style,
+    table,
+    wrapped,
+)
 from .spool_folder import MissingSpoolError, cipher_to_read, destination_option, folder_to_read, spool_options
 
 
 @click.command()
 @spool_options
 @destination_option
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+@json_option
 @click.option("--check", is_flag=True, help="print one line, for a probe")
 @click.option("--max-age", type=span, metavar="SPAN", help="exit with 3 if an event has waited for longer: 30s, 5m, 2h")
 def status(as_json: bool, check: bool, max_age: Optional[float], **options: Optional[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional
 
 import click
 
-from honeyhive_litellm._cli.common import LEFT, print_json, table
+from honeyhive_litellm._cli.common import LEFT, json_option, print_json, table
 from honeyhive_litellm._cli.health_server import serving
 from honeyhive_litellm._cli.logs import JSON, log_format_option, set_up_logs
 from honeyhive_litellm._log import fields_of, logger
@@ -42,12 +42,10 @@ def relay() -> None:
 
 relay.add_command(dead)
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-
 
 @relay.command()
 @config_option
-@_json_option
+@json_option
 def init(path: Path, as_json: bool) -> None:
     """Make the streams and consumers of all destinations and of the dead letters, or bring them up to date.
 
@@ -106,7 +104,7 @@ def run(path: Path, metrics_port: Optional[int], metrics_host: str, log_format: 
 
 @relay.command()
 @config_option
-@_json_option
+@json_option
 def status(path: Path, as_json: bool) -> None:
     """Show the numbers of every destination: accepted = delivered + waiting + dead + purged.
 

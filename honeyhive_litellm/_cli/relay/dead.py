@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import click
 
-from honeyhive_litellm._cli.common import moment, one_line, print_json, table
+from honeyhive_litellm._cli.common import json_option, moment, one_line, print_json, table
 from honeyhive_litellm._cli.letters import print_letter, selected_ids
 
 from .common import administer, chosen, config_option, configuration, destination_option
@@ -31,7 +31,6 @@ def dead() -> None:
     """
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 _ids_argument = click.argument("ids", nargs=-1, metavar="[ID...]")
 _all_option = click.option("--all", "everything", is_flag=True, help="all of the destination")
 
@@ -39,7 +38,7 @@ _all_option = click.option("--all", "everything", is_flag=True, help="all of the
 @dead.command("list")
 @config_option
 @destination_option
-@_json_option
+@json_option
 def list_(path: Path, name: Optional[str], as_json: bool) -> None:
     """List them, oldest first. In the other commands an ID may be shortened as long as it is unique.
 
@@ -61,7 +60,7 @@ def list_(path: Path, name: Optional[str], as_json: bool) -> None:
 @dead.command()
 @config_option
 @destination_option
-@_json_option
+@json_option
 @click.argument("id_", metavar="ID")
 def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
     """Show one: when and why it was refused, and the event itself.
@@ -78,7 +77,7 @@ def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
 @dead.command()
 @config_option
 @destination_option
-@_json_option
+@json_option
 @_all_option
 @_ids_argument
 def retry(ids: Sequence[str], path: Path, name: Optional[str], everything: bool, as_json: bool) -> None:
@@ -102,7 +101,7 @@ def retry(ids: Sequence[str], path: Path, name: Optional[str], everything: bool,
 @dead.command()
 @config_option
 @destination_option
-@_json_option
+@json_option
 @_all_option
 @_ids_argument
 def purge(ids: Sequence[str], path: Path, name: Optional[str], everything: bool, as_json: bool) -> None:
