@@ -10,17 +10,18 @@ disk and delivered in the background. See `init` for the options.
 
 from __future__ import annotations
 
-# Nothing heavy is imported here: neither LiteLLM nor aiohttp nor asyncio before the functions that need them.
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, TypeVar
+# Nothing heavy is imported here: neither LiteLLM nor aiohttp nor asyncio nor the settings before they are needed.
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, TypeVar
 
-from ._config.settings import Settings
 from ._errors import ConfigError, HoneyHiveError, SpoolError
-from ._stats import Stats
 from ._version import __version__
 
 if TYPE_CHECKING:
     from ._capture.context import Session
+    from ._config.settings import Settings
     from ._instrumentation.logger import HoneyHiveLogger
+    from ._stats import Stats
 
 __all__ = [
     "ConfigError",
@@ -133,10 +134,18 @@ def stats() -> Stats:
     return stats_of_all()
 
 
-def __getattr__(name: str) -> Any:
-    # Lazily, since naming the class imports LiteLLM, which takes a second or two.
-    if name == "HoneyHiveLogger":
-        from ._instrumentation.logger import HoneyHiveLogger
+_LAZY = {
+    "HoneyHiveLogger": "._instrumentation.logger",  # imports LiteLLM, which takes a second or two
+    "Settings": "._config.settings",
+    "Stats": "._stats",
+}
 
-        return HoneyHiveLogger
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *_LAZY})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -154,6 +153,8 @@ def _destination(name: object, members: object, problems: List[str], *, has_brok
         return None
     for member in members:
         if member not in _MEMBERS:
+            import difflib  # needed for a mistake only
+
             near = difflib.get_close_matches(str(member), _MEMBERS, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"the members are {', '.join(_MEMBERS)}"
             problems.append(f"{name}.{member} is not a member of a destination; {remedy}")

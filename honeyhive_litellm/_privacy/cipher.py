@@ -27,7 +27,6 @@ The id of a key is derived from it by HMAC-SHA256, like a subkey, so that it rev
 from __future__ import annotations
 
 import base64
-import hmac
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -174,4 +173,6 @@ def _associated(head: bytes, id_: str, kind: int) -> bytes:
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
     """HKDF's expand step, for one block: the key is uniformly random already."""
+    import hmac  # loads OpenSSL, which a process without a key shall not wait for
+
     return hmac.digest(key, purpose + b"\x01", "sha256")
