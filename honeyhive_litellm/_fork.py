@@ -2,8 +2,10 @@
 
 A fork copies the memory and one thread. A lock that another thread holds at that moment stays held in the child for
 ever, and what the other threads were doing stays half done. So some parts let their threads finish before the fork, and
-every part gets new locks in the child: an object that belongs to a runtime is made anew with it, and a module has a
-`ForkSafeLock`.
+every part gets new locks in the child.
+
+What belongs to a runtime needs nothing here: the child makes the runtime anew, with all that it holds. What a module
+holds needs a `Part`, and its lock is a `ForkSafeLock`.
 """
 
 from __future__ import annotations

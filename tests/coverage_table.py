@@ -55,7 +55,7 @@ BY_PAYLOAD = (
     "send_message", "send_message_streaming", "ingest", "extraction", "decisions", "systemone", "run_code",
     "code_interpreter_tool", "create_video", "run_thread_stream",
 )  # fmt: skip
-"""Types of call without a golden event: `tests/unit/test_mapping_agents.py` maps LiteLLM's shapes of them."""
+"""Types of call without a golden event: `tests/unit/test_mapping_payloads.py` maps LiteLLM's shapes of them."""
 
 KINDS = ["completion", *(n for n in CALL_TYPES if n not in {*ADMINISTRATIVE, *INTERNAL_NAMES, *BY_PAYLOAD})]
 """Every type of call with content: a row that is added to the table of call types appears here."""

@@ -17,7 +17,7 @@ import click
 from honeyhive_litellm._errors import HoneyHiveError
 from honeyhive_litellm._spool.status import FolderStatus
 
-LEFT = 3
+EXIT_LEFT = 3
 """Exit code: the command ran, and something is left undelivered or does not add up. (1: it failed; 2: wrong usage.)"""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")

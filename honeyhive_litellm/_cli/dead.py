@@ -16,7 +16,7 @@ from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters, spoo
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
-from .common import LEFT, errors_reported, json_option, moment, one_line, print_json, table
+from .common import EXIT_LEFT, errors_reported, json_option, moment, one_line, print_json, table
 from .letters import print_letter, selected_ids
 from .spool_folder import (
     cipher_to_read,
@@ -118,7 +118,7 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
         click.echo(f"{_why(result.failure, settings)}. The letters are kept", err=True)
     _note_locked(letters)
     if result.accepted < len(letters):
-        sys.exit(LEFT)
+        sys.exit(EXIT_LEFT)
 
 
 @dead.command()

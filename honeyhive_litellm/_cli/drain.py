@@ -20,7 +20,7 @@ from honeyhive_litellm._runtime.drain import Drain
 from honeyhive_litellm._runtime.pipeline import cipher_of, spool_folder_of
 from honeyhive_litellm._stats import Stats
 
-from .common import LEFT, counted, errors_reported, print_json
+from .common import EXIT_LEFT, counted, errors_reported, print_json
 from .folder_metrics import Exposition, FolderReader
 from .health_server import Health, serving
 from .logs import JSON, log_format_option, set_up_logs
@@ -96,7 +96,7 @@ def drain(
         _print(stats, dropped, settings)
         _print_left_out(left_out, settings)
     if stats.pending or stats.locked or left_out:
-        sys.exit(LEFT)
+        sys.exit(EXIT_LEFT)
 
 
 def _numbers(stats: Stats) -> Dict[str, object]:

@@ -16,7 +16,7 @@ from honeyhive_litellm._spool.process_state import ProcessState
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 
 from .common import (
-    LEFT,
+    EXIT_LEFT,
     counted,
     duration,
     errors_reported,
@@ -66,7 +66,7 @@ def status(as_json: bool, check: bool, max_age: Optional[float], **options: Opti
         _print(found, "All events" if not others else "The main project's events")
         _print_destinations(others)
     if wrong:
-        sys.exit(LEFT)
+        sys.exit(EXIT_LEFT)
 
 
 def _status_of(options: Dict[str, Optional[str]], *, may_be_missing: bool) -> FolderStatus:

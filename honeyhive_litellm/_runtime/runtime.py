@@ -83,9 +83,9 @@ class Runtime:
         self._on_thread_started = on_thread_started
         self._is_in_forked_child = False
         self._on_replaced: Optional[Callable[[], None]] = None
-        self._reset()
+        self._make_anew()
 
-    def _reset(self) -> None:
+    def _make_anew(self) -> None:
         self.channels = Channels(self.settings, self._named, self._join)
         self.recorder = Recorder(
             self.settings, self.submit, self._litellm, self._token_key, self._named, self._submit_to
@@ -346,7 +346,7 @@ class Runtime:
                     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
         self._is_in_forked_child = True
         was_replaced = self.recorder.tenure.has_ended
-        self._reset()
+        self._make_anew()
         if was_replaced:
             self.recorder.tenure.end()
             self._state = State.CLOSED

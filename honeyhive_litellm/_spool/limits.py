@@ -6,7 +6,10 @@ from typing import NamedTuple, Optional
 
 BATCH_EVENTS = 100
 BATCH_BYTES = 4 * 1024 * 1024
-"""The size of one batch, and with that of one request. HoneyHive refuses requests of more than 5 MB."""
+"""The size of one batch, and with that of one request. HoneyHive refuses requests of more than 5 MB.
+
+Sources fill batches by it, and the flusher waits for full ones by it: both have to go by the same number.
+"""
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 """A segment of this size is sealed; with a small `max_bytes` a smaller one is."""
@@ -23,7 +26,8 @@ _LEAST_CEILING = 16 * 1024 * 1024
 class Limits(NamedTuple):
     """The user's limits: bytes on disk, seconds of age (0: no limit), bytes of the disk that stay free for others.
 
-    With `drops_newest` a full spool refuses new events, else it drops its oldest segment.
+    With `drops_newest` a full spool refuses new events, else it drops its oldest segment. Only tests set
+    `full_segment_bytes`, to have small segments.
     """
 
     max_bytes: int = 2**30

@@ -10,7 +10,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 import click
 
-from honeyhive_litellm._cli.common import LEFT, counted, print_json, style, wrapped
+from honeyhive_litellm._cli.common import EXIT_LEFT, counted, print_json, style, wrapped
 from honeyhive_litellm._cli.config import as_json as settings_as_json
 from honeyhive_litellm._cli.config import print_settings
 from honeyhive_litellm._cli.spool_folder import spool_options
@@ -92,7 +92,7 @@ def doctor(app: Optional[str], connect: bool, is_json: bool, **options: Optional
             _print(section.findings)
         _print_sum(counts)
     if counts[Level.PROBLEM]:
-        sys.exit(LEFT)
+        sys.exit(EXIT_LEFT)
 
 
 def _resolved(options: Dict[str, Optional[str]]) -> Optional[Settings]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional
 
 import click
 
-from honeyhive_litellm._cli.common import LEFT, json_option, print_json, table
+from honeyhive_litellm._cli.common import EXIT_LEFT, json_option, print_json, table
 from honeyhive_litellm._cli.health_server import serving
 from honeyhive_litellm._cli.logs import JSON, log_format_option, set_up_logs
 from honeyhive_litellm._log import fields_of, logger
@@ -128,7 +128,7 @@ def status(path: Path, as_json: bool) -> None:
         heads = ("destination", "accepted", "delivered", "waiting", "in hand", "dead", "purged", "full", "replicas")
         table("Destinations", heads, [_line(numbers) for numbers in found])
     if any(numbers.waiting or numbers.dead for numbers in found):
-        sys.exit(LEFT)
+        sys.exit(EXIT_LEFT)
 
 
 def _line(numbers: Numbers) -> List[object]:

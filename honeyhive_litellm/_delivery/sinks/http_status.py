@@ -20,10 +20,10 @@ from honeyhive_litellm._delivery.sink import Result, Verdict
 
 MAX_RETRY_AFTER_S = 3600.0
 
-PROBE_PAUSE_S = 30.0
+LONGEST_PROBE_PAUSE_S = 30.0
 """The longest pause after a refused key or address. Back-off begins shorter: the cause may have been one event."""
 
-UNREACHABLE_PAUSE_S = 5.0
+LONGEST_UNREACHABLE_PAUSE_S = 5.0
 """The longest pause after a failed connection: trying again does not burden a server that cannot be reached."""
 
 REDIRECTS_TO = "redirects to "
@@ -56,14 +56,14 @@ class Meaning(NamedTuple):
     may_be_event: bool
 
 
-DELIVERED, RETRY, PAUSE, REFUSED = Verdict.DELIVERED, Verdict.RETRY, Verdict.PAUSE, Verdict.REJECT
+DELIVERED, RETRY, PAUSE, REJECT = Verdict.DELIVERED, Verdict.RETRY, Verdict.PAUSE, Verdict.REJECT
 
 STATUSES: Tuple[Tuple[Container[int], Meaning], ...] = (
     #                                  verdict   ambiguous  may be the event
     (range(200, 205), Meaning(DELIVERED, False, True)),
     (range(205, 300), Meaning(PAUSE, True, True)),  # a success that is not whole
     (range(300, 400), Meaning(PAUSE, False, True)),  # the address moved, and the key is for the host the user named
-    ({400, 409, 413, 422}, Meaning(REFUSED, False, True)),  # refuses what was sent, not who sent it where
+    ({400, 409, 413, 422}, Meaning(REJECT, False, True)),  # refuses what was sent, not who sent it where
     ({401, 407}, Meaning(PAUSE, False, False)),  # the key, or a proxy's: the same whatever was sent
     ({408, 425, 429}, Meaning(RETRY, False, False)),  # too slow, too early, too many
     # 402, 403, 404, 405, 406, 410, 415, 431 ...: the key, the address, the account, another kind of server; or, with
@@ -78,7 +78,7 @@ STATUSES: Tuple[Tuple[Container[int], Meaning], ...] = (
 _UNDOCUMENTED = Meaning(PAUSE, False, True)
 _NEVER_SENT = Meaning(RETRY, False, False)
 _NO_ANSWER = Meaning(RETRY, True, True)  # perhaps a crash, or a proxy that resets what is too large
-_DENIED = Meaning(REFUSED, True, True)
+_DENIED = Meaning(REJECT, True, True)
 
 NETWORK_ERRORS = {
     "closed": "this process has closed its connections",
@@ -96,13 +96,12 @@ NETWORK_ERRORS = {
 
 def result_of(reply: Reply, events: int) -> Result:
     """What *reply* means for a request with so many events."""
-    verdict, ambiguous, may_be_event = _meaning(reply)
-    if verdict is REFUSED and events > 1:
-        verdict = Verdict.SPLIT
+    meaning = _meaning(reply)
+    verdict = Verdict.SPLIT if meaning.verdict is REJECT and events > 1 else meaning.verdict
     return Result(
         verdict,
-        ambiguous,
-        may_be_event,
+        meaning.ambiguous,
+        meaning.may_be_event,
         some_failed=reply.status == 500,
         retry_after_s=reply.retry_after_s,
         longest_pause_s=_longest_pause_s(reply, verdict),
@@ -133,8 +132,8 @@ def is_page(reply: Reply) -> bool:
 
 def _longest_pause_s(reply: Reply, verdict: Verdict) -> float:
     if not reply.was_sent:
-        return UNREACHABLE_PAUSE_S
-    return PROBE_PAUSE_S if verdict is PAUSE else math.inf
+        return LONGEST_UNREACHABLE_PAUSE_S
+    return LONGEST_PROBE_PAUSE_S if verdict is PAUSE else math.inf
 
 
 def describe(reply: Reply) -> str:

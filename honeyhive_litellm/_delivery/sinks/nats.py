@@ -17,7 +17,7 @@ from honeyhive_litellm._config.broker import BrokerAccess
 from honeyhive_litellm._delivery.sink import LookUp, Result, Verdict
 from honeyhive_litellm._spool.record import Row
 
-from .http_status import PROBE_PAUSE_S, UNREACHABLE_PAUSE_S
+from .http_status import LONGEST_PROBE_PAUSE_S, LONGEST_UNREACHABLE_PAUSE_S
 
 MESSAGE_TOO_LARGE = 10054
 """JetStream's error for a message beyond the stream's `max_msg_size`; ours for one beyond `max_payload`."""
@@ -109,7 +109,7 @@ def _result(rows: Sequence[Row], acks: Sequence[Optional[Ack]], refused: Sequenc
             Verdict.RETRY,
             ambiguous=unanswered > 0,
             delivered=stored,
-            longest_pause_s=UNREACHABLE_PAUSE_S,
+            longest_pause_s=LONGEST_UNREACHABLE_PAUSE_S,
             log_text=text,
             status=errors[0].code if errors else None,
             reason=errors[0].text if errors else "",
@@ -131,9 +131,9 @@ def _log_text(ack: Ack) -> str:
 
 def _not_connected(error: NotConnectedError) -> Result:
     if error.is_refused:
-        return Result(Verdict.PAUSE, longest_pause_s=PROBE_PAUSE_S, log_text=str(error))
-    return Result(Verdict.RETRY, longest_pause_s=UNREACHABLE_PAUSE_S, log_text=str(error))
+        return Result(Verdict.PAUSE, longest_pause_s=LONGEST_PROBE_PAUSE_S, log_text=str(error))
+    return Result(Verdict.RETRY, longest_pause_s=LONGEST_UNREACHABLE_PAUSE_S, log_text=str(error))
 
 
 def _denied(error: DeniedError) -> Result:
-    return Result(Verdict.PAUSE, longest_pause_s=PROBE_PAUSE_S, log_text=f"permission denied: {error}")
+    return Result(Verdict.PAUSE, longest_pause_s=LONGEST_PROBE_PAUSE_S, log_text=f"permission denied: {error}")
