@@ -93,7 +93,9 @@ class LogCode(Enum):
 
     # ---- the relay
 
+    EVENTS_LOCKED = ("relay.events_locked", "Add the missing key to `key_env` or `key_file` and restart the relays.")
     LETTERS_UNWRITABLE = ("relay.dead_letters_unwritable", "Run `honeyhive-litellm relay init`, or mend the broker.")
+    MESSAGE_UNUSABLE = ("relay.message_unusable", "Find out who else may publish to the stream.")
     STREAM_AVAILABLE = ("relay.stream_available", "Nothing.")
     STREAM_UNAVAILABLE = ("relay.stream_unavailable", "Mend the broker, or run `honeyhive-litellm relay init`.")
     RELAY_STARTED = ("relay.started", "Nothing.")

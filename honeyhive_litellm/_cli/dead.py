@@ -11,13 +11,13 @@ import click
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import Result, Verdict
-from honeyhive_litellm._privacy.cipher import Cipher
-from honeyhive_litellm._runtime.pipeline import cipher_of, redrive_letters, spool_folder_of
+from honeyhive_litellm._privacy.cipher import Cipher, cipher_of
+from honeyhive_litellm._runtime.pipeline import redrive_letters, spool_folder_of
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 
 from .common import EXIT_LEFT, errors_reported, json_option, moment, one_line, print_json, table
-from .letters import print_letter, selected_ids
+from .letters import LOCKED, print_letter, selected_ids
 from .spool_folder import (
     cipher_to_read,
     destination_option,
@@ -27,7 +27,6 @@ from .spool_folder import (
     settings_of,
     spool_options,
 )
-from .spool_view import LOCKED
 
 _REASON_LENGTH = 100
 

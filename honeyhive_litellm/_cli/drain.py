@@ -15,9 +15,10 @@ from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import fields_of, logger
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._runtime.channels import channel_settings, without_settings
 from honeyhive_litellm._runtime.drain import Drain
-from honeyhive_litellm._runtime.pipeline import cipher_of, spool_folder_of
+from honeyhive_litellm._runtime.pipeline import spool_folder_of
 from honeyhive_litellm._stats import Stats
 
 from .common import EXIT_LEFT, counted, errors_reported, print_json

@@ -11,6 +11,9 @@ from honeyhive_litellm._json import decode
 
 from .common import moment, one_line, print_json
 
+LOCKED = "(encrypted, and its key is not here)"
+"""Stands where the reason of such a dead letter would."""
+
 
 class Letter(Protocol):
     """A dead letter: `at` is the Unix time of the refusal, `status` and `reason` are the server's."""

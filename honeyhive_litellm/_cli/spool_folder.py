@@ -15,9 +15,8 @@ from honeyhive_litellm._config.destinations import MAIN
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._config.settings import OPTIONS, Settings, check, choose, target_of
 from honeyhive_litellm._errors import ConfigError
-from honeyhive_litellm._privacy.cipher import Cipher
+from honeyhive_litellm._privacy.cipher import Cipher, cipher_of
 from honeyhive_litellm._runtime.channels import channel_settings
-from honeyhive_litellm._runtime.pipeline import cipher_of
 from honeyhive_litellm._spool.layout import (
     DEAD_LETTERS_NAME,
     DESTINATIONS_NAME,

@@ -8,8 +8,7 @@ from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.status import FolderStatus
 from honeyhive_litellm.collector.spool_view import Letter, Owner, SpoolView
 
-LOCKED = "(encrypted, and its key is not here)"
-"""Stands where the reason of such a dead letter would."""
+from .letters import LOCKED
 
 _LETTERS_SHOWN = 200
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from honeyhive_litellm._errors import DamagedBodyError, UnknownKeyError
 
@@ -112,6 +112,12 @@ class Cipher:
         """Those of these keys that it does not have, by their ids."""
         return [key_id for key_id in key_ids if key_id not in self._keys]
 
+    def sealing_with(self, key_id: Optional[bytes]) -> Cipher:
+        """A cipher that seals with the key of this id, which must be one of these; without an id it seals nothing."""
+        if key_id is None:
+            return NO_CIPHER
+        return self if key_id == self.key_id else Cipher([self._keys[key_id]])
+
     def seal(self, id_: str, kind: int, body: bytes) -> bytes:
         """Encrypt `body`, bound to the id and the kind (0 to 255) of its record. Without keys: `body` itself."""
         if self.key_id is None:
@@ -165,6 +171,12 @@ class Cipher:
 
 NO_CIPHER = Cipher()
 """Encryption is off."""
+
+
+def cipher_of(keys: Union[str, Sequence[str], None]) -> Cipher:
+    """What encrypts with the keys of the option `spool_key`, which has been checked."""
+    found = [key_of(text) for text in keys or ()]
+    return Cipher([key for key in found if key is not None]) if found else NO_CIPHER
 
 
 def _associated(head: bytes, id_: str, kind: int) -> bytes:

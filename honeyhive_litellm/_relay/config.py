@@ -1,7 +1,11 @@
-"""`relay.toml`: where the broker is, and for each destination where its events go and which variable has the key."""
+"""`relay.toml`: where the broker is, where each destination's events go, and where the keys are.
+
+A key itself is in no file of this kind: it names variables, and a file with the keys that decrypt.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -16,16 +20,22 @@ from honeyhive_litellm._config.readers import (
     RefusedError,
     api_key,
     api_url,
+    keys_in,
     lookup_api_key,
     seconds,
     size,
+    spool_key,
     text,
     unset,
 )
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm._privacy.cipher import Cipher, cipher_of
 
 BROKER_VARIABLE = "HONEYHIVE_BROKER"
 """Where the address is taken from if the file has none: an address with a password belongs into no file."""
+
+KEYS_VARIABLE = "HONEYHIVE_SPOOL_KEY"
+"""Where the keys that decrypt are if the file names no other variable: it may be unset."""
 
 RUN_INIT = "run `honeyhive-litellm relay init`"
 """What helps where a stream or a consumer is missing."""
@@ -60,12 +70,15 @@ class Destination:
 class RelayConfig:
     """What a relay is configured with. Times are in seconds.
 
+    `cipher` has the keys of all applications; it opens nothing that is encrypted if there is none.
+
     `ack_wait` is how long the broker waits for a sign of life before it gives a message to another relay;
     `max_ack_pending` is how many messages of one destination all relays together may have in hand. `replicas` is None
     for as many as the broker has nodes, at most 3.
     """
 
     broker: BrokerAccess
+    cipher: Cipher
     destinations: Tuple[Destination, ...]
     ack_wait: float
     max_ack_pending: int
@@ -77,7 +90,7 @@ class RelayConfig:
 
 
 def read_config(path: Path, environ: Mapping[str, str], *, with_keys: bool) -> RelayConfig:
-    """The configuration in this file. Without `with_keys` the variables of the keys need not be set.
+    """The configuration in this file. Without `with_keys` the variables and the file of the keys need not be there.
 
     Raises ConfigError, which names every problem at once and shows no value that may be a secret.
     """
@@ -88,7 +101,7 @@ def config_of(found: Mapping[str, Any], environ: Mapping[str, str], *, with_keys
     """The configuration in a decoded file, which messages call `source`."""
     problems: List[str] = []
     top = _Table(found, "", problems)
-    broker = _broker(top, environ)
+    broker, cipher = _broker(top, environ), _cipher(top, environ, with_keys)
     general: Dict[str, Any] = {
         "ack_wait": top.take("ack_wait", seconds(zero=False), 30.0),
         "max_ack_pending": top.take("max_ack_pending", _number(100, 1_000_000), 20_000),
@@ -105,7 +118,7 @@ def config_of(found: Mapping[str, Any], environ: Mapping[str, str], *, with_keys
     top.refuse_the_rest()
     if problems or broker is None:
         raise ConfigError("\n  ".join([f"the relay cannot use {source}:", *problems]))
-    return RelayConfig(broker, destinations, **general)
+    return RelayConfig(broker, cipher, destinations, **general)
 
 
 class _Table:
@@ -141,6 +154,27 @@ def _broker(top: _Table, environ: Mapping[str, str]) -> Optional[BrokerAccess]:
     except ValueError as error:
         top.problems.append(f'broker {error}; give an address such as "nats://n1:4222,n2:4222,n3:4222"')
         return None
+
+
+def _cipher(top: _Table, environ: Mapping[str, str], with_keys: bool) -> Cipher:
+    """With the keys in the variable, then those in the file."""
+    variable = top.take("key_env", text, None)
+    path: Optional[Path] = top.take("key_file", _path, None)
+    value = environ.get(variable or KEYS_VARIABLE, "").strip()
+    keys: List[str] = []
+    try:
+        if value:
+            keys += spool_key(value) or ()
+        elif variable is not None and with_keys:
+            top.problems.append(f"key_env {unset(variable)}")
+    except RefusedError as refusal:
+        top.problems.append(f"key_env: the variable {variable or KEYS_VARIABLE} {refusal}")
+    try:
+        if path is not None and (with_keys or os.access(path, os.R_OK)):
+            keys += keys_in(path)
+    except RefusedError as refusal:
+        top.problems.append(f"key_file: {path} {refusal}")
+    return cipher_of(keys)
 
 
 def _destination(

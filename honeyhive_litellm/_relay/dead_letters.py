@@ -1,5 +1,7 @@
 """The dead letters of all destinations: messages of one stream, with status and reason in their headers.
 
+What was encrypted in its stream is so here, and the reason with it: the server's words may quote the event.
+
 A last message on a subject of its own counts, for each destination, the letters that were sent again or purged: the
 stream itself forgets them.
 """
@@ -7,6 +9,7 @@ stream itself forgets them.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from typing import AsyncIterator, Dict, Mapping, NamedTuple, Optional, Sequence
@@ -18,18 +21,23 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
-from honeyhive_litellm._broker.message import headers_of, received
+from honeyhive_litellm._broker.message import decrypted, encrypted, headers_of, received
 from honeyhive_litellm._broker.names import DEAD_STREAM, EVENT_ID, MESSAGE_ID, dead_subject_of, stream_of, subject_of
-from honeyhive_litellm._errors import HoneyHiveError
+from honeyhive_litellm._errors import DamagedBodyError, HoneyHiveError
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_id_of
 from honeyhive_litellm._spool.record import Row
 
 from .config import RUN_INIT
 
 _STATUS = "HH-Status"
 _REASON = "HH-Reason"
+_ENCRYPTED_REASON = "HH-Encrypted-Reason"
 _REFUSED_AT = "HH-Refused-At"
 _MAX_REASON = 500
 """How many characters of a reason are kept: with its headers a letter must fit where its event did."""
+
+_KIND = 6
+"""What an encrypted reason is bound to, besides the event's id; encrypted bodies have other kinds."""
 
 _TIMEOUT_S = 5.0
 _NO_STREAM = 10059  # stream not found; a message that is not there has another error
@@ -40,7 +48,10 @@ class DeadLetterError(HoneyHiveError):
 
 
 class RelayLetter(NamedTuple):
-    """A dead letter. `seq` is its number in the stream of dead letters, `at` the Unix time of the refusal."""
+    """A dead letter. `seq` is its number in the stream of dead letters, `at` the Unix time of the refusal.
+
+    `is_locked`: its key is missing, so that its reason is empty. `body` is encrypted if the event was: see `event_in`.
+    """
 
     seq: int
     id: str
@@ -52,6 +63,12 @@ class RelayLetter(NamedTuple):
     started_ms: float
     session: Optional[str]
     body: bytes
+    is_locked: bool
+
+    @property
+    def row(self) -> Row:
+        """The event as it was published."""
+        return Row(self.seq, self.id, self.started_ms, self.session, self.body)
 
 
 class Account(NamedTuple):
@@ -63,27 +80,42 @@ class Account(NamedTuple):
 
 
 async def add_dead_letter(
-    connection: Connection, destination: str, row: Row, project: str, status: Optional[int], reason: str
+    connection: Connection,
+    destination: str,
+    row: Row,
+    project: str,
+    status: Optional[int],
+    reason: str,
+    cipher: Cipher = NO_CIPHER,
 ) -> None:
-    """Store an event that was refused. Raises DeadLetterError unless the broker has confirmed it."""
-    headers = headers_of(row, project, may_be_duplicate=True)
+    """Store an event that was refused, encrypted if the cipher has a key.
+
+    Raises DeadLetterError unless the broker has confirmed it.
+    """
+    published = encrypted(row, cipher)
+    headers = headers_of(published, project, may_be_duplicate=True)
     # Once for each message of the stream: an event that is sent again and refused again is a letter again.
-    headers[MESSAGE_ID] = f"{row.id}.{row.seq}"
+    # The number is the message's in its own stream, and all destinations share the stream of dead letters.
+    headers[MESSAGE_ID] = f"{destination}.{row.id}.{row.seq}"
     headers[EVENT_ID] = row.id
-    headers[_REASON] = quote(reason[:_MAX_REASON], safe=" ")
+    if cipher.key_id is None:
+        headers[_REASON] = quote(reason[:_MAX_REASON], safe=" ")
+    else:
+        text = reason.encode("utf-8", "replace")[:_MAX_REASON]
+        headers[_ENCRYPTED_REASON] = base64.b64encode(cipher.seal(row.id, _KIND, text)).decode()
     headers[_REFUSED_AT] = repr(time.time())
     if status is not None:
         headers[_STATUS] = str(status)
     try:
         client = await connection.client(timeout_s=_TIMEOUT_S)
         await client.jetstream(timeout=_TIMEOUT_S).publish(
-            dead_subject_of(destination), row.body, stream=DEAD_STREAM, headers=headers
+            dead_subject_of(destination), published.body, stream=DEAD_STREAM, headers=headers
         )
     except (Error, NotConnectedError, OSError, asyncio.TimeoutError) as error:
         raise DeadLetterError(_words(connection, error)) from error
 
 
-async def letters(js: JetStreamContext, destination: str) -> AsyncIterator[RelayLetter]:
+async def letters(js: JetStreamContext, destination: str, cipher: Cipher = NO_CIPHER) -> AsyncIterator[RelayLetter]:
     """The dead letters of a destination, oldest first. Raises DeadLetterError."""
     seq = 0
     while True:
@@ -91,9 +123,14 @@ async def letters(js: JetStreamContext, destination: str) -> AsyncIterator[Relay
         if found is None or found.seq is None:
             return
         seq = found.seq
-        letter = _letter(destination, found)
+        letter = _letter(destination, found, cipher)
         if letter is not None:
             yield letter
+
+
+def event_in(letter: RelayLetter, cipher: Cipher) -> bytes:
+    """The event of a letter. Raises UnknownKeyError and DamagedBodyError."""
+    return decrypted(letter.row, cipher).body
 
 
 async def retry(js: JetStreamContext, chosen: Sequence[RelayLetter]) -> None:
@@ -104,8 +141,7 @@ async def retry(js: JetStreamContext, chosen: Sequence[RelayLetter]) -> None:
     done = 0
     try:
         for letter in chosen:
-            row = Row(0, letter.id, letter.started_ms, letter.session, letter.body)
-            headers = headers_of(row, letter.project, may_be_duplicate=True)
+            headers = headers_of(letter.row, letter.project, may_be_duplicate=True)
             # Not the event's id alone: within the window for duplicates the broker would drop it.
             headers[MESSAGE_ID] = f"{letter.id}.dead.{letter.seq}"
             headers[EVENT_ID] = letter.id
@@ -187,7 +223,7 @@ async def _remove(js: JetStreamContext, letter: RelayLetter) -> None:
         pass  # another process has removed it
 
 
-def _letter(destination: str, found: RawStreamMsg) -> Optional[RelayLetter]:
+def _letter(destination: str, found: RawStreamMsg, cipher: Cipher) -> Optional[RelayLetter]:
     """The letter in a message; None if it holds none of ours."""
     headers: Mapping[str, str] = found.headers or {}
     assert found.seq is not None
@@ -198,10 +234,32 @@ def _letter(destination: str, found: RawStreamMsg) -> Optional[RelayLetter]:
     except ValueError:
         return None
     row = event.row
-    reason = unquote(headers.get(_REASON, ""))
+    key_id = key_id_of(row.body)
+    is_locked = key_id is not None and bool(cipher.missing([key_id]))
+    reason = "" if is_locked else _reason(row.id, headers, cipher)
     return RelayLetter(
-        found.seq, row.id, destination, at, status, reason, event.project, row.started_ms, row.session, row.body
+        found.seq,
+        row.id,
+        destination,
+        at,
+        status,
+        reason,
+        event.project,
+        row.started_ms,
+        row.session,
+        row.body,
+        is_locked,
     )
+
+
+def _reason(id_: str, headers: Mapping[str, str], cipher: Cipher) -> str:
+    stored = headers.get(_ENCRYPTED_REASON)
+    if stored is None:
+        return unquote(headers.get(_REASON, ""))
+    try:
+        return cipher.open(id_, _KIND, base64.b64decode(stored, validate=True)).decode("utf-8", "replace")
+    except (ValueError, DamagedBodyError):
+        return "(damaged)"
 
 
 def _text(error: BaseException) -> str:

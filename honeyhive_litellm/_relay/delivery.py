@@ -36,6 +36,7 @@ class DestinationState(NamedTuple):
     delivered: int
     dead: int
     in_hand: int
+    locked: int
     is_circuit_open: bool
     trouble: Optional[str]
 
@@ -64,6 +65,7 @@ class DestinationDelivery:
             destination,
             self._connection,
             self._counters,
+            cipher=config.cipher,
             sign_every_s=config.ack_wait / _SIGNS_PER_ACK_WAIT,
             confirms_acks=not self._sink.can_look_up,
         )
@@ -100,6 +102,7 @@ class DestinationDelivery:
             delivered=stats.delivered,
             dead=stats.dead,
             in_hand=self._source.pending,
+            locked=self._source.locked,
             is_circuit_open=self._flusher.is_circuit_open,
             trouble=self._source.trouble or stats.last_error,
         )

@@ -21,13 +21,14 @@ class Message(NamedTuple):
     """A message with an event. `row.seq` is its number in the stream, `reply` what it is acknowledged on.
 
     `is_ambiguous`: HoneyHive may have the event already, because the message was delivered before or its application
-    says so.
+    says so. `key_id`: with which key the event was encrypted, None if it was not.
     """
 
     reply: str
     row: Row
     project: str
     is_ambiguous: bool
+    key_id: Optional[bytes] = None
 
 
 class StreamBatch(NamedTuple):

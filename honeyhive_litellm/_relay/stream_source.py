@@ -2,6 +2,7 @@
 
 A message is acknowledged after HoneyHive has accepted its event, or after the event is in the stream of dead letters.
 Until then the broker hears every few seconds that somebody works on it; otherwise it would give it to another relay.
+A message that is encrypted with a key that is not here goes back to the broker, which delivers it again after a while.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
-from honeyhive_litellm._broker.message import received
+from honeyhive_litellm._broker.message import decrypted, received
+from honeyhive_litellm._errors import DamagedBodyError, UnknownKeyError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import Cipher, key_id_of
 from honeyhive_litellm._spool.limits import BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm._stats import Counters
@@ -25,6 +28,7 @@ from honeyhive_litellm._stats import Counters
 from .config import Destination
 from .dead_letters import DeadLetterError, add_dead_letter
 from .inbound import Inbound, Message, StreamBatch, seq_and_deliveries
+from .locked import LockedMessages
 from .standing_pull import StandingPull
 
 _ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
@@ -36,6 +40,7 @@ _ACK_TIMEOUT_S = 5.0
 _TICK_S = 1.0
 _LETTER_RETRY_S = 5.0
 _SIGNS_IN_A_ROW = 500
+_NANOSECONDS = 1_000_000_000
 
 
 class StreamSource:
@@ -47,10 +52,11 @@ class StreamSource:
         connection: Connection,
         counters: Counters,
         *,
+        cipher: Cipher,
         sign_every_s: float,
         confirms_acks: bool,
     ) -> None:
-        """`sign_every_s`: the broker hears so often that a message is worked on.
+        """`cipher` decrypts. `sign_every_s`: the broker hears so often that a message is worked on.
 
         With `confirms_acks` every acknowledgement is confirmed by the broker: one that is lost means that an event is
         sent again, which matters where it cannot be looked up.
@@ -60,13 +66,16 @@ class StreamSource:
         self._destination = destination
         self._connection = connection
         self._counters = counters
+        self._cipher = cipher
         self._sign_every_s = sign_every_s
         self._confirms_acks = confirms_acks
         self._inbound = Inbound()
         self._most_room = 2 * destination.workers * BATCH_EVENTS
         self._on_events: Callable[[], None] = lambda: None
-        self._foreign: List[Message] = []
-        self._foreign_due = 0.0
+        self._locked = LockedMessages()
+        self._unusable: List[Tuple[Message, str]] = []
+        """Messages that become dead letters unsent, each with the reason."""
+        self._unusable_due = 0.0
         self._unacknowledged: Dict[int, str] = {}
         self._is_ending = False
         self._tasks: Set[asyncio.Future[None]] = set()
@@ -87,8 +96,16 @@ class StreamSource:
 
     @property
     def trouble(self) -> Optional[str]:
-        """Why no messages come, None if nothing is wrong."""
+        """Why messages do not come, or cannot be read; None if nothing is wrong."""
+        locked = self.locked
+        if self._pull.trouble is None and locked:
+            return f"of the events in the stream, {locked} are encrypted with a key that this relay does not have"
         return self._pull.trouble
+
+    @property
+    def locked(self) -> int:
+        """How many messages came that are encrypted with a missing key. They are in the stream, and not pending."""
+        return self._locked.count()
 
     def on_events(self, wake: Callable[[], None]) -> None:
         """Call `wake` when messages have come."""
@@ -113,8 +130,8 @@ class StreamSource:
     # ---- what the flusher calls
 
     async def next_batch(self) -> Optional[StreamBatch]:
-        if self._foreign and time.monotonic() >= self._foreign_due:
-            await self._bury_foreign()
+        if self._unusable and time.monotonic() >= self._unusable_due:
+            await self._bury_unusable()
         batch = self._inbound.take()
         self._pull.resume()
         return batch
@@ -185,14 +202,20 @@ class StreamSource:
             event = received(seq, message.headers, message.data)
         except ValueError:
             row = Row(seq, f"{self._destination.stream}.{seq}", 0.0, None, message.data)
-            if all(other.row.seq != seq for other in self._foreign):
-                self._foreign.append(Message(message.reply, row, "", is_ambiguous=False))
-            self._on_events()
+            self._refuse(Message(message.reply, row, "", is_ambiguous=False), "the message holds no event")
+            return
+        is_ambiguous = event.may_be_duplicate or deliveries > 1
+        found = Message(message.reply, event.row, event.project, is_ambiguous, key_id_of(message.data))
+        try:
+            found = found._replace(row=decrypted(event.row, self._cipher))
+        except UnknownKeyError as error:
+            self._give_back_locked(found, deliveries, error.key_ids)
+            return
+        except DamagedBodyError:
+            self._refuse(found._replace(key_id=None), "the encrypted event is damaged, or was sealed for another id")
             return
         held = self._inbound.in_hand
-        copy = self._inbound.add(
-            Message(message.reply, event.row, event.project, event.may_be_duplicate or deliveries > 1)
-        )
+        copy = self._inbound.add(found)
         if copy is not None:
             self._in_background(self._acknowledge_later({seq: copy.reply}))
         elif self._inbound.in_hand > held:
@@ -204,13 +227,46 @@ class StreamSource:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _bury_foreign(self) -> None:
-        """Make dead letters of messages that hold no event of ours."""
-        self._foreign_due = time.monotonic() + _LETTER_RETRY_S
-        messages = list(self._foreign)
-        if await self._write_letters(messages, None, "the message holds no event"):
-            self._foreign = [message for message in self._foreign if message not in messages]
-            await self._acknowledge_later({message.row.seq: message.reply for message in messages})
+    def _give_back_locked(self, message: Message, deliveries: int, key_ids: Sequence[bytes]) -> None:
+        """Have the broker deliver it again later: this relay or another one may have the key then."""
+        delay_s = self._locked.add(message.row.seq, deliveries)
+        again = b'%s {"delay": %d}' % (_NAK, delay_s * _NANOSECONDS)
+        self._in_background(self._publish_to_all([message.reply], again))
+        if self._locked.is_new_key(key_ids):
+            ids = ", ".join(key_id.hex() for key_id in key_ids)
+            warn(
+                LogCode.EVENTS_LOCKED,
+                "honeyhive: events in %s are encrypted with a key that this relay does not have (id %s). Nothing is "
+                "lost: they stay in the stream until a relay has the key, which is read from key_env or key_file",
+                self.name,
+                ids,
+                about=f"{self.name} {ids}",
+            )
+
+    def _refuse(self, message: Message, reason: str) -> None:
+        """Have a message that cannot be sent become a dead letter."""
+        if all(other.row.seq != message.row.seq for other, _ in self._unusable):
+            self._unusable.append((message, reason))
+            warn(
+                LogCode.MESSAGE_UNUSABLE,
+                "honeyhive: a message in %s cannot be sent: %s. It is kept as a dead letter: see `%s`",
+                self.name,
+                reason,
+                self.dead_letters_command,
+                about=self.name,
+            )
+        self._on_events()
+
+    async def _bury_unusable(self) -> None:
+        self._unusable_due = time.monotonic() + _LETTER_RETRY_S
+        for entry in list(self._unusable):
+            message, reason = entry
+            if not await self._write_letters([message], None, reason):
+                return
+            self._unusable.remove(entry)
+            self._counters.adopt(1)
+            self._counters.dead_letter(1)
+            await self._acknowledge_later({message.row.seq: message.reply})
 
     # ---- acknowledging
 
@@ -278,8 +334,9 @@ class StreamSource:
     async def _write_letters(self, messages: Sequence[Message], status: Optional[int], reason: str) -> bool:
         try:
             for message in messages:
+                cipher = self._cipher.sealing_with(message.key_id)
                 await add_dead_letter(
-                    self._connection, self._destination.name, message.row, message.project, status, reason
+                    self._connection, self._destination.name, message.row, message.project, status, reason, cipher
                 )
         except DeadLetterError as error:
             warn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from nats.errors import Error
 from nats.js import JetStreamContext
@@ -22,6 +22,7 @@ from nats.js.errors import APIError, NotFoundError
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.names import DEAD_STREAM, DEAD_SUBJECTS, RELAY_INBOX, dead_subject_of, subject_of
 from honeyhive_litellm._errors import HoneyHiveError
+from honeyhive_litellm._privacy.cipher import Cipher, key_id_of
 
 from .config import RUN_INIT, Destination, RelayConfig
 from .dead_letters import DeadLetterError, account_of
@@ -36,6 +37,10 @@ _STANDALONE = 10074  # replicas > 1 not supported in non-clustered mode
 _NO_PEERS = 10005  # no suitable peers for placement
 _NO_STORAGE = (10023, 10047)  # insufficient resources; insufficient storage resources available
 _TIMEOUT_S = 10.0
+
+_LOOKED_AT = 100
+_LOOKED_AT_BYTES = 8 * 1024 * 1024
+"""How many waiting messages are looked at, and how many bytes: what is locked stays, so it is among the oldest."""
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
@@ -71,6 +76,13 @@ class Numbers(NamedTuple):
     max_bytes: int
     replicas: int
     leader: Optional[str]
+
+
+class Locked(NamedTuple):
+    """How many of the oldest 100 waiting messages are encrypted with keys that are not here, and these keys' ids."""
+
+    locked: int
+    missing_keys: Tuple[str, ...]
 
 
 async def jetstream(connection: Connection) -> JetStreamContext:
@@ -136,6 +148,26 @@ async def numbers_of(js: JetStreamContext, destination: Destination) -> Numbers:
         replicas=info.config.num_replicas or 1,
         leader=info.cluster.leader if info.cluster is not None else None,
     )
+
+
+async def locked_in(js: JetStreamContext, destination: Destination, cipher: Cipher) -> Locked:
+    """What of a destination's stream these keys do not open. Raises BrokerError."""
+    missing: List[bytes] = []
+    seq = size = 0
+    try:
+        for _ in range(_LOOKED_AT):
+            found = await js.get_msg(destination.stream, seq + 1, subject=subject_of(destination.name), next=True)
+            seq, body = found.seq or seq + 1, found.data or b""
+            key_id = key_id_of(body)
+            missing += [] if key_id is None else cipher.missing([key_id])
+            size += len(body)
+            if size > _LOOKED_AT_BYTES:
+                break
+    except NotFoundError:
+        pass  # that was the last one
+    except (Error, asyncio.TimeoutError) as error:
+        raise BrokerError(f"the broker does not answer for {destination.stream}: {_words(error)}") from error
+    return Locked(len(missing), tuple(sorted({key_id.hex() for key_id in missing})))
 
 
 def _stream(destination: Destination) -> StreamConfig:

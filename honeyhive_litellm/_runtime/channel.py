@@ -17,13 +17,14 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.late_writer import LateWriter
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record
 from honeyhive_litellm._stats import Counters
 
 from .commit_waiter import CommitWaiter
-from .pipeline import Pipeline, cipher_of, spool_folder_of
+from .pipeline import Pipeline, spool_folder_of
 
 _POLL_S = 0.002
 

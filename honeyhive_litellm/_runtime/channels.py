@@ -18,6 +18,7 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import destination_in_log, warn
 from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.layout import destination_folder, destinations_in, owners_in
 from honeyhive_litellm._spool.private_files import effective_folder
 from honeyhive_litellm._spool.record import Entry
@@ -27,7 +28,7 @@ from honeyhive_litellm._stats import Stats, sum_of
 from .channel import Channel
 from .maintenance import Maintenance
 from .metric_table import Reading
-from .pipeline import OnCommitted, OnDelivered, Pipeline, cipher_of
+from .pipeline import OnCommitted, OnDelivered, Pipeline
 
 IDLE_S = 60.0
 """A destination's channel closes after so many seconds without anything to do."""

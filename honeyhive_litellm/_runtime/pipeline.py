@@ -9,7 +9,7 @@ import asyncio
 import functools
 import time
 from pathlib import Path
-from typing import Awaitable, Callable, List, Optional, Sequence, Union
+from typing import Awaitable, Callable, List, Optional, Sequence
 
 from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
 from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
@@ -20,7 +20,7 @@ from honeyhive_litellm._delivery.flusher import LINGER_S, Flusher
 from honeyhive_litellm._delivery.redrive import RedriveResult, redrive
 from honeyhive_litellm._delivery.sinks.factory import sink_for
 from honeyhive_litellm._delivery.sinks.timed import TimedSink
-from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, key_of
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.layout import DESTINATIONS_NAME, destination_folder
@@ -205,12 +205,6 @@ def spool_folder_of(settings: Settings) -> Path:
     if (path.parent.name, path.name) == (DESTINATIONS_NAME, destination):
         return path
     return destination_folder(effective_folder(path), destination)
-
-
-def cipher_of(spool_key: Union[str, Sequence[str], None]) -> Cipher:
-    """What encrypts the spool with the keys of the option `spool_key`, which has been checked."""
-    keys = [key_of(text) for text in spool_key or ()]
-    return Cipher([key for key in keys if key is not None]) if keys else NO_CIPHER
 
 
 def limits_of(settings: Settings) -> Limits:

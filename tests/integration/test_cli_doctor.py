@@ -27,6 +27,7 @@ from honeyhive_litellm._cli.doctor.finding import Level
 from honeyhive_litellm._cli.doctor.mounts import file_system_of
 from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._config.settings import OPTIONS
+from honeyhive_litellm._privacy.cipher import id_of, key_of, new_key
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm.testing import Collector
@@ -344,6 +345,7 @@ def test_a_broker_is_tried_without_storing_anything(tmp_path: Path, monkeypatch:
          permissions: {{ publish: ["honeyhive.events.{publish}"], subscribe: ["{inbox}.>"] }} }}
     ] }} }}"""
     right = {"publish": "default", "inbox": "_INBOX.hhapp"}
+    key = new_key()
     monkeypatch.delenv("HONEYHIVE_API_KEY")
 
     def tried() -> Tuple[str, str]:
@@ -358,6 +360,10 @@ def test_a_broker_is_tried_without_storing_anything(tmp_path: Path, monkeypatch:
         assert tried() == ("problem", "No stream takes honeyhive.events.default now")
         asyncio.run(broker.add_stream("default"))
         assert tried() == ("ok", "The stream HH_default answers; events will be acknowledged")
+        assert "broker.encrypted" not in doctor("--connect")[1]
+        monkeypatch.setenv("HONEYHIVE_SPOOL_KEY", key)
+        finding = doctor("--connect")[1]["broker.encrypted"]
+        assert finding["level"] == "ok" and id_of(key_of(key) or b"").hex() in finding["text"]
         for wrong, denied in (
             ({"inbox": "_INBOX.other"}, "denies subscription to"),
             ({"publish": "other"}, 'denies publish to "honeyhive.events.default"'),

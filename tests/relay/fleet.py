@@ -13,8 +13,9 @@ import nats.errors
 from nats.js import JetStreamContext
 
 from honeyhive_litellm._broker.connection import Connection
-from honeyhive_litellm._broker.message import headers_of
+from honeyhive_litellm._broker.message import encrypted, headers_of
 from honeyhive_litellm._broker.names import RELAY_INBOX, subject_of
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._relay import streams
 from honeyhive_litellm._relay.config import RelayConfig, config_of
 from honeyhive_litellm._relay.relay import Relay
@@ -73,10 +74,15 @@ def table(nodes: Broker, destinations: Mapping[str, str], *, workers: int = 4, *
 
 
 def config_for(
-    nodes: Broker, destinations: Mapping[str, str], keys: Optional[Mapping[str, str]] = None, **options: Any
+    nodes: Broker,
+    destinations: Mapping[str, str],
+    keys: Optional[Mapping[str, str]] = None,
+    spool_key: str = "",
+    **options: Any,
 ) -> RelayConfig:
-    """A configuration in which every destination has the key KEY, or that in *keys*."""
+    """A configuration in which every destination has the key KEY, or that in *keys*; *spool_key* decrypts."""
     environ = {f"KEY_{name.upper()}": (keys or {}).get(name, KEY) for name in destinations}
+    environ["HONEYHIVE_SPOOL_KEY"] = spool_key
     return config_of(table(nodes, destinations, **options), environ, with_keys=True, source="the test")
 
 
@@ -125,6 +131,7 @@ async def publish(
     *,
     may_be_duplicate: bool = False,
     suffix: str = "",
+    cipher: Cipher = NO_CIPHER,
 ) -> None:
     """Publish as an application does; a *suffix* of the message ids has the broker take what it had before."""
     client = await broker.connect()
@@ -133,6 +140,7 @@ async def publish(
         gate = asyncio.Semaphore(100)
 
         async def one(row: Row) -> None:
+            row = encrypted(row, cipher)
             headers = headers_of(row, "p", may_be_duplicate=may_be_duplicate)
             if suffix:
                 headers["Nats-Msg-Id"] += suffix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.names import APPLICATION_INBOX, stream_of, subject_of
@@ -14,8 +14,11 @@ from .finding import Finding, ok, problem
 _PUBLISHES = "broker.publishes"
 
 
-async def check_broker(access: BrokerAccess, destination: str) -> List[Finding]:
-    """Connect and log in, then publish a message that the stream refuses and answers."""
+async def check_broker(access: BrokerAccess, destination: str, key_id: Optional[bytes]) -> List[Finding]:
+    """Connect and log in, then publish a message that the stream refuses and answers.
+
+    `key_id`: of the key that encrypts the events, None without one.
+    """
     connection = Connection(access, name="honeyhive-litellm doctor", inbox_prefix=APPLICATION_INBOX)
     try:
         try:
@@ -24,7 +27,11 @@ async def check_broker(access: BrokerAccess, destination: str) -> List[Finding]:
             remedy = "Check the login." if error.is_refused else "Check broker, the firewall and the DNS."
             return [problem("broker.reachable", f"No connection to {access.name}: {error}", remedy)]
         reached = ok("broker.reachable", f"{access.name} answers{' with TLS' if access.is_tls else ', without TLS'}")
-        return [reached, await _publishes(Publisher(connection), destination)]
+        findings = [reached, await _publishes(Publisher(connection), destination)]
+        if key_id is not None:
+            text = f"Events are published encrypted, with the key {key_id.hex()}; the relays need it"
+            findings.append(ok("broker.encrypted", text))
+        return findings
     finally:
         await connection.aclose()
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import LookUp, Result, Verdict
 from honeyhive_litellm._delivery.sinks.factory import sink_for
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.record import Row
 
 from .clock import check_skew
@@ -31,7 +32,8 @@ def check_server(settings: Settings) -> List[Finding]:
     if access is not None:
         from .broker import check_broker  # its client is an extra
 
-        return asyncio.run(check_broker(access, settings.broker_destination))
+        key_id = cipher_of(settings.spool_key).key_id
+        return asyncio.run(check_broker(access, settings.broker_destination, key_id))
     reached, server_time = _reach(settings.api_url)
     if server_time is None:
         return [reached]

@@ -18,8 +18,7 @@ from honeyhive_litellm._config.explain import size
 from honeyhive_litellm._config.paths import IN_MEMORY
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._errors import SpoolError
-from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
-from honeyhive_litellm._runtime.pipeline import cipher_of
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, cipher_of
 from honeyhive_litellm._spool.layout import QUARANTINE_NAME
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, List, Optional
+from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
 import click
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from honeyhive_litellm._relay.delivery import DestinationState
     from honeyhive_litellm._relay.relay import Relay
-    from honeyhive_litellm._relay.streams import Numbers
+    from honeyhive_litellm._relay.streams import Locked, Numbers
 
 
 @click.group()
@@ -77,8 +77,8 @@ def init(path: Path, as_json: bool) -> None:
 def run(path: Path, metrics_port: Optional[int], metrics_host: str, log_format: str, as_json: bool) -> None:
     """Deliver until SIGTERM or Ctrl-C. Any number of relays may run with the same configuration.
 
-    The keys are taken from the variables that the configuration names. At the end, what is being sent is finished, for
-    at most `shutdown_timeout` seconds, and the rest is given back, so that other relays have it at once.
+    The keys are taken from the variables and the file that the configuration names. At the end, what is being sent is
+    finished, for at most `shutdown_timeout` seconds, and the rest is given back, so that other relays have it at once.
 
     \b
     Example:
@@ -109,32 +109,42 @@ def status(path: Path, as_json: bool) -> None:
     """Show the numbers of every destination: accepted = delivered + waiting + dead + purged.
 
     They are the broker's, of all relays together. What is still in the spools of the applications is not in them.
-    Exit code 3 if something waits or is a dead letter.
+    "locked" counts those of the oldest 100 waiting events that are encrypted with a key that this command does not
+    have. Exit code 3 if something waits or is a dead letter.
 
     \b
     Example:
         honeyhive-litellm relay status --json
     """
     with configuration(path) as config:
-        from honeyhive_litellm._relay.streams import numbers_of
+        from honeyhive_litellm._relay.streams import locked_in, numbers_of
 
-        async def all_numbers(js: JetStreamContext) -> List[Numbers]:
-            return [await numbers_of(js, destination) for destination in config.destinations]
+        async def all_numbers(js: JetStreamContext) -> List[Tuple[Numbers, Locked]]:
+            return [
+                (await numbers_of(js, destination), await locked_in(js, destination, config.cipher))
+                for destination in config.destinations
+            ]
 
         found = administer(config, all_numbers)
     if as_json:
-        print_json(destinations=[numbers._asdict() for numbers in found])
+        print_json(destinations=[{**numbers._asdict(), **locked._asdict()} for numbers, locked in found])
     else:
-        heads = ("destination", "accepted", "delivered", "waiting", "in hand", "dead", "purged", "full", "replicas")
-        table("Destinations", heads, [_line(numbers) for numbers in found])
-    if any(numbers.waiting or numbers.dead for numbers in found):
+        table("Destinations", _HEADS, [_line(numbers, locked) for numbers, locked in found])
+        for numbers, locked in found:
+            if locked.locked:
+                ids = ", ".join(locked.missing_keys)
+                click.echo(f"{numbers.destination}: the key {ids} is not here: key_env or key_file in {path} names it")
+    if any(numbers.waiting or numbers.dead for numbers, _ in found):
         sys.exit(EXIT_LEFT)
 
 
-def _line(numbers: Numbers) -> List[object]:
+_HEADS = ("destination", "accepted", "delivered", "waiting", "in hand", "locked", "dead", "purged", "full", "replicas")
+
+
+def _line(numbers: Numbers, locked: Locked) -> List[object]:
     full = f"{numbers.bytes / numbers.max_bytes:.0%}" if numbers.max_bytes > 0 else None
-    counts = (numbers.accepted, numbers.delivered, numbers.waiting, numbers.in_hand, numbers.dead, numbers.purged)
-    return [numbers.destination, *counts, full, numbers.replicas]
+    before = (numbers.destination, numbers.accepted, numbers.delivered, numbers.waiting, numbers.in_hand)
+    return [*before, locked.locked, numbers.dead, numbers.purged, full, numbers.replicas]
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 import click
 
 from honeyhive_litellm._cli.common import json_option, moment, one_line, print_json, table
-from honeyhive_litellm._cli.letters import print_letter, selected_ids
+from honeyhive_litellm._cli.letters import LOCKED, print_letter, selected_ids
+from honeyhive_litellm._errors import UnknownKeyError
 
 from .common import administer, chosen, config_option, configuration, destination_option
 
@@ -51,7 +52,7 @@ def list_(path: Path, name: Optional[str], as_json: bool) -> None:
     if as_json:
         print_json(letters=[_as_json(letter) for letter in found])
     elif found:
-        rows = [(le.id, moment(le.at), le.status, len(le.body), one_line(le.reason, _REASON_LENGTH)) for le in found]
+        rows = [(le.id, moment(le.at), le.status, len(le.body), _reason(le)) for le in found]
         table("Dead letters", ("id", "refused", "status", "bytes", "reason"), rows)
     else:
         click.echo("no dead letters")
@@ -65,13 +66,21 @@ def list_(path: Path, name: Optional[str], as_json: bool) -> None:
 def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
     """Show one: when and why it was refused, and the event itself.
 
+    If it is encrypted, that needs the key which the configuration's key_env or key_file names.
+
     \b
     Example:
         honeyhive-litellm relay dead show 3f2a
     """
     with configuration(path) as config:
+        from honeyhive_litellm._relay.dead_letters import event_in
+
         letter = _selected(_letters(config, chosen(config, name)), [id_], everything=False)[-1]
-    print_letter(letter, letter.body, _as_json(letter) if as_json else None)
+        try:
+            event = event_in(letter, config.cipher)
+        except UnknownKeyError as error:
+            raise click.ClickException(f"{letter.id}: {error}; key_env or key_file in {path} names it") from error
+    print_letter(letter, event, _as_json(letter) if as_json else None)
 
 
 @dead.command()
@@ -82,6 +91,8 @@ def show(id_: str, path: Path, name: Optional[str], as_json: bool) -> None:
 @_ids_argument
 def retry(ids: Sequence[str], path: Path, name: Optional[str], everything: bool, as_json: bool) -> None:
     """Publish them to their stream again, where a relay takes them; one that is refused again is a letter again.
+
+    An encrypted one is published as it is, with or without its key: the relays need the key.
 
     \b
     Example:
@@ -96,6 +107,9 @@ def retry(ids: Sequence[str], path: Path, name: Optional[str], everything: bool,
         print_json(published=len(found))
     else:
         click.echo(f"published {len(found)} again")
+    locked = sum(letter.is_locked for letter in found)
+    if locked:
+        click.echo(f"{locked} of them are encrypted with a key that is not here: a relay needs it to deliver", err=True)
 
 
 @dead.command()
@@ -126,9 +140,13 @@ def _letters(config: RelayConfig, destination: Destination) -> List[RelayLetter]
     from honeyhive_litellm._relay.dead_letters import letters
 
     async def read(js: JetStreamContext) -> List[RelayLetter]:
-        return [letter async for letter in letters(js, destination.name)]
+        return [letter async for letter in letters(js, destination.name, config.cipher)]
 
     return administer(config, read)
+
+
+def _reason(letter: RelayLetter) -> str:
+    return LOCKED if letter.is_locked else one_line(letter.reason, _REASON_LENGTH)
 
 
 def _selected(found: Sequence[RelayLetter], ids: Sequence[str], everything: bool) -> List[RelayLetter]:
@@ -145,4 +163,5 @@ def _as_json(letter: RelayLetter) -> Dict[str, Any]:
         "status": letter.status,
         "reason": letter.reason,
         "bytes": len(letter.body),
+        "locked": letter.is_locked,
     }

@@ -22,8 +22,18 @@ _METRICS = (
     _Metric(
         "honeyhive_relay_delivered_total", "delivered", "Events that HoneyHive took from this relay.", is_counter=True
     ),
-    _Metric("honeyhive_relay_dead_total", "dead", "Events that HoneyHive refused for good.", is_counter=True),
+    _Metric(
+        "honeyhive_relay_dead_total",
+        "dead",
+        "Messages that became dead letters: HoneyHive refused the event for good, or it is damaged or none.",
+        is_counter=True,
+    ),
     _Metric("honeyhive_relay_in_hand", "in_hand", "Events that this relay has and has not acknowledged."),
+    _Metric(
+        "honeyhive_relay_locked",
+        "locked",
+        "Events that are encrypted with a key that this relay does not have. They stay in the stream.",
+    ),
     _Metric(
         "honeyhive_relay_circuit_open",
         "is_circuit_open",

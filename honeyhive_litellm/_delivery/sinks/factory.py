@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._delivery.sink import Sink
+from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._version import __version__
 
 from .honeyhive import HoneyHiveSink
@@ -15,8 +16,13 @@ def sink_for(settings: Settings) -> Sink:
     if access is not None:
         from .nats import NatsSink  # its client is an extra
 
-        name = f"honeyhive-litellm {__version__}"
-        return NatsSink(access, destination=settings.broker_destination, project=settings.project, client_name=name)
+        return NatsSink(
+            access,
+            destination=settings.broker_destination,
+            project=settings.project,
+            client_name=f"honeyhive-litellm {__version__}",
+            cipher=cipher_of(settings.spool_key),
+        )
     return HoneyHiveSink(
         settings.api_url,
         settings.api_key,

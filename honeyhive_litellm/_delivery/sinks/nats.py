@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import List, Optional, Sequence, Tuple
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
-from honeyhive_litellm._broker.message import encoded, headers_of
+from honeyhive_litellm._broker.message import encoded, encrypted, headers_of
 from honeyhive_litellm._broker.names import APPLICATION_INBOX, subject_of
 from honeyhive_litellm._broker.publisher import NO_STREAM, Ack, DeniedError, Publisher
 from honeyhive_litellm._config.broker import BrokerAccess
 from honeyhive_litellm._delivery.sink import LookUp, Result, Verdict
+from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool.record import Row
 
 from .http_status import LONGEST_PROBE_PAUSE_S, LONGEST_UNREACHABLE_PAUSE_S
@@ -35,8 +36,10 @@ class NatsSink:
     can_look_up = False
     suspicion = "the address, the login or its permissions are"
 
-    def __init__(self, access: BrokerAccess, *, destination: str, project: str, client_name: str) -> None:
-        """`client_name` is what the broker's monitoring shows."""
+    def __init__(
+        self, access: BrokerAccess, *, destination: str, project: str, client_name: str, cipher: Cipher = NO_CIPHER
+    ) -> None:
+        """`client_name` is what the broker's monitoring shows. The `cipher` encrypts what is published."""
         self.name = access.name
         self.remedy = (
             "check broker / HONEYHIVE_BROKER, its login, and that it may publish "
@@ -44,6 +47,7 @@ class NatsSink:
         )
         self._subject = subject_of(destination)
         self._project = project
+        self._cipher = cipher
         self._connection = Connection(access, name=client_name, inbox_prefix=APPLICATION_INBOX)
         self._publisher: Optional[Publisher] = None
 
@@ -65,12 +69,13 @@ class NatsSink:
             sent: List[Row] = []
             refused: List[Tuple[Row, Ack]] = []
             for row in rows:
-                headers = encoded(headers_of(row, self._project, may_be_duplicate=may_be_stored))
-                size = len(headers) + len(row.body)
+                published = encrypted(row, self._cipher)
+                headers = encoded(headers_of(published, self._project, may_be_duplicate=may_be_stored))
+                size = len(headers) + len(published.body)
                 if size > limit:
                     refused.append((row, Ack(MESSAGE_TOO_LARGE, f"{size} bytes are more than max_payload, {limit}")))
                 else:
-                    messages.append((headers, row.body))
+                    messages.append((headers, published.body))
                     sent.append(row)
             acks = await publisher.publish(self._subject, messages) if messages else []
         except NotConnectedError as error:
