@@ -94,7 +94,10 @@ class _DestinationDrain:
             return await self._run()
 
     async def _run(self) -> Stats:
-        pipeline = self._pipeline = Pipeline(self._settings, self._counters, destination=self._name)
+        # A person who drains a spool by hand need not know the limits of the application that wrote it.
+        pipeline = self._pipeline = Pipeline(
+            self._settings, self._counters, destination=self._name, has_limits=self._follow
+        )
         pipeline.flusher.set_urgent(True)
         pipeline.start("flusher", pipeline.flusher.run)
         try:

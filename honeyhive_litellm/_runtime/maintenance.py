@@ -6,7 +6,6 @@ import asyncio
 import time
 from typing import Callable
 
-from honeyhive_litellm._aio import run_to_completion
 from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
@@ -83,7 +82,7 @@ class Maintenance:
             self._submit(report)
 
     async def _maintain(self) -> None:
-        await run_to_completion(self._pipeline.spool.maintain())
+        await self._pipeline.maintain()
 
     async def _adopt(self) -> None:
         if self._pipeline.is_stopping:

@@ -24,7 +24,7 @@ from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.dead_letters import DeadLetter
 from honeyhive_litellm._spool.heartbeat import Publisher
 from honeyhive_litellm._spool.layout import DESTINATIONS_NAME, destination_folder
-from honeyhive_litellm._spool.limits import Limits
+from honeyhive_litellm._spool.limits import NO_LIMITS, Limits
 from honeyhive_litellm._spool.private_files import effective_folder
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Record, Row
@@ -64,8 +64,12 @@ class Pipeline:
         on_committed: Optional[OnCommitted] = None,
         on_delivered: Optional[OnDelivered] = None,
         back_off: Optional[BackOff] = None,
+        has_limits: bool = True,
     ) -> None:
-        """Without a `queue` nothing is written. `destination` is its name in the metrics, None for none."""
+        """Without a `queue` nothing is written. `destination` is its name in the metrics, None for none.
+
+        Without `has_limits` nothing is dropped for its size or age.
+        """
         self.loop = asyncio.get_running_loop()
         self._counters = counters
         self._on_committed = on_committed
@@ -74,7 +78,7 @@ class Pipeline:
             spool_folder_of(settings),
             counters,
             durability=settings.durability,
-            limits=limits_of(settings),
+            limits=limits_of(settings) if has_limits else NO_LIMITS,
             cipher=cipher_of(settings.spool_key),
         )
         self.sink = TimedSink(sink_for(settings), functools.partial(note_batch, destination=destination))
@@ -156,6 +160,11 @@ class Pipeline:
             oldest_pending_age_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
             is_circuit_open=self.flusher.is_circuit_open,
         )
+
+    async def maintain(self) -> None:
+        """Apply the limits of the spool, while no commit is under way: they may touch what it is about to write to."""
+        async with self.writer.commit_lock:
+            await run_to_completion(self.spool.maintain())
 
     async def hand_off(self) -> None:
         """Give what was recorded so far to another process to deliver."""

@@ -105,7 +105,7 @@ class Appender:
                     self._retry_disk_at = time.monotonic() + DISK_RETRY_S
             else:
                 self._appended(records, segment)
-                await self._enforce_limits()
+                await self.enforce_limits()
                 return
         warn(
             LogCode.NOTHING_TAKES_EVENTS,
@@ -238,15 +238,21 @@ class Appender:
         if not await self._held.discard_if_done(old) and self._held.may_be_closed(old):
             await old.close()  # so that a backlog of many segments has no connections; delivery opens it again
 
-    async def _enforce_limits(self) -> None:
-        """Drop the oldest segments beyond the limits of disk and memory, but never the active one."""
+    async def enforce_limits(self) -> None:
+        """Drop the oldest segments, adopted ones included, beyond the limits of disk and memory; never the active one.
+
+        Adoption can exceed a limit as well: the last process may have had a higher one, or several have died.
+        """
         on_disk = (self._ceiling.reason, self._ceiling.bytes, False)
         in_memory_only = ("memory", min(limits.MEMORY_BYTES, self._limits.max_bytes), True)
         for reason, limit, in_memory in (on_disk, in_memory_only):
-            segments = [s for s in self._held.segments() if (s.path == MEMORY) is in_memory]
-            size = sum(s.size for s in segments)
-            for oldest in segments:
-                if size <= limit or oldest is self._held.active or (self._limits.drops_newest and not in_memory):
+            if self._limits.drops_newest and not in_memory:
+                continue
+            size = sum(s.size for s in self._held.segments() if (s.path == MEMORY) is in_memory)
+            if size <= limit:
+                continue
+            for oldest in [s for s in self._held.droppable() if (s.path == MEMORY) is in_memory]:
+                if size <= limit:
                     break
                 self._warn_full(reason, "the oldest events")
                 size -= oldest.size

@@ -60,6 +60,18 @@ class HeldSegments:
         adopted = [s for owned in self.adopted.values() if owned.is_ready for s in owned.segments]
         return [*adopted, *self.own.segments] if adopted_first else [*self.own.segments, *adopted]
 
+    def droppable(self) -> List[Segment]:
+        """The segments that a limit may drop, own and adopted ones, those with the oldest events first.
+
+        Not the active one, and not those whose adoption goes on.
+        """
+        recorded_at = {segment: segment.created_at for segment in self.own.segments if segment is not self.active}
+        for owned in self.adopted.values():
+            if owned.is_ready:
+                # They were created when they were opened here, as objects: their events say how old they are.
+                recorded_at.update((s, s.oldest_pending_at or s.created_at) for s in owned.segments)
+        return sorted((s for s in recorded_at if self.has(s)), key=recorded_at.__getitem__)
+
     def has(self, segment: Segment) -> bool:
         """Whether `segment` is held and is not being given up."""
         return segment not in self._closing and segment in self.segments()
@@ -132,8 +144,11 @@ class HeldSegments:
 
     async def drop(self, segment: Segment, reason: str) -> None:
         """Remove `segment` and count its waiting events as dropped. Batches that are being sent may still arrive."""
+        if not self.has(segment):
+            return  # another limit has just dropped it
         self._counters.drop(reason, self.waiting_in(segment))
         await self.discard(segment, reason)
+        self.release_finished_owners()
 
     async def discard(self, segment: Segment, reason: str = "") -> None:
         """Remove `segment`; its account counts events that are still in it as dropped for `reason`."""

@@ -48,6 +48,9 @@ class Limits(NamedTuple):
         return 0 < self.max_age_s < age_s * _SEGMENTS_PER_LIMIT
 
 
+NO_LIMITS = Limits(max_bytes=2**63)
+
+
 class Ceiling:
     """How big the spool may be now: its limit or, while the disk is short of space, its size when that began.
 

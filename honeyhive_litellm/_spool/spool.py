@@ -263,7 +263,10 @@ class Spool:
     # ---- maintenance
 
     async def maintain(self) -> None:
-        """Look at free space, at the age of the events, and for segment files that were deleted; call it regularly."""
+        """Apply the limits of size, free space and age, and look for segment files that were deleted.
+
+        Call it regularly, and not while something is appended.
+        """
         try:
             self.free_bytes = shutil.disk_usage(self.folder).free
         except OSError:
@@ -280,6 +283,7 @@ class Spool:
                     counts={"events": self._held.waiting_in(segment)},
                 )
                 await self._held.drop(segment, "age")
+        await self._appender.enforce_limits()
 
     async def _rewrite_vanished(self, segment: Segment) -> None:
         """Append the records of a deleted file to another segment: its connection can still read them."""

@@ -99,6 +99,49 @@ async def test_a_small_limit_is_kept_although_segments_are_big(tmp_path: Path) -
     await spool.close()
 
 
+async def test_of_an_adopted_backlog_and_new_events_the_oldest_go_first(tmp_path: Path) -> None:
+    before = spool_in(tmp_path, full_segment_bytes=20 * KB)
+    for i in range(40):  # started in 1970, as far as the limit knows
+        await before.append([event(f"old{i}", 2 * KB)])
+    await dies(before)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=96 * KB, full_segment_bytes=20 * KB)
+    assert await spool.adopt() == 40
+    taken = await spool.next_batch()  # a batch of the oldest segment is on its way, and arrives
+    assert taken is not None
+    assert taken.rows[0].id == "old0"
+    for i in range(40):
+        await taken_in(spool, counters, [event(f"new{i}", 2 * KB)])
+        assert spool.bytes_on_disk() <= 130 * KB
+    await spool.settle(taken)
+    counters.deliver(len(taken.rows))
+    kept = await drained(spool, counters)
+    assert kept == [f"new{i}" for i in range(40 - len(kept), 40)]
+    assert len(kept) > 20
+    assert counters.snapshot().dropped == {"capacity": 80 - len(taken.rows) - len(kept)}
+    assert_adds_up(counters, 0)
+    await spool.close()
+    assert sum((a.pending for a in accounts_in(tmp_path).values()), 0) == 0
+    assert list(tmp_path.glob("*.lease")) == []
+
+
+async def test_an_adopted_backlog_beyond_the_limit_is_cut_without_new_events(tmp_path: Path) -> None:
+    before = spool_in(tmp_path, full_segment_bytes=20 * KB)
+    for i in range(40):
+        await before.append([event(f"e{i}", 2 * KB)])
+    await dies(before)
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_bytes=64 * KB)
+    await spool.adopt()
+    await spool.maintain()
+    assert spool.bytes_on_disk() <= 64 * KB
+    kept = await drained(spool, counters)
+    assert kept == [f"e{i}" for i in range(40 - len(kept), 40)]
+    assert kept
+    assert_adds_up(counters, 0)
+    await spool.close()
+
+
 async def test_what_is_too_old_goes_and_what_is_not_stays(tmp_path: Path) -> None:
     counters = Counters()
     spool = spool_in(tmp_path, counters, max_age_s=1000.0)
