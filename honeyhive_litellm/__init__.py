@@ -98,9 +98,9 @@ def shutdown(timeout: Optional[float] = None) -> int:
     """Record no more calls, deliver what can be delivered in time, close the spool; how many events are left.
 
     `timeout` in seconds defaults to the setting `shutdown_timeout`. What is left stays on disk and goes out with the
-    next process that opens the spool. A call that is still in flight after the time is recorded as `interrupted`, also
-    if `init` is called again; to change settings while calls are in flight, call `init` alone. Runs by itself at the
-    interpreter's exit.
+    next process that opens the spool. A call in flight keeps the spool open and is still recorded and delivered when it
+    ends, also if `init` is called again; if the process ends before, it is recorded as `interrupted`. Runs by itself at
+    the interpreter's exit.
     """
     from ._instrumentation.logger import uninstall
     from ._runtime.lifecycle import shutdown_all

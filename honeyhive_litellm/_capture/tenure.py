@@ -10,7 +10,7 @@ from honeyhive_litellm._fork import ForkSafeLock
 from .router_request import RouterRequests
 
 GRACE_S = 5.0
-"""How long a replaced recorder stays when none of its calls is open: one may have begun that it has not seen yet."""
+"""How long a recorder stays after its tenure when none of its calls is open: one may have begun unseen."""
 
 _lock = ForkSafeLock()
 """Without it a call that begins while `end` runs may be after the end for one recorder and before it for the other."""
@@ -37,7 +37,7 @@ class Tenure:
         self._ended_at = 0.0
 
     def end(self, successor: Optional[Tenure] = None) -> None:
-        """From now on `successor` records the calls that begin."""
+        """From now on `successor` records the calls that begin; without one, nobody does."""
         with _lock:
             self._ended_at = time.monotonic()
             now_ms = time.time() * 1000
@@ -46,9 +46,30 @@ class Tenure:
                 successor.since_ms = successor.took_over_ms = now_ms
             self._until_ms = now_ms
 
+    def follow(self, predecessor: Tenure) -> None:
+        """Begin after `predecessor`, which ended at a shutdown and may have calls in flight."""
+        with _lock:
+            self.predecessor, predecessor.successor = predecessor, self
+
+    def leave(self) -> None:
+        """Its calls have ended. Outcomes of calls that began in its time are the successor's from now on.
+
+        Nobody saw these calls begin, or this recorder would have waited for them. After a shutdown there is a time in
+        which nobody records: then they are lost, as those that began meanwhile.
+        """
+        with _lock:
+            if self.successor is not None:
+                if self.successor.since_ms == self._until_ms:
+                    self.successor.since_ms = self.since_ms
+                self.successor.predecessor = self.predecessor
+            if self.predecessor is not None:
+                self.predecessor.successor = self.successor
+            self.predecessor = self.successor = None
+            self._until_ms = self.since_ms
+
     @property
     def has_ended(self) -> bool:
-        """Whether another recorder records the calls that begin."""
+        """Whether this recorder records no call that begins now, because of another one or of a shutdown."""
         return self._until_ms is not None
 
     @property

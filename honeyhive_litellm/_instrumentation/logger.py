@@ -37,8 +37,8 @@ from .patches.notify import Subscriber, checkpoint_in, guarded, start_committed_
 
 _lock = ForkSafeLock()
 _installed: Optional[HoneyHiveLogger] = None
-_replaced: List[HoneyHiveLogger] = []
-"""Loggers that `install` registered and whose calls have not all ended."""
+_leaving: List[HoneyHiveLogger] = []
+"""Loggers that `install` registered, then replaced or `uninstall` shut down, and whose calls have not all ended."""
 
 
 class HoneyHiveLogger(CustomLogger):
@@ -149,6 +149,8 @@ def install(**options: Any) -> None:
     with _lock:
         previous = _installed
         if previous is None:
+            if _leaving:
+                logger.runtime.recorder.tenure.follow(_leaving[-1].runtime.recorder.tenure)
             litellm.callbacks.append(logger)
         elif logger.shares_runtime_with(previous) and is_among(previous, litellm.callbacks):
             logger = previous
@@ -167,28 +169,48 @@ def _replace(previous: HoneyHiveLogger, logger: HoneyHiveLogger) -> None:
     next_tenure.predecessor = tenure
     add_beside(logger, previous)
     tenure.end(next_tenure)
-    _replaced.append(previous)
+    _let_go(previous)
+
+
+def _let_go(logger: HoneyHiveLogger) -> None:
+    """Take a logger whose tenure has ended out of LiteLLM's lists once its calls have ended."""
+    _leaving.append(logger)
 
     def calls_ended() -> None:
-        if previous in _replaced:
-            _replaced.remove(previous)
-        remove_everywhere(previous)
-        unsubscribe(previous.runtime)
-        next_tenure.predecessor = tenure.predecessor
+        with _lock:
+            _remove(logger)
+            unsubscribe(logger.runtime)
 
-    retire(previous.runtime, calls_ended)
+    retire(logger.runtime, calls_ended)
 
 
-def uninstall() -> None:
-    """Take the registered logger out of LiteLLM's lists, if there is one, and those that it replaced."""
+def _remove(logger: HoneyHiveLogger) -> None:
+    logger.runtime.recorder.tenure.leave()
+    if logger in _leaving:
+        _leaving.remove(logger)
+    remove_everywhere(logger)
+
+
+def uninstall() -> List[Runtime]:
+    """Take the registered loggers out of LiteLLM's lists, but for those with calls in flight; the runtimes of these.
+
+    These record no further calls, and leave the lists when the last of theirs has ended.
+    """
     global _installed
     with _lock:
         registration.expect(None)
-        for logger in (_installed, *_replaced):
-            if logger is not None:
-                remove_everywhere(logger)
-        _installed = None
-        _replaced.clear()
+        installed, _installed = _installed, None
+        for logger in [each for each in _leaving if not each.runtime.has_calls]:
+            _remove(logger)
+        if installed is not None and installed.shares_runtime:
+            remove_everywhere(installed)
+        elif installed is not None:
+            installed.runtime.recorder.tenure.end()  # before the look at its calls: none may begin after that
+            if installed.runtime.has_calls:
+                _let_go(installed)
+            else:
+                _remove(installed)
+        return [logger.runtime for logger in _leaving]
 
 
 def _has_logger_of(runtime: Runtime, callbacks: Sequence[Any]) -> bool:

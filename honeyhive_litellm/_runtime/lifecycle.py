@@ -2,7 +2,8 @@
 
 A process ends in one of four ways. Each calls `shutdown_all`:
 
-* The application calls `honeyhive_litellm.shutdown()` (REQUESTED).
+* The application calls `honeyhive_litellm.shutdown()` (REQUESTED). A runtime with calls in flight goes on until these
+  have ended, like one that `init` replaced by another, or until the process ends in another way.
 * LiteLLM's Proxy ends its application (REQUESTED, from `_instrumentation.proxy_logger`).
 * The interpreter exits (ATEXIT). First it joins the threads of `concurrent.futures`, in which LiteLLM logs sync calls;
   on 3.8 it does so after `atexit`, and in a forked child, where they are daemon threads, not at all. Then it runs the
@@ -35,6 +36,7 @@ from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._stats import Stats, sum_of
 
 from .metric_table import Reading
+from .pipeline import CLOSING_S
 from .runtime import CALLBACKS_SHARE, Runtime, ShutdownReason
 
 CHILD_EXIT_PRIORITY = -100
@@ -45,9 +47,9 @@ TOKEN_KEY = "honeyhive_event_id"  # noqa: S105 - no password
 _runtimes: List[Runtime] = []
 _made = itertools.count()
 _replaced: List[Stats] = []
-"""The numbers of the runtimes that others replaced and that are closed, as one."""
+"""The numbers of the runtimes that were retired and are closed, as one."""
 _closing: List[Runtime] = []
-"""Runtimes that others replaced and whose numbers are not among those yet."""
+"""Runtimes that were retired and whose numbers are not among those yet."""
 _lock = ForkSafeLock()
 """Several runtimes may close at once, and numbers may be read meanwhile: each runtime counts once."""
 
@@ -55,8 +57,7 @@ _lock = ForkSafeLock()
 def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
     """The process's runtime for these settings; a new one if there is none, or it is closed or replaced."""
     for runtime in _runtimes:
-        is_current = not runtime.is_closed and not runtime.recorder.tenure.has_ended
-        if is_current and or_default(False, operator.eq, runtime.settings, settings):
+        if not _is_leaving(runtime) and or_default(False, operator.eq, runtime.settings, settings):
             return runtime
     if all(runtime.is_closed for runtime in _runtimes):
         with _lock:  # after a shutdown the numbers begin anew
@@ -72,7 +73,7 @@ def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
 
 
 def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
-    """Close `runtime`, whose recorder another one has replaced, once its calls have ended and are delivered.
+    """Close `runtime`, whose recorder's tenure has ended, once its calls have ended and are delivered.
 
     `on_calls_ended` runs before that, on a thread of its own.
     """
@@ -101,14 +102,17 @@ def flush_all(timeout_s: float) -> int:
 def shutdown_all(
     timeout_s: Optional[float] = None,
     reason: ShutdownReason = ShutdownReason.REQUESTED,
-    deregister: Optional[Callable[[], None]] = None,
+    deregister: Optional[Callable[[], Sequence[Runtime]]] = None,
 ) -> int:
     """Shut every runtime down, each within `timeout_s` or its own `shutdown_timeout`; how many events are left.
 
-    `deregister` takes our loggers out of LiteLLM's lists. It runs after the wait for callbacks, since LiteLLM calls
-    back only those that are in its lists, also for calls that have just ended.
+    `deregister` takes our loggers out of LiteLLM's lists and returns the runtimes that go on, since they have calls in
+    flight. It runs after the wait for callbacks, since LiteLLM calls back only those that are in its lists, also for
+    calls that have just ended.
     """
     began = time.monotonic()
+    if reason is not ShutdownReason.REQUESTED and all(_is_leaving(runtime) for runtime in _runtimes):
+        timeout_s = CLOSING_S  # the application has called `shutdown`, which took its time
 
     def left_s(runtime: Runtime) -> float:
         timeout = runtime.settings.shutdown_timeout if timeout_s is None else timeout_s
@@ -118,10 +122,12 @@ def shutdown_all(
     if reason is ShutdownReason.REQUESTED:
         for runtime in current:
             runtime.await_callbacks(time.monotonic() + left_s(runtime) * CALLBACKS_SHARE)
-    if deregister is not None:
-        deregister()
-    for runtime in _runtimes:
-        runtime.shutdown(left_s(runtime), reason)
+    going_on = deregister() if deregister is not None else ()
+    for runtime in _runtimes[:]:  # one whose calls have ended removes itself
+        if runtime in going_on:
+            runtime.deliver(time.monotonic() + left_s(runtime))
+        else:
+            runtime.shutdown(left_s(runtime), reason)
     return sum(runtime.stats().pending for runtime in current)
 
 
@@ -171,6 +177,10 @@ def _current() -> List[Runtime]:
     What an earlier one left on disk no longer counts as its own: whichever process adopts it counts it.
     """
     return [runtime for runtime in _runtimes if not runtime.is_closed] or _runtimes[-1:]
+
+
+def _is_leaving(runtime: Runtime) -> bool:
+    return runtime.is_closed or runtime.recorder.tenure.has_ended
 
 
 def _shut_down_at_child_exit() -> None:

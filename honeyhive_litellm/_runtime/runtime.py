@@ -40,7 +40,7 @@ delivering what was seen of those calls."""
 
 
 DELIVERY_S = 600.0
-"""How long a replaced runtime goes on trying to deliver. Then what is left stays on disk, as at a shutdown."""
+"""How long a runtime goes on trying to deliver after its tenure. Then what is left stays on disk, as at a shutdown."""
 
 
 class QueuedStart(NamedTuple):
@@ -107,6 +107,11 @@ class Runtime:
         is_writing = any(channel.late_writer is not None for channel in self.channels)
         return self.is_closed and not is_writing and not self.recorder.in_flight
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether a call is in flight, or a request to a Router, which may be between two attempts."""
+        return bool(self.recorder.in_flight) or self.recorder.tenure.has_requests
+
     def retire(self, on_over: Callable[[], None]) -> None:
         """Its recorder's tenure has ended: call `on_over`, on any thread, once its calls have ended and are delivered.
 
@@ -114,8 +119,9 @@ class Runtime:
         """
         with self._lock:
             self._on_replaced = on_over
-            is_unused = self._state is State.CREATED and not self.recorder.tenure.has_requests
-        if is_unused:
+        if self.has_calls:
+            self.start()  # if it writes no starts, nothing has started the thread that looks after them
+        elif self._state is State.CREATED:
             self._tenure_over()
 
     def _tenure_over(self) -> None:
@@ -180,6 +186,10 @@ class Runtime:
         """
         deadline = time.monotonic() + timeout_s
         self.await_callbacks(time.monotonic() + timeout_s * CALLBACKS_SHARE)
+        return self.deliver(deadline)
+
+    def deliver(self, deadline: float) -> int:
+        """`flush` until this time of the monotonic clock, without the wait for LiteLLM's callbacks."""
         self.recorder.settle_all_held()
         self.start()
         if self._is_running(deadline):
@@ -317,7 +327,7 @@ class Runtime:
             self._tenure_over()
 
     def _is_over(self) -> bool:
-        """Whether another runtime has replaced this one, and all calls are recorded, and are delivered or overdue."""
+        """Whether its tenure has ended, and all its calls are recorded, and are delivered or overdue."""
         tenure = self.recorder.tenure
         if not tenure.is_over or self.recorder.in_flight:
             return False

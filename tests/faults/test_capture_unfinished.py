@@ -294,3 +294,30 @@ sys.stdin.readline()
         assert event["inputs"]["chat_history"] == MESSAGES
         drain(collector.url, tmp_path)
         assert set(collector.receipts.values()) == {1}
+
+
+def test_a_call_that_outlives_a_shutdown_and_the_next_init_is_interrupted_when_its_process_dies(tmp_path: Path) -> None:
+    with Collector() as collector, ModelServer() as models:
+        code = f"""
+route = {{"api_base": "{models.url}", "api_key": "sk-x", "messages": MESSAGES}}
+threading.Thread(target=litellm.completion, kwargs={{"model": "openai/hang", **route}}, daemon=True).start()
+sys.stdin.readline()
+honeyhive_litellm.shutdown(0)
+honeyhive_litellm.init()
+litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response="answer")
+print(honeyhive_litellm.flush(30), flush=True)
+sys.stdin.readline()
+"""
+        with start(code, collector.url, tmp_path) as process:
+            models.wait_for(1, 60)
+            until_written(tmp_path, b"hello")
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert signal_ready(process) == "0"  # what dead processes left is delivered as well
+            assert [event["metadata"]["status"] for event in collector.events] == ["success"]
+            process.kill()
+            process.communicate()
+        drain(collector.url, tmp_path)
+        assert [event["metadata"]["status"] for event in collector.events] == ["success", "interrupted"]
+        assert set(collector.receipts.values()) == {1}

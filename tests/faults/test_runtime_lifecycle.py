@@ -110,7 +110,7 @@ recorder = logger._installed._runtime.recorder
 def deregister():
     note("deregister")
     print("callbacks that are still awaited:", recorder.is_awaiting_callback)
-    logger.uninstall()
+    return logger.uninstall()
 left = shutdown_all(deregister=deregister)
 note("shutdown")
 print("left:", left)

@@ -78,6 +78,16 @@ def test_a_call_has_one_event_whenever_its_recorder_is_replaced(
         assert len(call.events) == 1, (announced, ended, call.events)
 
 
+def test_an_outcome_that_comes_when_the_recorder_of_its_beginning_has_left_is_recorded_by_its_successor(
+    tmp_path: Path,
+) -> None:
+    call = Call(tmp_path)
+    begin, *outcome = call.steps([], [call.old, call.new])
+    for step in (call.announce, begin, call.replace, call.old.tenure.leave, *outcome):
+        step()
+    assert call.events == ["new"]
+
+
 class ChangesSettings(CustomLogger):  # type: ignore[misc]
     """A callback of the application's that has `init` change the settings when a call is about to be made."""
 

@@ -33,8 +33,9 @@ def _shut_down(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     honeyhive_litellm.shutdown(5)
 
 
-def init(collector: Collector, project: str, folder: Path) -> None:
-    honeyhive_litellm.init(api_key="hh_key", project=project, api_url=collector.url, spool_path=folder / project)
+def init(collector: Collector, project: str, folder: Path, **options: Any) -> None:
+    options.update(api_key="hh_key", project=project, api_url=collector.url, spool_path=folder / project)
+    honeyhive_litellm.init(**options)
 
 
 class Calls:
@@ -117,15 +118,37 @@ def outcomes(collector: Collector, name: str) -> Counter[str]:
     return collections.Counter(each.replace(f"{name}: ", "") for each in found)
 
 
+async def nothing() -> None:
+    pass
+
+
+async def shut_down_at_once() -> None:
+    honeyhive_litellm.shutdown(0)
+
+
+async def shut_down_in_time() -> None:
+    await honeyhive_litellm.ashutdown(0.1)
+
+
 @needs_litellm("1.80", "it has no hook before an async call returns")
+@pytest.mark.parametrize(
+    ("before_init", "project"),
+    [(nothing, "new"), (shut_down_at_once, "new"), (shut_down_at_once, "old"), (shut_down_in_time, "old")],
+)
 async def test_calls_in_flight_keep_the_settings_they_began_with(
-    collector: Collector, second: Collector, models: ModelServer, tmp_path: Path
+    collector: Collector,
+    second: Collector,
+    models: ModelServer,
+    tmp_path: Path,
+    before_init: Callable[[], Awaitable[None]],
+    project: str,
 ) -> None:
     init(collector, "old", tmp_path)
     old, new = Calls("old", models), Calls("new", models)
     running = old.begin()
     await until_on_loop(lambda: len(models.requests) >= Calls.REQUESTS, what="all calls at the provider")
-    init(second, "new", tmp_path)
+    await before_init()
+    init(second, project, tmp_path)  # into the folder of the calls in flight, if the project is the same
     running += new.begin()
     await until_on_loop(lambda: len(models.requests) >= 2 * Calls.REQUESTS, what="all calls at the provider")
     old.finish()
@@ -139,6 +162,20 @@ async def test_calls_in_flight_keep_the_settings_they_began_with(
     assert {event["metadata"]["status"] for event in collector.events} == {"success", "failure"}
     assert {event["metadata"]["project"] for event in collector.events} == {"old"}
     assert honeyhive_litellm.stats().accepted == 2 * len(collector.events)
+
+
+@needs_litellm("1.80", "it has no hook before an async call returns")
+async def test_settings_that_write_no_starts_keep_a_first_call_in_flight(
+    collector: Collector, models: ModelServer, tmp_path: Path
+) -> None:
+    init(collector, "old", tmp_path, capture_in_flight=False)
+    route = {"api_base": models.url, "api_key": "sk-local", "messages": [{"role": "user", "content": "question"}]}
+    call = asyncio.ensure_future(litellm.acompletion(model="openai/slow-300", **route))
+    await until_on_loop(lambda: len(models.requests) == 1, what="the call at the provider")
+    init(collector, "new", tmp_path)
+    await call
+    assert await honeyhive_litellm.aflush(30) == 0
+    assert [(e["metadata"]["project"], e["metadata"]["status"]) for e in collector.events] == [("old", "success")]
 
 
 def loggers() -> int:
