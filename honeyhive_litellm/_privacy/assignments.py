@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate
-from typing import List, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional
 
 from .key_shape import can_be_key, can_be_password, can_be_secret, is_code, is_path, is_placeholder, is_words
 from .secret_names import NAME_ENDS, NameKind, name_kind
@@ -27,15 +27,27 @@ class Span(NamedTuple):
 
 _SEPARATORS = ":=,;|\t\n<}"
 _FIND_SEPARATOR = re.compile(f"[{_SEPARATORS}]")
+_MARKED = bytes(ord("=") if chr(byte) in _SEPARATORS else byte for byte in range(256))
 _REDUCED = bytes(
-    ord("=") if chr(byte) in _SEPARATORS else byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)
+    byte if byte == 10 else marked + 32 if 65 <= marked <= 90 else marked for byte, marked in enumerate(_MARKED)
 )
+_MANY_LINES = 64
 _PASSED_OVER = b" _-.?!'\"`\\]*0123456789\r"
 _VALUE = b"value"
 """No credential's name, but it may stand behind one: {"name": "API_KEY", "value": "..."} (`pairs`)."""
 _ENDS = tuple(end for end in NAME_ENDS if not any(end != other and end.endswith(other) for other in NAME_ENDS))
-_BY_LAST = {last: tuple(e for e in (*_ENDS, _VALUE) if e[-3:] == last) for last in {e[-3:] for e in (*_ENDS, _VALUE)}}
-_MARKED = bytes(ord("=") if chr(byte) in _SEPARATORS else byte for byte in range(256))
+
+
+def _any_of(words: Iterable[bytes]) -> bytes:
+    """A pattern for any of the words, of which none begins with another, that reads each character once."""
+    by_first: Dict[bytes, List[bytes]] = {}
+    for word in words:
+        by_first.setdefault(word[:1], []).append(word[1:])
+    forms = [re.escape(first) + (_any_of(rest) if any(rest) else b"") for first, rest in sorted(by_first.items())]
+    return b"(?:" + b"|".join(forms) + b")" if len(by_first) > 1 else b"".join(forms)
+
+
+_NAME_BACKWARDS = re.compile(b"=" + _any_of(end[::-1] for name in _ENDS for end in (name, name + _VALUE)))
 
 
 def separators(text: str, encoded: bytes) -> List[int]:
@@ -43,12 +55,15 @@ def separators(text: str, encoded: bytes) -> List[int]:
     if not text.isascii() and ("\uff1a" in text or "\uff1d" in text):
         text = text.replace("\uff1a", ":").replace("\uff1d", "=")
         encoded = text.encode("utf-8", "replace")
-    pieces = encoded.translate(_REDUCED, _PASSED_OVER).split(b"=")
-    by_last = _BY_LAST
-    hits = {piece for piece in set(pieces) if piece[-3:] in by_last and piece.endswith(by_last[piece[-3:]])}
-    if not hits or not any(hit[-5:] != _VALUE or hit[:-5].endswith(_ENDS) for hit in hits):
+    reduced = encoded.translate(_REDUCED, _PASSED_OVER)
+    lines = reduced
+    if reduced.count(b"\n") > _MANY_LINES:  # the rows of a table differ in their digits only
+        lines = b"\n".join(set(reduced.split(b"\n"))) + b"\n"
+    if _NAME_BACKWARDS.search(lines.replace(b"\n", b"=")[::-1]) is None:  # `re` skips quickly from "=" to "="
         return []
-    if all(hit.endswith(b"sessionid") for hit in hits) and b"sessionid" not in encoded.lower():
+    pieces = reduced.replace(b"\n", b"=").split(b"=")
+    hits = {piece for piece in set(pieces) if piece.endswith((*_ENDS, _VALUE))}
+    if all(hit.endswith((b"sessionid", _VALUE)) for hit in hits) and b"sessionid" not in encoded.lower():
         return []  # "session_id" is everywhere, and no cookie
     parts = encoded.translate(_MARKED).split(b"=") if text.isascii() else _FIND_SEPARATOR.split(text)
     ends = accumulate(map(len, parts))

@@ -62,7 +62,7 @@ _ENDINGS = (
     "subscriptionkey", "virtualkey", "licensekey", "authkey", "appkey", "applicationkey", "clientkey", "clientkeydata",
     "sharedkey", "servicekey", "storagekey", "functionkey", "webhookkey", "keybase", "secretvalue",
     "credentials", "creds", "basicauth", "jwt", "connectionstring", "connectionuri", "databaseurl", "databaseuri",
-    "dburl", "redisurl", "mongouri", "mongodburi", "dsn", "sharedaccesssignature",
+    "dburl", "redisurl", "mongouri", "mongodburi", "dsn", "sharedaccesssignature", "gitlabsession",
 )  # fmt: skip
 """The name of a credential ends in one of these."""
 

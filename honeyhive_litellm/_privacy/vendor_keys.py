@@ -228,6 +228,9 @@ def _first_parts() -> Tuple[FrozenSet[bytes], FrozenSet[bytes]]:
 
 _DOTTED_PREFIXES = _dotted()
 _PARTS, _BEGINS = _first_parts()
+_DISCORD = range(23, 30)
+"""How long the first part of Discord's keys is, which begins with M, N, or O."""
+_BEGIN_TWOS = frozenset(begin[:2] for begin in _BEGINS)
 
 
 class VendorSpan(NamedTuple):
@@ -258,20 +261,36 @@ def _suspects(encoded: bytes) -> Iterator[Tuple[int, bytes]]:
     while begin >= 0:
         end = words.find(b" ", begin)
         word = encoded[begin:end] if end >= 0 else encoded[begin:]
-        if word.islower() and word.translate(None, _WORD_SIGNS).isalpha():  # a random key has other characters as well
-            begin = words.find(_LONG_WORD, end) if end >= 0 else -1
-            continue
-        parts = word.translate(_DASHES).split(b"-")
-        is_suspect = word[:4] in _BEGINS or not _PARTS.isdisjoint(parts)
-        if not is_suspect:
-            for part in parts:
-                if len(part) >= _LONG and (part[:4] in _BEGINS or part[:3] in _BEGINS or part[:2] in _BEGINS):
-                    is_suspect = True
-            if begin and encoded[begin - 1] in _SIGNS_BEFORE:
-                is_suspect = is_suspect or _may_begin_before(encoded, begin, parts[0])
-        if is_suspect or (word[0] in b"MNO" and 22 < len(word) < 30):
-            yield begin, word
+        if (
+            not word.isalnum()
+            or word[:2] in _BEGIN_TWOS
+            or encoded[begin - 1] in _SIGNS_BEFORE
+            or len(word) in _DISCORD
+        ):
+            if _is_suspect(encoded, begin, word):
+                yield begin, word
         begin = words.find(_LONG_WORD, end) if end >= 0 else -1
+
+
+def _is_suspect(encoded: bytes, begin: int, word: bytes) -> bool:
+    """Whether the long word at `begin` may have a key."""
+    tail = word[1:]
+    if not tail.isalnum():
+        tail = tail.translate(None, _WORD_SIGNS)
+    if tail.islower() and tail.isalpha():  # a random key has other characters as well
+        return False
+    if len(tail) == len(word) - 1:
+        parts = [word]
+    else:
+        parts = word.translate(_DASHES).split(b"-")
+        if not _PARTS.isdisjoint(parts):
+            return True
+    for part in parts:
+        if part[:2] in _BEGIN_TWOS and len(part) >= _LONG and not _BEGINS.isdisjoint((part[:4], part[:3], part[:2])):
+            return True
+    if begin and encoded[begin - 1] in _SIGNS_BEFORE and _may_begin_before(encoded, begin, parts[0]):
+        return True
+    return word[:4] in _BEGINS or (word[0] in b"MNO" and len(word) in _DISCORD)
 
 
 _SIGNS_BEFORE = frozenset(b".~\\%")
