@@ -1,19 +1,16 @@
 """Values behind a name in text: `password=...`, `"api_key": "..."`, `**Token:** ...`, `private_key: |`.
 
-Almost no text has a credential's name before a sign, so the first look has to be cheap: `separators` reduces the text
-to lower-case letters and separators, and compares the last bytes of each piece with the ends of all names at once. More
-names do not make it slower. Each separator that it returns is looked at by itself, within bounds: a name of at most
-`_NAME_CHARS`, a value that ends with its quotes, at a blank, or with its line.
+Each separator that `name_search` finds is looked at by itself, within bounds: a name of at most `_NAME_CHARS`, a value
+that ends with its quotes, at a blank, or with its line.
 """
 
 from __future__ import annotations
 
 import re
-from itertools import accumulate
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from .key_shape import can_be_key, can_be_password, can_be_secret, is_code, is_path, is_placeholder, is_words
-from .secret_names import NAME_ENDS, NameKind, name_kind
+from .secret_names import NameKind, name_kind
 
 
 class Span(NamedTuple):
@@ -21,53 +18,6 @@ class Span(NamedTuple):
 
     start: int
     end: int
-
-
-# ---- the quick look
-
-_SEPARATORS = ":=,;|\t\n<}"
-_FIND_SEPARATOR = re.compile(f"[{_SEPARATORS}]")
-_MARKED = bytes(ord("=") if chr(byte) in _SEPARATORS else byte for byte in range(256))
-_REDUCED = bytes(
-    byte if byte == 10 else marked + 32 if 65 <= marked <= 90 else marked for byte, marked in enumerate(_MARKED)
-)
-_MANY_LINES = 64
-_PASSED_OVER = b" _-.?!'\"`\\]*0123456789\r"
-_VALUE = b"value"
-"""No credential's name, but it may stand behind one: {"name": "API_KEY", "value": "..."} (`pairs`)."""
-_ENDS = tuple(end for end in NAME_ENDS if not any(end != other and end.endswith(other) for other in NAME_ENDS))
-
-
-def _any_of(words: Iterable[bytes]) -> bytes:
-    """A pattern for any of the words, of which none begins with another, that reads each character once."""
-    by_first: Dict[bytes, List[bytes]] = {}
-    for word in words:
-        by_first.setdefault(word[:1], []).append(word[1:])
-    forms = [re.escape(first) + (_any_of(rest) if any(rest) else b"") for first, rest in sorted(by_first.items())]
-    return b"(?:" + b"|".join(forms) + b")" if len(by_first) > 1 else b"".join(forms)
-
-
-_NAME_BACKWARDS = re.compile(b"=" + _any_of(end[::-1] for name in _ENDS for end in (name, name + _VALUE)))
-
-
-def separators(text: str, encoded: bytes) -> List[int]:
-    """Where a separator in `text`, whose UTF-8 is `encoded`, follows what ends like a name; almost always nowhere."""
-    if not text.isascii() and ("\uff1a" in text or "\uff1d" in text):
-        text = text.replace("\uff1a", ":").replace("\uff1d", "=")
-        encoded = text.encode("utf-8", "replace")
-    reduced = encoded.translate(_REDUCED, _PASSED_OVER)
-    lines = reduced
-    if reduced.count(b"\n") > _MANY_LINES:  # the rows of a table differ in their digits only
-        lines = b"\n".join(set(reduced.split(b"\n"))) + b"\n"
-    if _NAME_BACKWARDS.search(lines.replace(b"\n", b"=")[::-1]) is None:  # `re` skips quickly from "=" to "="
-        return []
-    pieces = reduced.replace(b"\n", b"=").split(b"=")
-    hits = {piece for piece in set(pieces) if piece.endswith((*_ENDS, _VALUE))}
-    if all(hit.endswith((b"sessionid", _VALUE)) for hit in hits) and b"sessionid" not in encoded.lower():
-        return []  # "session_id" is everywhere, and no cookie
-    parts = encoded.translate(_MARKED).split(b"=") if text.isascii() else _FIND_SEPARATOR.split(text)
-    ends = accumulate(map(len, parts))
-    return [number + end for number, (end, piece) in enumerate(zip(ends, pieces[:-1])) if piece in hits]
 
 
 # ---- names

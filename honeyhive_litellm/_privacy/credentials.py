@@ -21,7 +21,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Callable, Dict, List, Pattern, Sequence, Tuple, Union
+from typing import Callable, List, Pattern, Sequence, Tuple, Union
 
 from .assignments import Span
 from .key_shape import is_irregular, is_placeholder

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from .assignments import Name, Span, name_before, separators, value_at, value_below, value_from
+from .assignments import Name, Span, name_before, value_at, value_below, value_from
 from .key_shape import can_be_key, can_be_secret
+from .name_search import separators
 from .secret_names import NameKind, name_kind
 
 _BEFORE_CHARS = 200
