@@ -77,6 +77,9 @@ class NoLiteLLM:
     def hides_content(self, call_details: Any) -> bool:
         return False
 
+    def reports_batch_lines(self) -> bool:
+        return False
+
 
 def hooks_of(recording: Runtime) -> Tuple[Callable[[Any], None], Callable[[Any, object], None]]:
     """The hooks of a call's start and of its success, as LiteLLM calls them with its details of the call."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional
 from honeyhive_litellm._mapping.call_types import call_type_of, outputs_of
 from honeyhive_litellm._mapping.model import Request
 from honeyhive_litellm._mapping.reading import copy_containers
+from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._mapping.usage import Payment
 
 from .stream_state import StreamState
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .router_request import RouterRequest
     from .target import Target
 
+
+_SEVERAL_STARTS = (REALTIME, "query", "aquery")
+"""LiteLLM reports a start before each message of a realtime session, and before each step of a RAG query."""
 
 _COST_S = 60.0
 """How much longer the poll of a batch waits for LiteLLM's callback: for its cost LiteLLM first reads the results."""
@@ -150,6 +154,14 @@ class Attempt:
 
         # Whichever thread encodes first. Two at once store equal values.
         self.encoded: Optional[EncodedRequest] = None
+
+    def began_with(self, call_details: Mapping[str, Any], reporter: object) -> bool:
+        """Whether a start that is reported while the attempt is open is its own, and no further attempt's."""
+        return (
+            self.reporter is not reporter
+            or bool(call_details.get("litellm_no_upstream_llm_call"))  # LiteLLM's proxy is about to report its outcome
+            or call_details.get("call_type") in _SEVERAL_STARTS
+        )
 
     def hold(self, response: object, loop: object) -> None:
         """Keep the response that the caller gets, until LiteLLM's callback completes it; `loop` as in HeldResponse."""

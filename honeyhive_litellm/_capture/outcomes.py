@@ -14,9 +14,10 @@ from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, hidden_params, map
 from honeyhive_litellm._mapping.streams.answer import Answer, StreamError, add_estimated_usage, usage_of_chunks
 from honeyhive_litellm._mapping.streams.snapshot import frozen
 from honeyhive_litellm._mapping.switches import is_redacted
-from honeyhive_litellm._mapping.usage import mark_estimate, usage_of
+from honeyhive_litellm._mapping.usage import drop_figures, mark_estimate, usage_of
 
 from .attempt import Attempt
+from .batches import Batches
 from .payments import Payments
 from .stream_state import CANCELLED, CLOSED, END, ERROR, StreamState
 
@@ -38,6 +39,9 @@ class LiteLLMFunctions(Protocol):
     def hides_content(self, call_details: Mapping[str, Any]) -> bool:
         """Whether LiteLLM's own switches forbid to log the content of this call."""
 
+    def reports_batch_lines(self) -> bool:
+        """Whether LiteLLM reports the lines of finished batches to this package."""
+
 
 class OutcomeResolver:
     """Resolves outcomes by one set of settings."""
@@ -46,6 +50,7 @@ class OutcomeResolver:
         self._settings = settings
         self._litellm = litellm
         self._payments = Payments()
+        self.batches = Batches()
 
     def success(self, attempt: Attempt, call_details: Mapping[str, Any], response: object) -> Outcome:
         """The outcome of a success that LiteLLM's callback reported.
@@ -71,7 +76,7 @@ class OutcomeResolver:
         if is_free and not self._litellm.has_price(request.provider, request.model):
             del metadata["estimated_cost"]
             metadata.pop("cost", None)
-        self._payments.keep_once(attempt, outcome, response)
+        self._keep_figures_once(attempt, outcome, response)
         return self._as_read(attempt, outcome)
 
     def failure(self, attempt: Attempt, call_details: Mapping[str, Any], error: object) -> Outcome:
@@ -111,7 +116,7 @@ class OutcomeResolver:
             outputs = _received_outputs(attempt, response, captures_content)
             outcome = map_success(_details_seen(attempt), response, self._settings, captures_content, outputs)
             self._add_cost(attempt, outcome, response)
-            self._payments.keep_once(attempt, outcome, response)
+            self._keep_figures_once(attempt, outcome, response)
             return outcome
         if attempt.stream is not None:
             outcome = self._from_stream(attempt, attempt.stream, counts)
@@ -153,7 +158,7 @@ class OutcomeResolver:
         if is_estimate:
             mark_estimate(outcome.metadata)
         self._add_cost(attempt, outcome, response)
-        self._payments.keep_once(attempt, outcome, response)
+        self._keep_figures_once(attempt, outcome, response)
         return outcome
 
     def _as_read(self, attempt: Attempt, outcome: Outcome) -> Outcome:
@@ -183,6 +188,14 @@ class OutcomeResolver:
             outcome.metadata["time_to_first_token_ms"] = round(max(waited_ms, 0.0), 3)
         outcome.end_ms = stream.ended_ms or outcome.end_ms
         return outcome
+
+    def _keep_figures_once(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
+        """Remove tokens and cost that another event has; those of a batch are in its lines', where lines are events."""
+        if attempt.request.kind == "retrieve_batch" and self._litellm.reports_batch_lines():
+            drop_figures(outcome.metadata)
+        else:
+            self._payments.keep_once(attempt, outcome, response)
+        self.batches.note(attempt, outcome)
 
     def _add_cost(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
         metadata, request = outcome.metadata, attempt.request

@@ -18,7 +18,6 @@ from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._mapping.call_types import is_tool
 from honeyhive_litellm._mapping.model import Outcome
 from honeyhive_litellm._mapping.reading import or_default
-from honeyhive_litellm._mapping.realtime import CALL_TYPE as REALTIME
 from honeyhive_litellm._spool.record import Entry
 
 from .attempt import Attempt, Report
@@ -30,9 +29,6 @@ from .stream_state import CANCELLED
 from .target import Target
 from .targets import SubmitTo, Targets
 from .tenure import Tenure
-
-_SEVERAL_STARTS = (REALTIME, "query", "aquery")
-"""LiteLLM reports a start before each message of a realtime session, and before each step of a RAG query."""
 
 _NO_DESTINATIONS: Mapping[str, Settings] = {}
 
@@ -79,7 +75,7 @@ class Recorder:
             started_ms = started_ms_of(call_details)
         else:
             attempt = self._open.get(previous)
-            if attempt is not None and _is_same_attempt(attempt, call_details, reporter):
+            if attempt is not None and attempt.began_with(call_details, reporter):
                 return
             self._supersede(previous)
             started_ms = None
@@ -139,16 +135,21 @@ class Recorder:
                 attempt.hold(response, loop)
                 self._settle_if_closed(attempt)
 
-    def on_cached_stream(
-        self, call_details: MutableMapping[str, Any], wrapper: object, chunks: Optional[Sequence[Any]]
+    def on_unstarted_stream(
+        self,
+        call_details: MutableMapping[str, Any],
+        wrapper: object,
+        chunks: Optional[Sequence[Any]] = None,
+        *,
+        is_cached: bool = False,
     ) -> None:
-        """LiteLLM's cache answers with a stream. LiteLLM reports it once it is read, and never if it is dropped.
+        """A call gets a stream, and LiteLLM has reported no start: from its cache, or from an agent.
 
-        The arguments are those of `on_stream_start`.
+        LiteLLM reports it once it is read, and never if it is dropped. The arguments are those of `on_stream_start`.
         """
         if call_details.get(self._key) is not None or not self.tenure.may_begin(call_details):
             return
-        attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=True)
+        attempt = self._opener.open(call_details, started_ms_of(call_details), is_cached=is_cached)
         if attempt is not None:
             attempt.stream_state().begin(wrapper, chunks)
             attempt.target.emitter.start(attempt)
@@ -260,7 +261,11 @@ class Recorder:
         LiteLLM reports a stream when the provider has ended it, which the reader may learn later, or never.
         """
         attempt = self._attempt_of(call_details)
-        if attempt is None or attempt.stream is None or not attempt.stream.is_being_read or self._is_closed:
+        if attempt is None or attempt.stream is None:
+            return False
+        if attempt.stream.is_read_by(result):
+            return True  # a success of the request that opened the stream, which says nothing of the stream
+        if not attempt.stream.is_being_read or self._is_closed:
             return False
         if attempt.report is None:
             # Without the token, whose death reports that the stream was dropped.
@@ -386,12 +391,3 @@ class Recorder:
     def is_awaiting_thread(self) -> bool:
         """Whether a call may have ended whose outcome a thread of LiteLLM's is about to report."""
         return self._open.is_awaiting_thread
-
-
-def _is_same_attempt(attempt: Attempt, call_details: Mapping[str, Any], reporter: object) -> bool:
-    """Whether a start is about this open attempt, although the call has a token already."""
-    return (
-        attempt.reporter is not reporter
-        or bool(call_details.get("litellm_no_upstream_llm_call"))  # LiteLLM's proxy is about to report its outcome
-        or call_details.get("call_type") in _SEVERAL_STARTS
-    )

@@ -90,6 +90,10 @@ class StreamState:
         """Whether `wrapper` is what the reader reads; None, and one where none was announced, are taken for it."""
         return wrapper is None or self._wrapper is None or self._wrapper() is wrapper
 
+    def is_read_by(self, value: object) -> bool:
+        """Whether `value` is the stream itself, as its reader has it."""
+        return value is not None and self._wrapper is not None and self._wrapper() is value
+
     def add_chunk(self, chunk: object) -> None:
         """The reader gets a chunk."""
         piece = snapshot(chunk)

@@ -10,6 +10,8 @@ from litellm.litellm_core_utils import redact_messages
 from honeyhive_litellm._mapping.reading import or_default
 from honeyhive_litellm._mapping.switches import hides_messages
 
+from .batch_lines import is_ours
+
 _should_redact: Optional[Callable[[Any], object]] = getattr(redact_messages, "should_redact_message_logging", None)
 
 
@@ -42,3 +44,6 @@ class ImportedLiteLLM:
             if hides is not None:
                 return bool(hides)
         return hides_messages(call_details, litellm.turn_off_message_logging is True)
+
+    def reports_batch_lines(self) -> bool:
+        return any(map(is_ours, getattr(litellm, "batch_line_item_callbacks", ())))

@@ -8,6 +8,7 @@ What each hook is for, and how LiteLLM calls it (seen in 1.80 to 1.106):
   response. From here on the outcome is held. For a call without the first hook (files, batches) it is the start, too.
 * `log_success_event`, `async_log_success_event`: later, from a thread or a queue, with everything LiteLLM knows.
 * `log_failure_event`, `async_log_failure_event`: inline, before the caller gets the exception.
+* `async_log_batch_line_items`: the answers to the lines of a batch, for loggers in a list of their own.
 
 For a stream LiteLLM has no inline hook, and no hook at all for one that is dropped: see `patches`.
 """
@@ -30,6 +31,7 @@ from honeyhive_litellm._runtime.lifecycle import retire, runtime_for
 from honeyhive_litellm._runtime.runtime import Runtime
 
 from . import registration
+from .batch_lines import record_lines
 from .callback_lists import add_beside, add_to_outcome_lists, is_among, is_in_any_list, remove_everywhere
 from .litellm_functions import ImportedLiteLLM
 from .patches.apply import apply_patches
@@ -133,6 +135,12 @@ class HoneyHiveLogger(CustomLogger):
                 await checkpoint_in(self._runtime, call_details)
             else:
                 await start_committed_in(self._runtime, call_details)
+
+    async def async_log_batch_line_items(self, payload: Any) -> None:
+        """Takes the lines of a finished batch, if this logger is in `litellm.batch_line_item_callbacks`."""
+        await record_lines(self._runtime.recorder, payload)
+        if self.settings.strict:
+            await self._runtime.channels.main.commits.all_committed()
 
     def _stay_registered(self) -> None:
         """A logger that hears of a call's start must hear of its end as well."""

@@ -24,11 +24,14 @@ from honeyhive_litellm._log import log_error
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._runtime.lifecycle import shutdown_all
 
+from .batch_lines import NAMES
 from .callback_settings import choose_destination
 from .logger import HoneyHiveLogger
+from .patches.late_modules import on_import
+from .patches.module_functions import wrap_function
 from .patches.notify import guarded
 
-NAME = "honeyhive"
+NAME = NAMES[0]
 """The callback's name in the Proxy's config."""
 
 _PREFIX = "honeyhive_"
@@ -107,6 +110,10 @@ class ProxyLogger(HoneyHiveLogger):
         if self._is_ready():
             await super().async_log_failure_event(kwargs, response_obj, start_time, end_time)
 
+    async def async_log_batch_line_items(self, payload: Any) -> None:
+        if self._is_ready():
+            await super().async_log_batch_line_items(payload)
+
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
         if self._is_ready():
             await super().async_post_call_success_deployment_hook(request_data, response, call_type)
@@ -135,6 +142,7 @@ def the_logger() -> ProxyLogger:
         if _logger is None:
             _logger = ProxyLogger()
             _shut_down_with_proxy()
+            on_import({_BATCH_LINES: [functools.partial(wrap_function, _BATCH_LINES, "_resolve_logger", _with_names)]})
         return _logger
 
 
@@ -174,6 +182,17 @@ def add_name() -> None:
             setattr(litellm_logging, function, _with_name(original))
 
 
+def _with_names(resolve: Any) -> Any:
+    """Wrap what finds the logger for an entry of `batch_line_item_callbacks`: it knows two names of its own only."""
+
+    @functools.wraps(resolve)
+    def logger_of(callback: Any) -> Any:
+        return the_logger() if callback in NAMES else resolve(callback)
+
+    return logger_of
+
+
+_BATCH_LINES = "litellm.batches.batch_line_items"
 _MARK = "knows_honeyhive"
 
 

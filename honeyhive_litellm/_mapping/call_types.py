@@ -13,6 +13,7 @@ from .usage import Payment
 
 _UNKNOWN = "unknown"
 _FILES = ("file", "file_data", "image")
+_PASSED_THROUGH = ("pass_through_endpoint", "llm_passthrough_route")
 _SYNC_NAMES_WITH_A = ("anthropic_messages", "add_message")
 
 
@@ -136,6 +137,13 @@ CALL_TYPES: Dict[str, CallType] = {
     "ocr": CallType(inputs.document),
     "realtime": CallType(adapt_response=realtime.as_chat_response),
     "pass_through_endpoint": CallType(adapt_call=passthrough.as_call, adapt_response=passthrough.as_response),
+    "pass_through_stored": CallType(
+        passthrough.stored_inputs,
+        outputs.record,
+        event_type="tool",
+        payment=Payment.OTHERS,
+        adapt_response=passthrough.stored_response,
+    ),
     "call_mcp_tool": CallType(inputs.mcp_tool, mcp.mcp_tool, event_type="tool"),
     "list_mcp_tools": CallType(outputs=mcp.mcp_tools, event_type="tool"),
     "create_file": _file_or_batch("file"),
@@ -154,7 +162,7 @@ CALL_TYPES: Dict[str, CallType] = {
     ),
     "responses_websocket": CallType(inputs.responses, adapt_response=passthrough.socket_response),
     "llm_passthrough_route": CallType(
-        noted=("json", "data", "content"),
+        noted=("json", "data", "content", "method", "endpoint"),
         adapt_call=passthrough.as_routed_call,
         adapt_response=passthrough.as_routed_response,
     ),
@@ -210,6 +218,9 @@ An event is of the type `model` where a model answers, because HoneyHive counts 
 the type `tool` otherwise.
 """
 
+COUNTED_BY_LITELLM = ("send_message", "send_message_streaming")
+"""The types of call whose token counts are LiteLLM's own: an agent of the A2A protocol reports none."""
+
 _NOTED = [name for name, call_type in CALL_TYPES.items() if call_type.noted]
 NOTED_CALL_TYPES = frozenset([*_NOTED, *("a" + name for name in _NOTED)])
 """The functions whose arguments are noted, the asynchronous ones included."""
@@ -227,12 +238,18 @@ def event_name(call_type: str) -> str:
 
 
 def name_of_call(call_details: Mapping[str, Any]) -> str:
-    """The event name of a call. LiteLLM reports two functions as "create", which differ in their arguments."""
+    """The event name of a call.
+
+    LiteLLM reports two functions as "create", which differ in their arguments, and any request that it passes through
+    by one name.
+    """
     name = event_name(text(call_details.get("call_type")) or "")
-    if name != "create":
-        return name
-    noted = mapping(call_details.get(ARGUMENTS_KEY))
-    return "create_interaction" if "input" in noted else "vector_store_create"
+    if name == "create":
+        noted = mapping(call_details.get(ARGUMENTS_KEY))
+        return "create_interaction" if "input" in noted else "vector_store_create"
+    if name in _PASSED_THROUGH and passthrough.is_about_stored(call_details):
+        return "pass_through_stored"
+    return name
 
 
 def call_type_of(name: str) -> CallType:

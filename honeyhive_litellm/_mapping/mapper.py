@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from . import realtime, response, usage
-from .call_types import call_type_of, inputs_of, name_of_call, outputs_of
+from .call_types import COUNTED_BY_LITELLM, call_type_of, inputs_of, name_of_call, outputs_of
 from .failures import UNREADABLE, Failure, failure
 from .ids import session_id
 from .metadata import (
@@ -38,7 +38,17 @@ from .model import NO_CONTEXT, CallContext, MappingSettings, Outcome, Request
 from .parameters import add_parameters, is_streaming, raw_request
 from .provider import origin, provider_and_model
 from .proxy_metadata import proxy, proxy_outcome, router
-from .reading import ARGUMENTS_KEY, complete_input, fields, mapping, number, or_default, text, without_credentials
+from .reading import (
+    ARGUMENTS_KEY,
+    CALL_ID_KEY,
+    complete_input,
+    fields,
+    mapping,
+    number,
+    or_default,
+    text,
+    without_credentials,
+)
 from .switches import allows_content, is_skipped
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -137,7 +147,10 @@ def map_request(
         arguments=arguments,
         skip=or_default(False, is_skipped, call_details, litellm_params, caller_metadata),
         capture_content=include_content,
-        call_id=text(call_details.get("litellm_call_id")) or text(litellm_params.get("litellm_call_id")) or "",
+        call_id=text(call_details.get(CALL_ID_KEY))
+        or text(call_details.get("litellm_call_id"))
+        or text(litellm_params.get("litellm_call_id"))
+        or "",
     )
 
 
@@ -273,6 +286,7 @@ def _add_response(
     # a response that a guardrail withheld.
     own_usage = call_details.get("combined_usage_object") if has_failed else None
     is_estimate = own_usage is not None and call_details.get("stream") is True and not _is_response(call_details)
+    is_estimate = is_estimate or name_of_call(call_details) in COUNTED_BY_LITELLM
     reported_usage = usage.usage_of(reported, payload) if own_usage is None else own_usage
     if usage.add_usage(metadata, reported_usage) and is_estimate:
         metadata["usage_estimated"] = True

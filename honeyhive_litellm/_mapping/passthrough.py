@@ -7,16 +7,21 @@ text or, for a stream, the `repr` of a list of its lines. Here both get the form
 from __future__ import annotations
 
 import ast
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
+from urllib.parse import urlsplit
 
 from honeyhive_litellm._json import decode
 
-from .reading import ARGUMENTS_KEY, fields, items, mapping
+from .reading import ARGUMENTS_KEY, fields, items, mapping, text, without_none
 from .streams.answer import assembled
 
 _LINES_MARKER = "Chunks="  # LiteLLM writes it before the lines of a stream that it cannot assemble
 _ENDS_OF_RESPONSE = ("response.completed", "response.incomplete", "response.failed")
 _CONTENT = ("messages", "input", "prompt", "contents")
+_WITHOUT_MODEL = ("GET", "HEAD", "DELETE", "OPTIONS")
+"""The methods of HTTP with which no model is asked."""
+_STORED = ("batches", "files")
+"""What a provider stores, as it is named in the path of a request about it."""
 
 
 def as_call(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -31,6 +36,37 @@ def as_call(call_details: Mapping[str, Any]) -> Mapping[str, Any]:
         "stream": body.get("stream"),
     }
     return {**call_details, **changed, **({} if content is None else {"messages": content})}
+
+
+def is_about_stored(call_details: Mapping[str, Any]) -> bool:
+    """Whether the request is about what a provider stores, such as the poll of a batch, so that no model answers it."""
+    method, path = _target(call_details)
+    return method in _WITHOUT_MODEL or any(part in _STORED for part in path.split("/"))
+
+
+def _target(call_details: Mapping[str, Any]) -> Tuple[str, str]:
+    """The method and the path of the request; empty where they are unknown."""
+    payload = mapping(call_details.get("passthrough_logging_payload"))
+    noted = mapping(call_details.get(ARGUMENTS_KEY))
+    method = text(payload.get("request_method")) or text(noted.get("method")) or ""
+    address = text(payload.get("url")) or text(noted.get("endpoint")) or ""
+    return method.upper(), urlsplit(address).path
+
+
+def stored_inputs(
+    call_details: Mapping[str, Any], optional_params: Mapping[str, Any], include_content: bool
+) -> Dict[str, object]:
+    """The method and the path, which name what the request is about; not the query, which may have a key in it."""
+    method, path = _target(call_details)
+    return without_none(method=method or None, path=path or None)
+
+
+def stored_response(call_details: Mapping[str, Any], response: object) -> object:
+    """The provider's response as it came: LiteLLM may make an answer of a model of it."""
+    body = mapping(call_details.get("passthrough_logging_payload")).get("response_body")
+    if body and isinstance(body, dict):
+        return body
+    return as_routed_response(call_details, as_response(call_details, response))
 
 
 def as_routed_call(call_details: Mapping[str, Any]) -> Mapping[str, Any]:

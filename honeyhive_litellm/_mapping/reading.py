@@ -18,6 +18,9 @@ from honeyhive_litellm._privacy.secret_names import is_secret_header
 ARGUMENTS_KEY = "honeyhive_arguments"
 """Where a patch leaves arguments of a call in its `call_details`, which LiteLLM does not report or has changed."""
 
+CALL_ID_KEY = "honeyhive_call_id"
+"""Where a patch leaves an id of ours in the `call_details` of a call whose id may be another call's as well."""
+
 CACHED_PART = "cached_part"
 """Among these arguments, the part of the response that LiteLLM's cache gave. The provider gives the rest."""
 

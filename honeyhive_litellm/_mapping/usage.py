@@ -21,7 +21,7 @@ FIGURES = (
 )  # fmt: skip
 """The metadata names of what a call used and cost."""
 
-_ID_IN_LITELLMS = re.compile(rb";(?:response|video)_id:([^;]+)")
+_ID_IN_LITELLMS = re.compile(rb";(?:response|video|llm_batch)_id:([^;]+)")
 
 
 class Payment(enum.Enum):
@@ -46,13 +46,15 @@ def is_payable_by_poll(response: object) -> bool:
 
 
 def provider_id(id_: str) -> str:
-    """The provider's own id of a response or a video: LiteLLM encodes it together with names that vary by call."""
-    encoded = id_.partition("_")[2]
-    try:
-        match = _ID_IN_LITELLMS.search(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
-    except (binascii.Error, ValueError):
-        return id_
-    return match.group(1).decode("utf-8", "replace") if match is not None else id_
+    """The provider's own id of a response, a video or a batch: LiteLLM encodes it together with names that vary."""
+    for encoded in (id_.partition("_")[2], id_):  # that of a batch has no prefix
+        try:
+            match = _ID_IN_LITELLMS.search(base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_"))
+        except (binascii.Error, ValueError):
+            continue
+        if match is not None:
+            return match.group(1).decode("utf-8", "replace")
+    return id_
 
 
 def drop_figures(metadata: Dict[str, object]) -> None:

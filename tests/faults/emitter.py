@@ -33,6 +33,9 @@ class NoLiteLLM:
     def hides_content(self, call_details: Mapping[str, Any]) -> bool:
         return False
 
+    def reports_batch_lines(self) -> bool:
+        return False
+
 
 def event_id(run: str, number: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run} {number}"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any, Dict, List
 
 import pytest
 
+from honeyhive_litellm._capture.payments import Payments
 from honeyhive_litellm._mapping.mapper import map_request, map_success
 
 from .mapping_calls import MappingOptions
@@ -99,3 +101,40 @@ def test_a_response_in_an_unknown_form_stays_as_it_is(odd: Any) -> None:
 
     assert outcome.status == "success"
     assert outcome.outputs.get("content") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_tool"),
+    [
+        ("POST", "/v1/messages", False),
+        ("GET", "/v1/messages/batches/msgbatch_1", True),
+        ("POST", "/v1/messages/batches", True),
+        ("post", "/v1/batches/b/cancel", True),
+        ("DELETE", "/v1/files/f", True),
+        ("GET", "/v1/models", True),
+        ("", "/v1/chat/completions", False),
+    ],
+)
+def test_a_request_about_what_is_stored_is_a_tool_without_cost(method: str, path: str, is_tool: bool) -> None:
+    """Both ways to pass a request through: by the proxy, and by the SDK's function."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    ways: List[Dict[str, Any]] = [
+        call(
+            passthrough_logging_payload={"request_body": {}, "url": f"http://h{path}?key=k", "request_method": method}
+        ),
+        {"call_type": "allm_passthrough_route", "honeyhive_arguments": {"method": method, "endpoint": path[1:]}},
+    ]
+    for details in ways:
+        request = map_request(details, MappingOptions())
+        assert (request.event_type == "tool") is is_tool
+        if is_tool:
+            assert request.event_name == "pass_through_stored"
+            assert request.inputs.pop("method").__str__() == method.upper()
+            assert str(request.inputs.pop("path")).strip("/") == path.strip("/")
+            assert request.inputs == {}
+    attempt: Any = SimpleNamespace(request=map_request(ways[1], MappingOptions()), event_id="e")
+    outcome = map_success(
+        ways[1], SimpleNamespace(content=json.dumps({"id": "b", "usage": usage}).encode()), MappingOptions(), True
+    )
+    Payments().keep_once(attempt, outcome, None)
+    assert ("total_tokens" in outcome.metadata) is not is_tool

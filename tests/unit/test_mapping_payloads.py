@@ -58,6 +58,22 @@ PAYLOADS: Dict[str, Payload] = {
         reply("hi", "stop"),
         details={"passthrough_logging_payload": {"request_body": {"messages": sent("hello")["chat_history"]}}},
     ),
+    "pass_through_stored": Payload(
+        {},
+        {"response": json.dumps({"id": "msgbatch_1", "processing_status": "in_progress"})},
+        {"method": "GET", "path": "/v1/messages/batches/msgbatch_1"},
+        {"id": "msgbatch_1", "processing_status": "in_progress"},
+        "tool",
+        details={
+            "call_type": "pass_through_endpoint",
+            "messages": [{"role": "user", "content": "{}"}],
+            "passthrough_logging_payload": {
+                "url": "http://host/v1/messages/batches/msgbatch_1?key=k",
+                "request_method": "GET",
+                "request_body": {},
+            },
+        },
+    ),
     "list_mcp_tools": Payload({}, [{"name": "add"}], {}, {"num_tools": 1, "tools": [{"name": "add"}]}, "tool"),
     "responses_websocket": Payload(
         {},

@@ -13,7 +13,7 @@ from honeyhive_litellm._instrumentation.logging_threads import patch_logging_poo
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 
-from . import cache, chat_streams, other_streams, readers, router
+from . import agent_streams, cache, chat_streams, other_streams, readers, router
 from .arguments import patch_arguments
 from .late_modules import on_import
 from .notify import Subscriber, subscribe, subscribers
@@ -127,6 +127,7 @@ _TRANSLATED = (
 
 _INTERACTIONS = "litellm.interactions.streaming_iterator"
 _ROUTES_OF_SDK = "litellm.passthrough.main"
+_AGENTS = ("litellm.a2a_protocol.streaming_iterator", "A2AStreamingIterator")
 
 LATE = (
     PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__init__", readers.on_init),
@@ -136,6 +137,8 @@ LATE = (
     PatchPoint(_INTERACTIONS, "BaseInteractionsAPIStreamingIterator", "__init__", readers.on_init),
     PatchPoint(_INTERACTIONS, "InteractionsAPIStreamingIterator", "__anext__", readers.on_anext),
     PatchPoint(_INTERACTIONS, "SyncInteractionsAPIStreamingIterator", "__next__", readers.on_next),
+    PatchPoint(*_AGENTS, "__init__", agent_streams.on_init),
+    PatchPoint(*_AGENTS, "__anext__", agent_streams.on_anext_message),
     *(PatchPoint(*owner, "__init__", readers.on_bridge_init) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__anext__", readers.on_anext) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__next__", readers.on_next) for owner in _TRANSLATED),

@@ -78,4 +78,4 @@ def _on_cached_stream(result: Any) -> None:
     if not isinstance(chunks, list):  # a chat's list grows while it is read; others may hold the whole answer at once
         chunks = None
         patch_readers_of(stream)
-    notify_active(Recorder.on_cached_stream, call_details_of(stream), stream, chunks)
+    notify_active(Recorder.on_unstarted_stream, call_details_of(stream), stream, chunks, is_cached=True)

@@ -6,6 +6,8 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optio
 
 from honeyhive_litellm._mapping.reading import fields, items, number, text, without_none
 
+from . import agent_messages
+from .agent_messages import AgentMessages
 from .chat import Chat
 from .gemini import Gemini
 from .interactions import LAST_EVENTS, Interactions, text_of_delta
@@ -13,7 +15,7 @@ from .messages import Messages
 from .responses import Responses
 from .sse import DONE, EventReader
 
-_Protocol = Union[Chat, Gemini, Interactions, Messages, Responses]
+_Protocol = Union[AgentMessages, Chat, Gemini, Interactions, Messages, Responses]
 
 
 class StreamError(NamedTuple):
@@ -95,7 +97,7 @@ def events_of(pieces: Iterable[object]) -> Iterator[Mapping[str, Any]]:
 def _protocol_of(event: Mapping[str, Any]) -> Optional[_Protocol]:
     if "choices" in event:
         return Chat()
-    for protocol in (Messages, Responses, Interactions, Gemini):
+    for protocol in (Messages, Responses, Interactions, Gemini, AgentMessages):
         if protocol.takes(event):
             return protocol()
     return None
@@ -115,7 +117,9 @@ def error_of(event: Mapping[str, Any]) -> Optional[StreamError]:
     names = (parts.get(name) for name in ("code", "status", "type"))
     if kind == "error" and parts is not event:
         names = (parts.get(name) for name in ("type", "code", "status"))
-    name = next((found for found in map(text, names) if found and not found.isdigit() and found != "error"), None)
+    name = next(
+        (found for found in map(text, names) if found and not found.lstrip("-").isdigit() and found != "error"), None
+    )
     return StreamError(name or "Error", text(parts.get("message")) or text(reported) or "")
 
 
@@ -148,6 +152,8 @@ def has_output(event: Mapping[str, Any]) -> bool:
         return kind.endswith(".delta") and bool(event.get("delta"))
     if Interactions.takes(event):
         return bool(text_of_delta(event))
+    if AgentMessages.takes(event):
+        return agent_messages.adds_text(event)
     return any(items(fields(fields(each).get("content")).get("parts")) for each in items(event.get("candidates")))
 
 
@@ -165,7 +171,9 @@ def may_be_last(piece: object) -> bool:
     choices = items(parts.get("choices"))
     if choices:
         return any(fields(choice).get("finish_reason") for choice in choices)
-    return parts.get("type") in _LAST_EVENTS or parts.get("event_type") in LAST_EVENTS
+    if parts.get("type") in _LAST_EVENTS or parts.get("event_type") in LAST_EVENTS:
+        return True
+    return AgentMessages.takes(parts) and agent_messages.is_last(parts)
 
 
 # ---- token counts

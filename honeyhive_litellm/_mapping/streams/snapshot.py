@@ -19,6 +19,8 @@ def snapshot(chunk: object) -> object:
     if isinstance(chunk, bytearray):
         return bytes(chunk)
     parts = fields(chunk)
+    if "root" in parts:
+        parts = fields(parts["root"])  # an event of an A2A agent is wrapped
     choices = parts.get("choices")
     if isinstance(choices, list):
         taken: Dict[str, Any] = {"choices": [_choice(fields(choice)) for choice in choices]}
