@@ -52,8 +52,8 @@ metadata.proxy.spend metadata.proxy.max_budget
 
 BY_PAYLOAD = (
     "vector_store_search", "pass_through_endpoint", "pass_through_stored", "list_mcp_tools", "responses_websocket",
-    "llm_passthrough_route", "send_message", "send_message_streaming", "ingest", "extraction", "decisions", "systemone", "run_code",
-    "code_interpreter_tool", "create_video", "run_thread_stream",
+    "llm_passthrough_route", "send_message", "send_message_streaming", "ingest", "extraction", "decisions", "systemone",
+    "run_code", "code_interpreter_tool", "create_video", "run_thread_stream",
 )  # fmt: skip
 """Types of call without a golden event: `tests/unit/test_mapping_payloads.py` maps LiteLLM's shapes of them."""
 

@@ -8,7 +8,7 @@ from . import passthrough
 from .ids import session_id
 from .reading import fields, mapping, number, text, without_none
 
-_REQUEST_BODIES = ("body", "params", "modelInput", "request")
+_REQUEST_FIELDS = ("body", "params", "modelInput", "request")
 """Where a line has the request: OpenAI's, Anthropic's, Bedrock's, Vertex AI's."""
 _CALL_TYPES = (
     ("/chat/completions", "acompletion"), ("/completions", "atext_completion"), ("/embeddings", "aembedding"),
@@ -69,7 +69,7 @@ def _error(reported: Mapping[str, Any]) -> Dict[str, object]:
 
 
 def _body(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((mapping(request[name]) for name in _REQUEST_BODIES if mapping(request.get(name))), {})
+    return next((mapping(request[name]) for name in _REQUEST_FIELDS if mapping(request.get(name))), {})
 
 
 def _call_type(request: Mapping[str, Any]) -> str:

@@ -43,13 +43,13 @@ def jsonl(*lines: Json) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def parts_of(batch_id: str, provider: Any, asked: bytes, answered: bytes) -> List[Any]:
+def parts_of(batch_id: str, provider: Any, requests: bytes, results: bytes) -> List[Any]:
     from litellm.batches.batch_line_items import BatchLineItemSource, batch_line_item_parts, line_item_metadata
 
     model = "claude-sonnet-4-5" if provider == "anthropic" else "gpt-4o-mini"
     who = line_item_metadata({"user_api_key_hash": "a" * 64, "user_api_key_alias": "batch jobs"})
     source = BatchLineItemSource(batch_id, 1_700_000_000, model, provider, provider, None, who)
-    return list(batch_line_item_parts(source, asked, [answered], 16 * 2**20))
+    return list(batch_line_item_parts(source, requests, [results], 16 * 2**20))
 
 
 def dispatch(parts: List[Any], redact: bool = False) -> None:
@@ -73,8 +73,8 @@ def listed(traced: Collector) -> Iterator[Collector]:
 
 
 def test_each_line_is_one_event_however_often_it_is_reported(listed: Collector) -> None:
-    asked = jsonl(request("a", "Why?"), request("b", "How?"))
-    parts = parts_of("batch_1", "openai", asked, jsonl(result("a", CHAT), result("b", REFUSED, 400)))
+    requests = jsonl(request("a", "Why?"), request("b", "How?"))
+    parts = parts_of("batch_1", "openai", requests, jsonl(result("a", CHAT), result("b", REFUSED, 400)))
     dispatch([*parts, *parts])
 
     good, bad = listed.events
@@ -113,7 +113,7 @@ def test_lines_belong_under_the_batch_that_this_process_has_created(listed: Coll
         return batch
 
     batch = asyncio.run(create())
-    asked = {
+    requests = {
         "custom_id": "c",
         "params": {"max_tokens": 9, "system": "Be brief", "messages": [{"role": "user", "content": "Why?"}]},
     }
@@ -121,9 +121,9 @@ def test_lines_belong_under_the_batch_that_this_process_has_created(listed: Coll
         "id": "m", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
         "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 4, "output_tokens": 2},
     }  # fmt: skip
-    answered = {"custom_id": "c", "result": {"type": "succeeded", "message": message}}
+    results = {"custom_id": "c", "result": {"type": "succeeded", "message": message}}
     expired = {"custom_id": "d", "result": {"type": "expired"}}
-    dispatch(parts_of(batch.id, "anthropic", jsonl(asked), jsonl(answered, expired)))
+    dispatch(parts_of(batch.id, "anthropic", jsonl(requests), jsonl(results, expired)))
 
     created, good, bad = listed.events
     for event in (good, bad):
