@@ -9,7 +9,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, AsyncIterator, Dict, List
+from typing import Any, AsyncIterator, Dict, List, Optional, Tuple
 
 import litellm
 import pytest
@@ -44,7 +44,7 @@ OBJECT = SimpleNamespace(root=SimpleNamespace(**COMPLETED))
 """As the A2A package wraps an event."""
 
 WHOLE = [SUBMITTED, WORKING, *HELLO, COMPLETED]
-CASES = {
+CASES: Dict[str, Tuple[List[Any], str, str, Optional[str]]] = {
     "whole": (WHOLE, "success", "Hello", "completed"),
     "of objects": ([SUBMITTED, *HELLO, OBJECT], "success", "Hello", "completed"),
     "one message": ([MESSAGE], "success", "Hello", None),
