@@ -65,6 +65,7 @@ class LogCode(Enum):
     MEMORY_LOST = ("spool.memory_lost", "Raise `shutdown_timeout`, or use a disk.")
     NEWER_FORMAT = ("spool.newer_format", "Run `honeyhive-litellm drain` with the newer version.")
     NOTHING_TAKES_EVENTS = ("spool.nothing_takes_events", "Free disk space and memory.")
+    OTHER_PROJECT = ("spool.other_project", "Run the command of the message; give each project a `spool_path`.")
     REFUSED_IN_MEMORY = ("spool.refused_in_memory", "Use a disk if refused events must be kept.")
     SEAL_FAILED = ("spool.seal_failed", "Check the disk, if it lasts.")
     SPOOL_FULL = ("spool.full", "Mend the delivery, raise `spool_max_bytes`, or free disk space.")

@@ -34,8 +34,8 @@ class Rig:
     """The pipeline of a runtime, on the test's own loop."""
 
     def __init__(self, folder: Path, url: str, *, back_off: BackOff = QUICK, **options: Any) -> None:
-        chosen = {"lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
-        self.settings = Settings(project="p", api_url=url, spool_path=folder, **chosen)
+        chosen = {"project": "p", "lookup_delay": 0, "request_timeout": 2, "api_key": "hh_key", **options}
+        self.settings = Settings(api_url=url, spool_path=folder, **chosen)
         self.counters = Counters()
         self.pipeline = Pipeline(self.settings, self.counters, back_off=back_off)
         self.spool, self.flusher = self.pipeline.spool, self.pipeline.flusher

@@ -115,6 +115,11 @@ def retry(ids: Sequence[str], everything: bool, as_json: bool, **options: Option
         click.echo(f"accepted {result.accepted}, refused again {result.refused}, not tried {left}")
     if result.failure is not None:
         click.echo(f"{_why(result.failure, settings)}. The letters are kept", err=True)
+    if result.other_project:
+        click.echo(
+            f"{result.other_project} are of another project than {settings.project}: give --project and its key",
+            err=True,
+        )
     _note_locked(letters)
     if result.accepted < len(letters):
         sys.exit(EXIT_LEFT)

@@ -62,6 +62,9 @@ def drain(
     Each destination in HONEYHIVE_DESTINATIONS is delivered with its own key. Events of another one stay: deliver them
     with its key in HONEYHIVE_API_KEY, and --destination, --project and --spool-path.
 
+    Events of another project than --project stay as well, if its processes had the same spool path. Deliver them with
+    its name and its key.
+
     Encrypted files are delivered with the keys in HONEYHIVE_SPOOL_KEY or HONEYHIVE_SPOOL_KEY_FILE. Those whose key is
     missing stay as they are and count as locked.
 
@@ -89,14 +92,16 @@ def drain(
     if stats.locked:
         numbers["locked"] = stats.locked
     logger.info("the drain of %s ends", settings.spool_path, extra=fields_of(LogCode.DRAIN_ENDED, numbers))
+    others = sorted(work.other_projects)
     if as_json:
         by_name = {name: _numbers(each) for name, each in stats.destinations.items()}
         further = {"destinations": by_name, "without_settings": left_out} if by_name or left_out else {}
-        print_json(**{**numbers, "locked": stats.locked}, last_error=stats.last_error, **further)
+        numbers["locked"] = stats.locked
+        print_json(**numbers, other_projects=others, last_error=stats.last_error, **further)
     elif log_format != JSON:
         _print(stats, dropped, settings)
         _print_left_out(left_out, settings)
-    if stats.pending or stats.locked or left_out:
+    if stats.pending or stats.locked or left_out or others:
         sys.exit(EXIT_LEFT)
 
 

@@ -158,7 +158,8 @@ def folder_to_read(options: Dict[str, Optional[str]]) -> Path:
 def _of_destination(folder: Path, options: Dict[str, Optional[str]]) -> Path:
     name = options.get("destination")
     own = _brokers_destination(options)
-    if name is None and own is not None and folder.parent.name != DESTINATIONS_NAME:
+    means_own = name == MAIN if _value("destinations", options) is not None else name is None
+    if means_own and own is not None and folder.parent.name != DESTINATIONS_NAME:
         return existing(destination_folder(effective_folder(folder), own))
     if name is None or name == MAIN:
         return folder
@@ -168,8 +169,8 @@ def _of_destination(folder: Path, options: Dict[str, Optional[str]]) -> Path:
 
 
 def _brokers_destination(options: Dict[str, Optional[str]]) -> Optional[str]:
-    """The broker's destination that the environment names, if it has a folder of its own and is the only one."""
-    if _value("broker", options) is None or _value("destinations", options) is not None:
+    """The broker's destination that the environment names, if it has a folder of its own."""
+    if _value("broker", options) is None:
         return None
     name = _value("broker_destination", options)
     return None if name == DEFAULT_DESTINATION else name
@@ -196,6 +197,12 @@ def _main_folder_to_read(options: Dict[str, Optional[str]]) -> Path:
 
 def folder_to_change(options: Dict[str, Optional[str]]) -> Path:
     """The folder of the spool, which must exist, for a command that needs no key. Nothing is guessed."""
+    own = _brokers_destination(options)
+    if options.get("destination") is None and own is not None and _value("destinations", options) is not None:
+        raise click.UsageError(
+            f'which destination? Give --destination "{MAIN}" for {own}, which HONEYHIVE_BROKER_DESTINATION names, or '
+            "the name of one in HONEYHIVE_DESTINATIONS"
+        )
     return _of_destination(_main_folder_to_change(options), options)
 
 

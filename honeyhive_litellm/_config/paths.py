@@ -29,12 +29,16 @@ def default_spool_path(
     The state directory is $XDG_STATE_HOME or ~/.local/state, on macOS ~/Library/Application Support, on Windows
     %LOCALAPPDATA%. Without a home, as in many containers, it is a folder of this user's in the temporary directory.
     """
+    return _state_folder(environ, platform) / file_name_of(project, api_url)
+
+
+def file_name_of(project: str, api_url: str = DEFAULT_URL) -> str:
+    """What a project is called in names of files and folders: no other project, or server, has the same."""
     slug = re.sub(r"[^a-z0-9]+", "-", project.lower()).strip("-")[:40].strip("-") or "project"
     identity = project if api_url == DEFAULT_URL else f"{project} {api_url}"
     import hashlib  # loads OpenSSL, which `import honeyhive_litellm` shall not wait for
 
-    digest = hashlib.sha256(identity.encode("utf-8")).hexdigest()[:8]
-    return _state_folder(environ, platform) / f"{slug}-{digest}"
+    return f"{slug}-{hashlib.sha256(identity.encode('utf-8')).hexdigest()[:8]}"
 
 
 def _state_folder(environ: Mapping[str, str], platform: str) -> Path:

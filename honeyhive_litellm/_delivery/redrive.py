@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 from honeyhive_litellm._errors import DamagedBodyError, SpoolError, UnknownKeyError
+from honeyhive_litellm._json import decode
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.dead_letters import DeadLetter
@@ -23,25 +24,35 @@ LOCK_NAME = "dead.lock"
 class RedriveResult(NamedTuple):
     """How many letters were accepted, and how many refused again.
 
-    `failure` is why the others were not tried, None if all were.
+    `other_project` of the others belong to another project. `failure` is why the rest was not tried, None if it was.
     """
 
     accepted: int = 0
     refused: int = 0
     failure: Optional[Result] = None
+    other_project: int = 0
 
     def plus(self, other: RedriveResult) -> RedriveResult:
         return RedriveResult(
-            self.accepted + other.accepted, self.refused + other.refused, self.failure or other.failure
+            self.accepted + other.accepted,
+            self.refused + other.refused,
+            self.failure or other.failure,
+            self.other_project + other.other_project,
         )
 
 
 async def redrive(
-    folder: Path, letters: Sequence[DeadLetter], sink: Sink, *, lookup_delay_s: float, cipher: Cipher = NO_CIPHER
+    folder: Path,
+    letters: Sequence[DeadLetter],
+    sink: Sink,
+    *,
+    lookup_delay_s: float,
+    cipher: Cipher = NO_CIPHER,
+    project: Optional[str] = None,
 ) -> RedriveResult:
     """Send these letters again, oldest first. Accepted ones are removed, refused ones keep their new reason.
 
-    Those that cannot be decrypted are left alone.
+    Those that cannot be decrypted are left alone, and so are those of another project than `project`, if there is one.
 
     Stops when the server takes nothing at all. Raises SpoolError, also while another process redrives.
     """
@@ -49,12 +60,12 @@ async def redrive(
     if lock is None:
         raise SpoolError(f"another process sends the dead letters in {folder} again; wait until it has ended")
     try:
-        redriver = _Redriver(folder, sink, lookup_delay_s, cipher)
+        redriver = _Redriver(folder, sink, lookup_delay_s, cipher, project)
         result = RedriveResult()
         for batch in _batches([letter for letter in letters if not letter.is_locked]):
             if result.failure is None:
                 result = result.plus(await redriver.send(batch))
-        return result
+        return result._replace(other_project=redriver.other_project)
     finally:
         lock.release(remove=True)
 
@@ -62,11 +73,14 @@ async def redrive(
 class _Redriver:
     """Sends batches of letters of one folder."""
 
-    def __init__(self, folder: Path, sink: Sink, lookup_delay_s: float, cipher: Cipher) -> None:
+    def __init__(self, folder: Path, sink: Sink, lookup_delay_s: float, cipher: Cipher, project: Optional[str]) -> None:
         self._folder = folder
         self._sink = sink
         self._lookup_delay_s = lookup_delay_s
         self._cipher = cipher
+        self._project = project
+        self.other_project = 0
+        """How many letters were left alone since they are of another project."""
 
     async def send(self, letters: Sequence[DeadLetter]) -> RedriveResult:
         """Send a batch: at once the letters that the server cannot have, after a look-up those that it may have."""
@@ -93,7 +107,10 @@ class _Redriver:
                 continue  # it counts as not tried
             if row is None:
                 raise SpoolError(f"the dead letter {letter.id} has just been removed by another process")
-            rows.append(row)
+            if self._project is not None and _project_of(row.body) not in (None, self._project):
+                self.other_project += 1
+            else:
+                rows.append(row)
         return rows
 
     async def _send(self, rows: Sequence[Row], ambiguous_since: Optional[float] = None) -> RedriveResult:
@@ -139,6 +156,16 @@ class _Redriver:
             return RedriveResult(refused=1)
         dead_letters.mark(self._folder, ids, ambiguous_since)
         return RedriveResult(failure=result)
+
+
+def _project_of(event: bytes) -> Optional[str]:
+    """The project that an event names; None if it names none."""
+    try:
+        metadata = decode(event).get("metadata")
+    except ValueError:
+        return None
+    project = metadata.get("project") if isinstance(metadata, dict) else None
+    return project if isinstance(project, str) else None
 
 
 def _verdict(result: Result, events: int) -> Verdict:

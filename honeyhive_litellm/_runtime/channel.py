@@ -19,12 +19,13 @@ from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.late_writer import LateWriter
+from honeyhive_litellm._spool.layout import new_owner
 from honeyhive_litellm._spool.queue import RecordQueue
 from honeyhive_litellm._spool.record import EVENT, Entry, Record
 from honeyhive_litellm._stats import Counters
 
 from .commit_waiter import CommitWaiter
-from .pipeline import Pipeline, spool_folder_of
+from .pipeline import Pipeline, owners_project, spool_folder_of
 
 _POLL_S = 0.002
 
@@ -134,10 +135,9 @@ class Channel:
             with self._lock:
                 if self.late_writer is None:
                     self._join()  # the thread is about to release the lease
-                    owner = self.pipeline.spool.owner if self.pipeline is not None else None
-                    self.late_writer = LateWriter(
-                        spool_folder_of(self.settings), owner, cipher_of(self.settings.spool_key)
-                    )
+                    settings, pipeline = self.settings, self.pipeline
+                    owner = new_owner(owners_project(settings)) if pipeline is None else pipeline.spool.owner
+                    self.late_writer = LateWriter(spool_folder_of(settings), owner, cipher_of(settings.spool_key))
             self.late_writer.append(record)
         except SpoolError as error:
             warn(

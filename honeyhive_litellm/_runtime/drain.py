@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Set
 
 from honeyhive_litellm._aio import cancel_all
 from honeyhive_litellm._config.settings import Settings
@@ -51,6 +51,11 @@ class Drain:
         first = next(iter(self._drains.values()))
         return self._drains.get(destination, first).is_circuit_open
 
+    @property
+    def other_projects(self) -> Set[str]:
+        """The projects of which files were left alone."""
+        return set().union(*(drain.other_projects for drain in self._drains.values()))
+
     async def run(self) -> Stats:
         """Deliver; the numbers of what was adopted. What could not be delivered in time stays in the spool."""
         pulse = asyncio.ensure_future(self._note_turns())
@@ -88,6 +93,10 @@ class _DestinationDrain:
     def is_circuit_open(self) -> bool:
         """Whether the server takes no events now. From any thread."""
         return self._pipeline is not None and self._pipeline.flusher.is_circuit_open
+
+    @property
+    def other_projects(self) -> Set[str]:
+        return set() if self._pipeline is None else self._pipeline.spool.other_projects
 
     async def run(self) -> Stats:
         with destination_in_log(self._name or ""):

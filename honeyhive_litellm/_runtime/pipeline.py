@@ -13,7 +13,7 @@ from typing import Awaitable, Callable, List, Optional, Sequence
 
 from honeyhive_litellm._aio import cancel_all, restart_forever, run_to_completion
 from honeyhive_litellm._config.broker import DEFAULT_DESTINATION
-from honeyhive_litellm._config.paths import IN_MEMORY
+from honeyhive_litellm._config.paths import IN_MEMORY, file_name_of
 from honeyhive_litellm._config.settings import DROP_NEWEST, Settings
 from honeyhive_litellm._delivery.backoff import BackOff
 from honeyhive_litellm._delivery.flusher import LINGER_S, Flusher
@@ -80,6 +80,7 @@ class Pipeline:
             durability=settings.durability,
             limits=limits_of(settings) if has_limits else NO_LIMITS,
             cipher=cipher_of(settings.spool_key),
+            project=owners_project(settings),
         )
         self.sink = TimedSink(sink_for(settings), functools.partial(note_batch, destination=destination))
         self.flusher = Flusher(
@@ -197,7 +198,9 @@ async def redrive_letters(settings: Settings, letters: Sequence[DeadLetter]) -> 
     try:
         cipher = cipher_of(settings.spool_key)
         folder = spool_folder_of(settings)
-        return await redrive(folder, letters, sink, lookup_delay_s=settings.lookup_delay, cipher=cipher)
+        project = settings.project if settings.broker is None else None
+        delay_s = settings.lookup_delay
+        return await redrive(folder, letters, sink, lookup_delay_s=delay_s, cipher=cipher, project=project)
     finally:
         await sink.aclose()
 
@@ -214,6 +217,11 @@ def spool_folder_of(settings: Settings) -> Path:
     if (path.parent.name, path.name) == (DESTINATIONS_NAME, destination):
         return path
     return destination_folder(effective_folder(path), destination)
+
+
+def owners_project(settings: Settings) -> str:
+    """The project that is bound to the files of these settings; none with a broker, where the stream decides."""
+    return "" if settings.broker is not None else file_name_of(settings.project)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Dict, Set
+from typing import Dict, Sequence, Set
 
 from honeyhive_litellm._errors import LockedError, NewerFormatError, SpoolError, UnknownKeyError, UnsafeFileError
 from honeyhive_litellm._log import warn
@@ -16,7 +16,7 @@ from honeyhive_litellm._stats import Counters
 from .appender import Appender
 from .held_segments import HeldSegments, OwnedSegments
 from .interrupted import events_to_come, report_interrupted
-from .layout import lease_path, owners_in
+from .layout import lease_path, owners_in, project_of
 from .lease import Lease, may_be_about_to_be_taken
 from .process_state import last_seen
 from .salvage import lost_commits
@@ -35,7 +35,8 @@ MAX_ADOPTED_OWNERS = 4
 class Adoption:
     """Looks for dead owners. Belongs to the spool's loop.
 
-    `scan_complete`: the last look found no dead owner that had to wait for a later one.
+    `scan_complete`: the last look found no dead owner that had to wait for a later one. `other_projects` are those of
+    which dead owners' files are in the folder; they are left alone.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Adoption:
         cipher: Cipher,
     ) -> None:
         self.scan_complete = False
+        self.other_projects: Set[str] = set()
         self._folder = folder
         self._owner = owner
         self._held = held
@@ -103,7 +105,7 @@ class Adoption:
         for owner in sorted(name for name in owners if name > self._last_looked_at):
             if owner == self._owner or owner in self._held.adopted or owner in self._owners_of_newer_format:
                 continue
-            if owner in self._locked_owners:
+            if owner in self._locked_owners or self._is_of_other_project(owner, owners[owner]):
                 continue
             if len(self._failed) > _FEW_FAILED and began - self._failed.get(owner, -_FAILED_S) < _FAILED_S:
                 continue
@@ -120,6 +122,25 @@ class Adoption:
         self._last_looked_at = ""
         self.scan_complete = True
         return events
+
+    def _is_of_other_project(self, owner: str, segments: Sequence[Path]) -> bool:
+        """Whether the owner's events must not go where this process delivers to. Says so if it has died."""
+        own, project = project_of(self._owner), project_of(owner)
+        if not own or not project or own == project:
+            return False
+        if project not in self.other_projects and segments and _is_dead(lease_path(self._folder, owner)):
+            self.other_projects.add(project)
+            warn(
+                LogCode.OTHER_PROJECT,
+                "honeyhive: %s has events of another project, %s, left by a process that ended. They are kept, and not "
+                "delivered by this process. Deliver them by `honeyhive-litellm drain --project PROJECT --spool-path "
+                "%s`, with that project's key in HONEYHIVE_API_KEY, and give each project a spool_path of its own",
+                self._folder,
+                project,
+                self._folder,
+                about=project,
+            )
+        return True
 
     async def _adopt_owner(self, owner: str) -> int:
         try:
@@ -216,3 +237,13 @@ class Adoption:
             )
             self._counters.accept(lost)
             self._counters.lose("damaged", lost)
+
+
+def _is_dead(lease: Path) -> bool:
+    try:
+        taken = Lease.take(lease)
+    except SpoolError:
+        return False
+    if taken is not None:
+        taken.release(remove=False)
+    return taken is not None

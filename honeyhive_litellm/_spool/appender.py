@@ -20,7 +20,7 @@ from honeyhive_litellm._stats import Counters
 
 from . import limits
 from .held_segments import HeldSegments
-from .layout import lease_path, new_owner, segment_path
+from .layout import lease_path, new_owner, project_of, segment_path
 from .lease import Lease
 from .limits import Ceiling, Limits
 from .private_files import make_private_folder
@@ -316,7 +316,7 @@ class Appender:
                     if not segment.sealed:
                         await segment.open()
                         await segment.seal()
-                    await segment.rename(segment_path(self._folder, new_owner(), 1))
+                    await segment.rename(segment_path(self._folder, new_owner(project_of(self._owner)), 1))
                 except SpoolError as error:
                     warn(
                         LogCode.HAND_OFF_FAILED,

@@ -18,7 +18,7 @@ from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
 from . import sql
 from .encryption import SegmentCipher
 from .fork_gate import gate
-from .layout import lease_path, new_owner, segment_path
+from .layout import lease_path, new_owner, project_of, segment_path
 from .lease import Lease
 from .private_files import check_database, effective_folder, make_database, make_private_folder
 from .record import Record
@@ -30,10 +30,10 @@ LATE_NUMBER = 999_999
 class LateWriter:
     """One segment, opened at the first record and never closed: the process ends."""
 
-    def __init__(self, folder: Path, owner: Optional[str], cipher: Cipher = NO_CIPHER) -> None:
-        """`owner` is that of the spool that has just been closed, None if there was none."""
+    def __init__(self, folder: Path, owner: str, cipher: Cipher = NO_CIPHER) -> None:
+        """`owner` is that of the spool that has just been closed, or a new one."""
         self._folder = effective_folder(folder)
-        self._owner = owner or new_owner()
+        self._owner = owner
         self._encryption = SegmentCipher(cipher)
         self._lock = threading.Lock()
         self._lease: Optional[Lease] = None
@@ -56,7 +56,7 @@ class LateWriter:
         make_private_folder(self._folder)
         self._lease = Lease.take(lease_path(self._folder, self._owner))
         if self._lease is None:  # another process has adopted this owner's segments already: use a new owner
-            self._owner = new_owner()
+            self._owner = new_owner(project_of(self._owner))
             self._lease = Lease.take(lease_path(self._folder, self._owner))
         path = segment_path(self._folder, self._owner, LATE_NUMBER)
         make_database(path)

@@ -1,7 +1,8 @@
 """The names of the files in a spool folder, and whose they are.
 
 `<owner>.lease`, `<owner>.state` and `<owner>-<number>.spool` (with SQLite's `-wal` beside it) belong to one owner: one
-process in one run. `ledger.db`, `dead.db` and `quarantine/` belong to the folder.
+process in one run. What follows an @ in an owner's name is its project, whose events no other project's process may
+deliver. `ledger.db`, `dead.db` and `quarantine/` belong to the folder.
 
 `destinations/` has a spool folder for each destination but the main project.
 """
@@ -26,10 +27,16 @@ DESTINATIONS_NAME = "destinations"
 _SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")
 
 
-def new_owner() -> str:
-    """A name never used before: host, process and a random part."""
+def new_owner(project: str = "") -> str:
+    """A name never used before: host, process and a random part, and the project unless any project may adopt."""
     host = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())[:40] or "host"
-    return f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return f"{name}@{project}" if project else name
+
+
+def project_of(owner: str) -> str:
+    """The project in an owner's name, "" if any project may adopt its files: an older version made them."""
+    return owner.partition("@")[2]
 
 
 def lease_path(folder: Path, owner: str) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Awaitable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Awaitable, Dict, Iterator, Optional, Sequence, Set, Tuple
 
 from honeyhive_litellm._errors import LockedError, SpoolError, UnsafeFileError
 from honeyhive_litellm._log import warn
@@ -41,13 +41,20 @@ class Spool:
     dead_letters_command = "honeyhive-litellm dead list"
 
     def __init__(
-        self, folder: Path, counters: Counters, *, durability: str, limits: Limits, cipher: Cipher = NO_CIPHER
+        self,
+        folder: Path,
+        counters: Counters,
+        *,
+        durability: str,
+        limits: Limits,
+        cipher: Cipher = NO_CIPHER,
+        project: str = "",
     ) -> None:
-        """`folder` is the user's; see `effective_folder`."""
+        """`folder` is the user's; see `effective_folder`. `project` is as in `new_owner`."""
         folder = effective_folder(folder)
         self.folder = folder
         self._is_in_memory = folder == Path(MEMORY)
-        self.owner = new_owner()
+        self.owner = new_owner(project)
         self._counters = counters
         self._cipher = cipher
         self._limits = limits
@@ -134,6 +141,11 @@ class Spool:
     def scan_complete(self) -> bool:
         """Whether the last `adopt` left no dead owner's segments for later."""
         return self._adoption.scan_complete
+
+    @property
+    def other_projects(self) -> Set[str]:
+        """The projects of which files of dead processes are in the folder. They are left alone."""
+        return self._adoption.other_projects
 
     async def adopt(self) -> int:
         """Adopt segments of dead owners, a few owners at a time; returns how many events. Never raises."""

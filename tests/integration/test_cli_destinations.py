@@ -8,7 +8,7 @@ import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 from click.testing import CliRunner, Result
@@ -246,3 +246,22 @@ def test_with_a_broker_a_command_is_about_the_folder_of_one_of_its_destinations(
         for name in folders
     }
     assert letters == {"default": 1, "chat": 0, "gone": 1}
+
+
+def test_with_a_broker_and_listed_destinations_a_purge_needs_to_know_which_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = json.dumps({"search": {"project": "s", "match": {"team": "s"}}})
+    variables = {"BROKER": "nats://127.0.0.1:9", "BROKER_DESTINATION": "chat", "PROJECT": "p", "DESTINATIONS": listed}
+    for name, value in {**variables, "SPOOL_PATH": str(tmp_path)}.items():
+        monkeypatch.setenv(f"HONEYHIVE_{name}", value)
+    folders = {"default": tmp_path / "destinations/chat", "search": tmp_path / "destinations/search"}
+    for folder in (tmp_path, *folders.values()):
+        bury(folder, [event(1)], 422)
+    refused = run("dead", "purge", "--all")
+    assert refused.exit_code == 2 and 'Give --destination "default" for chat' in " ".join(refused.output.split())
+    for name, folder in folders.items():
+        options: Dict[str, Optional[str]] = {"destination": name}
+        assert spool_folder_of(settings_of(options)) == folder_to_read(options) == folder
+        assert json.loads(run("dead", "purge", "--all", "--destination", name, "--json").output)["purged"] == 1
+    assert len(json.loads(run("dead", "list", "--json").output)["letters"]) == 1
