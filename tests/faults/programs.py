@@ -121,13 +121,13 @@ def run_file(program: Path, url: str, spool: Path) -> str:
     return done.stdout
 
 
-def drain(url: str, spool: Path) -> None:
+def drain(url: str, spool: Path, **variables: str) -> None:
     """Deliver all that is in the spool with our own command.
 
     The look-ups wait a second: the server may not show yet what a killed process has just sent.
     """
     command = [sys.executable, "-m", "honeyhive_litellm", "drain", "--timeout", "60"]
-    variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1")
+    variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1", **variables)
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
 

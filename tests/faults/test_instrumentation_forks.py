@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Dict
@@ -151,3 +152,45 @@ wait_for(child)
         assert statuses(collector) == {"child": "success"}
         (event,) = collector.events
         assert event["metadata"]["cost"] > 0
+
+
+def test_children_deliver_to_each_destination_what_they_recorded_and_nothing_of_the_parent(tmp_path: Path) -> None:
+    code = """
+def calls(who):
+    for team in ("a", "b", "none"):
+        for number in range(2):
+            litellm.completion(model="gpt-4o", messages=MESSAGES, mock_response=f"{team} {who} {number}",
+                               metadata={"user_api_key_team_id": team})
+calls("before")
+children = []
+for number in range(3):
+    child = os.fork()
+    if child == 0:
+        calls(f"child{number}")
+        if number == 2:  # as a worker that its server ends without exit handlers
+            honeyhive_litellm.flush(20)
+            os._exit(0)
+        sys.exit(0)
+    children.append(child)
+calls("after")
+for child in children:
+    wait_for(child)
+"""
+    with Collector() as collector:
+        destinations = {
+            name: {"project": f"p-{name}", "api_key": f"hh_{name}", "api_url": collector.url, "match": {"team": name}}
+            for name in ("a", "b")
+        }
+        listed = json.dumps(destinations)
+        run(code, collector.url, tmp_path, head=HEAD + CALLS, HONEYHIVE_DESTINATIONS=listed)
+        drain(collector.url, tmp_path, HONEYHIVE_DESTINATIONS=listed)
+        assert set(statuses(collector).values()) == {"success"}
+        projects = {"a": "p-a", "b": "p-b", "none": "faults"}
+        assert sorted(
+            (event["metadata"]["project"], event["outputs"]["content"]) for event in collector.events
+        ) == sorted(
+            (projects[team], f"{team} {who} {number}")
+            for team in projects
+            for who in ("before", "after", "child0", "child1", "child2")
+            for number in range(2)
+        )
