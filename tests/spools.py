@@ -23,8 +23,17 @@ def start(name: str) -> Record:
     return Record(START, name, 1.0, None, json.dumps(body).encode())
 
 
-def spool_in(folder: Path, counters: Optional[Counters] = None, cipher: Cipher = NO_CIPHER, **limits: Any) -> Spool:
-    return Spool(folder, counters or Counters(), durability="process", limits=Limits(**limits), cipher=cipher)
+def spool_in(
+    folder: Path,
+    counters: Optional[Counters] = None,
+    cipher: Cipher = NO_CIPHER,
+    *,
+    delivers: bool = True,
+    **limits: Any,
+) -> Spool:
+    return Spool(
+        folder, counters or Counters(), durability="process", limits=Limits(**limits), cipher=cipher, delivers=delivers
+    )
 
 
 async def batches_of(spool: Spool) -> List[Batch]:

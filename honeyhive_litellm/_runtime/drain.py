@@ -1,4 +1,7 @@
-"""Delivers what other processes wrote, and writes nothing itself: a sidecar, or a command that runs once."""
+"""Delivers what other processes wrote: a sidecar, or a command that runs once.
+
+Of its own it writes only reports of what a sidecar dropped.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,18 @@ from typing import Mapping, Optional, Set
 
 from honeyhive_litellm._aio import cancel_all
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._log import destination_in_log
+from honeyhive_litellm._log import destination_in_log, warn
+from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._stats import Counters, Stats, sum_of
 
+from .drop_report import DropReport
 from .pipeline import CLOSING_S, Pipeline
 
 ADOPT_EVERY_S = 1.0
 """How often a sidecar searches the folder for something to adopt."""
+
+MAINTAIN_EVERY_S = 0.5
+"""How often a sidecar applies the limits of the spool."""
 
 STALLED_S = 60.0
 """A run without `follow` and without a timeout ends when nothing has changed for so long."""
@@ -88,6 +96,8 @@ class _DestinationDrain:
         self._counters = Counters()
         self.is_stopped = False
         self._pipeline: Optional[Pipeline] = None
+        self._drop_report = DropReport(settings)
+        self._next_maintenance = 0.0
 
     @property
     def is_circuit_open(self) -> bool:
@@ -117,6 +127,21 @@ class _DestinationDrain:
             await pipeline.aclose()
         return self._counters.snapshot()
 
+    async def _maintain(self, pipeline: Pipeline) -> None:
+        try:
+            await pipeline.maintain()
+            report = self._drop_report.due(self._counters.snapshot())
+            if report is not None:
+                self._counters.accept(1)
+                await pipeline.spool.append([report])
+                pipeline.flusher.wake()
+        except Exception as error:  # delivery goes on
+            warn(
+                LogCode.MAINTENANCE_FAILED,
+                "honeyhive: a part of the maintenance failed and is tried again: %r",
+                error,
+            )
+
     async def _adopt_until_done(self, pipeline: Pipeline) -> None:
         began = changed_at = time.monotonic()
         next_adoption = 0.0
@@ -125,6 +150,9 @@ class _DestinationDrain:
             now = time.monotonic()
             stats = self._counters.snapshot()
             await pipeline.heartbeat.publish(stats)
+            if self._follow and now >= self._next_maintenance:
+                self._next_maintenance = now + MAINTAIN_EVERY_S
+                await self._maintain(pipeline)
             if stats != before:
                 before, changed_at, next_adoption = stats, now, 0.0  # where something came or went there may be more
             if now >= next_adoption:

@@ -81,6 +81,7 @@ class Pipeline:
             limits=limits_of(settings) if has_limits else NO_LIMITS,
             cipher=cipher_of(settings.spool_key),
             project=owners_project(settings),
+            delivers=flushes,
         )
         self.sink = TimedSink(sink_for(settings), functools.partial(note_batch, destination=destination))
         self.flusher = Flusher(

@@ -16,7 +16,7 @@ from honeyhive_litellm._stats import Counters
 from .appender import Appender
 from .held_segments import HeldSegments, OwnedSegments
 from .interrupted import events_to_come, report_interrupted
-from .layout import lease_path, owners_in, project_of
+from .layout import are_of_one_project, has_handed_off, lease_path, owners_in, project_of
 from .lease import Lease, may_be_about_to_be_taken
 from .process_state import last_seen
 from .salvage import lost_commits
@@ -90,6 +90,31 @@ class Adoption:
             )
         return events
 
+    @property
+    def left_alone(self) -> Set[str]:
+        """The dead owners whose files this process cannot read, as far as it has tried."""
+        return {*self._owners_of_newer_format, *self._locked_owners}
+
+    async def adopt_owner(self, owner: str) -> None:
+        """Adopt one owner, if it is dead and its files can be read, however many are adopted."""
+        if owner not in self._held.adopted:
+            await self._adopt_owner(owner)
+
+    async def release(self) -> None:
+        """Give back all that is adopted, for another process to deliver."""
+        for owner, adopted in list(self._held.adopted.items()):
+            self._count_adopted(owner, -sum(segment.pending for segment in adopted.segments))
+            for segment in adopted.segments:
+                await segment.close()
+            if adopted.lease is not None:
+                adopted.lease.release(remove=False)
+            del self._held.adopted[owner]
+
+    def _count_adopted(self, owner: str, events: int) -> None:
+        """What this process has handed off is among its accepted events already."""
+        if not has_handed_off(self._owner, owner):
+            self._counters.adopt(events)
+
     async def _look(self) -> int:
         if len(self._held.adopted) >= MAX_ADOPTED_OWNERS:
             return 0
@@ -125,9 +150,9 @@ class Adoption:
 
     def _is_of_other_project(self, owner: str, segments: Sequence[Path]) -> bool:
         """Whether the owner's events must not go where this process delivers to. Says so if it has died."""
-        own, project = project_of(self._owner), project_of(owner)
-        if not own or not project or own == project:
+        if are_of_one_project(self._owner, owner):
             return False
+        project = project_of(owner)
         if project not in self.other_projects and segments and _is_dead(lease_path(self._folder, owner)):
             self.other_projects.add(project)
             warn(
@@ -216,7 +241,8 @@ class Adoption:
             self._counters.lose("damaged", damaged)
         await self._held.accounts.close_dead_owner(owner)
         events = sum(segment.pending for segment in adopted.segments)
-        self._counters.adopt(events)
+        self._count_adopted(owner, events)
+        self._held.unheld.remove(owner)
         for index, segment in enumerate(list(adopted.segments)):
             if not await self._held.discard_if_done(segment) and index:
                 await segment.close()  # delivery opens it when its turn comes

@@ -20,7 +20,7 @@ from honeyhive_litellm._stats import Counters
 
 from . import limits
 from .held_segments import HeldSegments
-from .layout import lease_path, new_owner, project_of, segment_path
+from .layout import handed_off_owner, lease_path, segment_path
 from .lease import Lease
 from .limits import Ceiling, Limits
 from .private_files import make_private_folder
@@ -46,6 +46,7 @@ class Appender:
         limits: Limits,
         ceiling: Ceiling,
         cipher: Cipher,
+        delivers: bool,
     ) -> None:
         self._folder = folder
         self._owner = owner
@@ -55,7 +56,9 @@ class Appender:
         self._limits = limits
         self._ceiling = ceiling
         self._cipher = cipher
+        self._delivers = delivers
         self._next_number = 1
+        self._handed_off = 0
         self._retry_disk_at = math.inf if folder == Path(MEMORY) else 0.0
 
     # ---- appending
@@ -65,7 +68,7 @@ class Appender:
         segment = self._held.active
         if segment is None or segment.path == MEMORY or self._is_full(segment):
             return False
-        if self._held.bytes_on_disk() >= self._ceiling.bytes:
+        if self._bytes_that_count() >= self._ceiling.bytes:
             return False
         try:
             is_done = segment.append_inline(records)
@@ -85,7 +88,7 @@ class Appender:
 
     async def append(self, records: Sequence[Record]) -> None:
         """Commit `records` in order, in one transaction. Never raises: what cannot be kept is counted as dropped."""
-        if self._limits.drops_newest and self._held.bytes_on_disk() >= self._ceiling.bytes:
+        if self._limits.drops_newest and self._bytes_that_count() >= self._ceiling.bytes:
             self._warn_full(self._ceiling.reason, "new events")
             await self._drop(records, self._ceiling.reason)
             return
@@ -113,6 +116,12 @@ class Appender:
             counts={"events": events_of(records)},
         )
         await self._drop(records, "spool")
+
+    def _bytes_that_count(self) -> int:
+        """The bytes with which a record meets the limit. What only nobody's files exceed, `FolderLimits` drops."""
+        if self._limits.drops_newest:
+            return self._held.bytes_in_folder(with_adopted=not self._delivers)
+        return self._held.bytes_on_disk()
 
     def _appended(self, records: Sequence[Record], segment: Segment) -> None:
         if segment.path != MEMORY:
@@ -251,12 +260,17 @@ class Appender:
             size = sum(s.size for s in self._held.segments() if (s.path == MEMORY) is in_memory)
             if size <= limit:
                 continue
-            for oldest in [s for s in self._held.droppable() if (s.path == MEMORY) is in_memory]:
+            for _, oldest in self._held.droppable():
                 if size <= limit:
                     break
-                self._warn_full(reason, "the oldest events")
-                size -= oldest.size
-                await self._held.drop(oldest, reason)
+                if (oldest.path == MEMORY) is in_memory:
+                    size -= oldest.size
+                    await self.drop_for_room(oldest, reason)
+
+    async def drop_for_room(self, segment: Segment, reason: str) -> None:
+        """Drop a segment because of a limit of size."""
+        self._warn_full(reason, "the oldest events")
+        await self._held.drop(segment, reason)
 
     def _warn_full(self, reason: str, what: str) -> None:
         causes = {
@@ -316,7 +330,9 @@ class Appender:
                     if not segment.sealed:
                         await segment.open()
                         await segment.seal()
-                    await segment.rename(segment_path(self._folder, new_owner(project_of(self._owner)), 1))
+                    self._handed_off += 1
+                    name = handed_off_owner(self._owner, self._handed_off)
+                    await segment.rename(segment_path(self._folder, name, 1))
                 except SpoolError as error:
                     warn(
                         LogCode.HAND_OFF_FAILED,
@@ -325,3 +341,4 @@ class Appender:
                     )
                 else:
                     self._held.let_go(segment)
+                    self._held.unheld.add(name, segment.size)

@@ -19,6 +19,7 @@ from .record import Record, events_of
 from .salvage import salvage
 from .segment import Batch, Segment
 from .segment_files import MEMORY
+from .unheld_files import UnheldFiles
 
 
 class OwnedSegments:
@@ -42,6 +43,7 @@ class HeldSegments:
         self.active: Optional[Segment] = None
         self.reading: Optional[Segment] = None
         self.accounts = Accounts(folder)
+        self.unheld = UnheldFiles(folder)
         self._folder = folder
         self._counters = counters
         self._cipher = cipher
@@ -60,8 +62,15 @@ class HeldSegments:
         adopted = [s for owned in self.adopted.values() if owned.is_ready for s in owned.segments]
         return [*adopted, *self.own.segments] if adopted_first else [*self.own.segments, *adopted]
 
-    def droppable(self) -> List[Segment]:
-        """The segments that a limit may drop, own and adopted ones, those with the oldest events first.
+    def bytes_in_folder(self, *, with_adopted: bool) -> int:
+        """The size of the held segments' files and of those that nobody holds, as of the last look.
+
+        `with_adopted` adds those that other processes have adopted.
+        """
+        return self.bytes_on_disk() + self.unheld.bytes + (self.unheld.adopted_bytes if with_adopted else 0)
+
+    def droppable(self) -> List[Tuple[float, Segment]]:
+        """The segments that a limit may drop, own and adopted ones, the oldest first, with the time of that.
 
         Not the active one, and not those whose adoption goes on.
         """
@@ -70,7 +79,7 @@ class HeldSegments:
             if owned.is_ready:
                 # They were created when they were opened here, as objects: their events say how old they are.
                 recorded_at.update((s, s.oldest_pending_at or s.created_at) for s in owned.segments)
-        return sorted((s for s in recorded_at if self.has(s)), key=recorded_at.__getitem__)
+        return sorted(((at, s) for s, at in recorded_at.items() if self.has(s)), key=lambda pair: pair[0])
 
     def has(self, segment: Segment) -> bool:
         """Whether `segment` is held and is not being given up."""

@@ -14,7 +14,7 @@ import re
 import socket
 import uuid
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 LEASE_SUFFIX = ".lease"
 STATE_SUFFIX = ".state"
@@ -37,6 +37,23 @@ def new_owner(project: str = "") -> str:
 def project_of(owner: str) -> str:
     """The project in an owner's name, "" if any project may adopt its files: an older version made them."""
     return owner.partition("@")[2]
+
+
+def are_of_one_project(owner: str, other: str) -> bool:
+    """Whether the process of one owner may adopt the other's files."""
+    own, others = project_of(owner), project_of(other)
+    return not own or not others or own == others
+
+
+def handed_off_owner(owner: str, number: int) -> str:
+    """The name under which a living owner hands its file off, as if it were a dead owner's. Not used before either."""
+    name, at, project = owner.partition("@")
+    return f"{name}.{number}{at}{project}"
+
+
+def has_handed_off(owner: str, name: str) -> bool:
+    """Whether `owner` has handed a file off under this name."""
+    return name.startswith(owner.partition("@")[0] + ".")
 
 
 def lease_path(folder: Path, owner: str) -> Path:
@@ -63,6 +80,12 @@ def destinations_in(folder: Path) -> List[str]:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
+
+
+def owner_of(name: str) -> Optional[str]:
+    """The owner of the segment to which a file of this name belongs; None if it belongs to none."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    return match["owner"] if match else None
 
 
 def owners_in(folder: Path) -> Dict[str, List[Path]]:

@@ -22,6 +22,7 @@ from honeyhive_litellm._stats import Counters, Totals
 from . import dead_letters, limits
 from .adoption import Adoption
 from .appender import Appender
+from .folder_limits import FolderLimits
 from .held_segments import HeldSegments
 from .layout import new_owner
 from .limits import Ceiling, Limits
@@ -49,8 +50,12 @@ class Spool:
         limits: Limits,
         cipher: Cipher = NO_CIPHER,
         project: str = "",
+        delivers: bool = True,
     ) -> None:
-        """`folder` is the user's; see `effective_folder`. `project` is as in `new_owner`."""
+        """`folder` is the user's; see `effective_folder`. `project` is as in `new_owner`.
+
+        Without `delivers` this process only writes and hands off.
+        """
         folder = effective_folder(folder)
         self.folder = folder
         self._is_in_memory = folder == Path(MEMORY)
@@ -69,10 +74,21 @@ class Spool:
             limits=limits,
             ceiling=self._ceiling,
             cipher=cipher,
+            delivers=delivers,
         )
         self._adoption = Adoption(
             folder, self.owner, self._held, self._appender, counters, durability=durability, cipher=cipher
         )
+        self._folder_limits = FolderLimits(
+            self.owner,
+            self._held,
+            self._appender,
+            self._adoption,
+            limits=limits,
+            ceiling=self._ceiling,
+            delivers=delivers,
+        )
+        self._delivers = delivers
         self._adopted_first = False
         self.free_bytes: Optional[int] = None
         """Free space on the disk, as of the last `maintain`; None if it cannot be determined."""
@@ -210,16 +226,16 @@ class Spool:
 
     async def mark(self, batch: Batch) -> None:
         """Mark `batch` as being sent from now on (for its first attempt `next_batch` has done so)."""
-        await self._write_progress(batch.segment.mark(batch))
+        await self._write_progress(batch.segment, batch.segment.mark(batch))
 
     async def unmark(self, batch: Batch) -> None:
         """Note that the server certainly did not store `batch`: after a crash it need not be looked up."""
-        await self._write_progress(batch.segment.unmark(batch))
+        await self._write_progress(batch.segment, batch.segment.unmark(batch))
 
     async def split(self, batch: Batch) -> Tuple[Batch, Batch]:
         """Halve a batch of at least two events."""
         halves, change = batch.segment.halves(batch)
-        await self._write_progress(batch.segment.write(change))
+        await self._write_progress(batch.segment, batch.segment.write(change))
         return halves
 
     async def settle(self, batch: Batch, dead: int = 0) -> None:
@@ -229,13 +245,15 @@ class Spool:
         if self._held.is_closing(segment):
             await self._held.correct(batch, dead)
             return
-        await self._write_progress(segment.settle(batch, dead))
+        await self._write_progress(segment, segment.settle(batch, dead))
         await self._held.discard_if_done(segment)
 
-    async def _write_progress(self, writing: Awaitable[None]) -> None:
+    async def _write_progress(self, segment: Segment, writing: Awaitable[None]) -> None:
         try:
             await writing
         except SpoolError as error:
+            if self._held.is_closing(segment):
+                return  # its file was dropped by a limit
             # In memory the progress holds.
             warn(
                 LogCode.PROGRESS_UNWRITABLE,
@@ -283,7 +301,9 @@ class Spool:
             self.free_bytes = shutil.disk_usage(self.folder).free
         except OSError:
             self.free_bytes = None
-        self._ceiling.update(self._held.bytes_on_disk(), self.free_bytes)
+        self._folder_limits.look()
+        self._ceiling.update(self._held.bytes_in_folder(with_adopted=not self._delivers), self.free_bytes)
+        await self._folder_limits.adopt_expired()
         for segment in list(self.segments()):
             if segment.has_vanished():
                 await self._rewrite_vanished(segment)
@@ -295,7 +315,9 @@ class Spool:
                     counts={"events": self._held.waiting_in(segment)},
                 )
                 await self._held.drop(segment, "age")
+        await self._folder_limits.enforce_size()
         await self._appender.enforce_limits()
+        await self._folder_limits.release()
 
     async def _rewrite_vanished(self, segment: Segment) -> None:
         """Append the records of a deleted file to another segment: its connection can still read them."""
