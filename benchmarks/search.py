@@ -53,10 +53,12 @@ def search_of(commit: str, folder: Path) -> Callable[[str], str]:
     package = folder / "privacy_of_another_commit"
     package.mkdir()
     names = subprocess.run(
-        ["git", "ls-tree", "--name-only", f"{commit}:{FOLDER}"], capture_output=True, text=True, check=True
+        ["git", "ls-tree", "--name-only", f"{commit}:{FOLDER}"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.split()
     for name in names:
-        source = subprocess.run(["git", "show", f"{commit}:{FOLDER}/{name}"], capture_output=True, check=True).stdout
+        source = subprocess.run(
+            ["git", "show", f"{commit}:{FOLDER}/{name}"], capture_output=True, check=True, cwd=ROOT
+        ).stdout
         (package / name).write_bytes(source)
     sys.path.insert(0, str(folder))
     module: Any = importlib.import_module("privacy_of_another_commit.credentials")

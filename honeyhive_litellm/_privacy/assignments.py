@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
-from .key_shape import can_be_key, can_be_password, can_be_secret, is_code, is_path, is_placeholder, is_words
-from .secret_names import NameKind, name_kind
+from .key_shape import can_be_key, can_be_password, can_be_secret, is_code, is_name, is_path, is_placeholder, is_words
+from .secret_names import VERBS, NameKind, name_kind
 
 
 class Span(NamedTuple):
@@ -26,6 +26,7 @@ _NAME_CHARS = 64
 _DECORATION = " \t*_?!]\"'`\\"
 _REVERSED_NAME = re.compile(r"[\w$@.-]{1,64}(?:[ ][\w$@.-]{1,24}){0,2}")
 _TAG = re.compile(r"</?\w{1,8}>[ \t]*\Z")
+_VERB = re.compile(rf"[ ](?:{'|'.join(VERBS)})\Z")
 
 
 class Name(NamedTuple):
@@ -47,7 +48,7 @@ def name_before(text: str, place: int) -> Optional[Name]:
     before = text[max(place - _NAME_CHARS, 0) : place]
     if before.endswith(">"):
         before = _TAG.sub("", before)
-    core = before.rstrip(_DECORATION)
+    core = _VERB.sub("", before.rstrip(_DECORATION))
     match = _REVERSED_NAME.match(core[::-1])
     if match is None:
         return None
@@ -83,7 +84,12 @@ def _is_query(text: str, place: int, word: str, end: int) -> bool:
 # ---- values
 
 _SIGN = re.compile(r"(?::=|=>|[:=\uff1a\uff1d])(?!=[=>]?[ ]|[:=]{1,2}[ ]{0,2}[\"'])")
-_BEFORE_VALUE = re.compile(r"[ \t]*(?:(?:\*\*|__|\*|</?\w{1,6}>)[ \t]*)?(?:[bBrRfFuU]{1,2}(?=[\"']))?")
+_TYPE = re.compile(
+    r":[ ]?[&*]{0,2}(?:'static[ ])?(?:const[ ])?[A-Za-z][\w.]{0,32}(?:[<\[][\w, .|]{1,40}[>\]])?"
+    r"(?:[ ]?\|[ ]?\w{1,16}){0,3}\??[ ]{0,2}=[ ]{0,2}(?=\\{0,7}[\"'`])"
+)
+"""The type between a name and its value: `token: str = "..."`."""
+_BEFORE_VALUE = re.compile(r"[ \t]*(?:(?:\*\*|__|\*|</?\w{1,6}>)[ \t]*)?(?:[bBrRfFuU]{1,2}(?=\\{0,7}[\"']))?")
 _OPENING = re.compile(r"(\\{0,7})([\"'`])")
 _CURLED = {"\u201c": "\u201d", "\xab": "\xbb", "\u201e": "\u201c", "\u2018": "\u2019", "\u300c": "\u300d"}
 _SCHEME = re.compile(
@@ -92,7 +98,7 @@ _SCHEME = re.compile(
 )
 _PAIRS_SCHEME = re.compile(
     r"(?:Digest|OAuth|Signature|Hawk|AWS4-HMAC-SHA256|Snowflake|SharedAccessSignature)[ ]+"
-    r"(?:[\w-]{1,40}=(?:\\{0,7}\"[^\"\n]{0,1024}\"|[^\s,\"]{1,1024})"
+    r"(?:[\w-]{1,40}=(?:\\{0,7}\"[^\"\n]{0,1024}\"|\[redacted: [\w &.-]{1,32}\][^\s,\"]{0,256}|[^\s,\"]{1,1024})"
     r"(?:,[ ]{0,2}|[ ](?=[\w-]{1,40}=)|(?=[\s\"'\\]|\Z))){1,16}",
     re.IGNORECASE,
 )
@@ -107,6 +113,7 @@ _KEY_CHARACTERS = re.compile(r"[\w+/=.~%-]{1,8192}")
 _MOST_BARE_CHARS = 128
 _MOST_PASSWORD_CHARS = 64
 _MOST_QUOTED_CHARS = 8192
+_LEAST_SECRET_CHARS = 4
 _NEXT_MEMBER = re.compile(r"[&;,](?=[\"']?[\w.-]{1,40}[\"']?[=:])")
 _NEXT_LINE = re.compile(r"\\{1,7}[nr](?![\w.-]*\Z)")
 _QUOTE_AND_MORE = re.compile(r"\\{0,7}[\"'`](?=[ ]{0,2}(?:[,:}\])>;|\\]|\Z|[+&]))")
@@ -129,6 +136,9 @@ def value_at(text: str, place: int, name: Name) -> Optional[Span]:
     sign = _SIGN.match(text, place)
     if sign is None or (place and text[place - 1] in "!<>=:"):
         return None
+    typed = _TYPE.match(text, place)
+    if typed is not None:
+        return value_from(text, typed.end(), name)
     if text[sign.end() - 1] in ":\uff1a":
         below = value_below(text, sign.end(), name, has_sign=True)
         if below is not None:
@@ -156,11 +166,16 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
     block = _BLOCK.match(text, begin)
     if block is not None:
         return _block(text, block, name)
+    line_break = _ESCAPED_BREAK.match(text, begin)
+    if line_break is not None:
+        return _word_of_line(text, line_break.end(), name)
     if _STRUCTURE.match(text, begin) or (name.is_quoted and text[begin : begin + 1] in ("{", "[")):
         return None
     return _bare(text, begin, name, after_equals)
 
 
+_ESCAPED_BREAK = re.compile(r"(?:\\{1,7}[nr])+[ ]{0,16}")
+_WORD_AND_BREAK = re.compile(r"(?P<value>[^\s\"'`\\\[{(<#/-][^\s\"'`\\]{5,127})(?=\\{1,7}[nr\"]|[\"'\s]|\Z)")
 _LINE_OF_ONE_WORD = re.compile(
     r"[ \t]*(?:\*\*|__)?[ \t]*\r?\n[ \t]{0,16}(?P<value>[^\s\"'`\[{(<#/-][^\s\"'`]{5,127})[ \t]*(?=[\r\n]|\Z)"
 )
@@ -175,6 +190,16 @@ def value_below(text: str, start: int, name: Name, *, has_sign: bool) -> Optiona
     match = _LINE_OF_ONE_WORD.match(text, start)
     if match is None or (not has_sign and _line_before(text, name.start).strip(_DECORATION + "#>-")):
         return None
+    return _judged_line(text, match, name, has_sign)
+
+
+def _word_of_line(text: str, start: int, name: Name) -> Optional[Span]:
+    """The same behind an escaped line break, as in JSON."""
+    match = _WORD_AND_BREAK.match(text, start)
+    return _judged_line(text, match, name, True) if match is not None else None
+
+
+def _judged_line(text: str, match: re.Match[str], name: Name, has_sign: bool) -> Optional[Span]:
     value = match.group("value")
     kinds = {character.isdigit() for character in value if character.isalnum()}
     if len(kinds) < 2 or value.endswith((":", ",", ";")) or "=" in value or is_code(value):
@@ -222,15 +247,17 @@ def _is_inside(text: str, place: int, opening: re.Match[str]) -> bool:
     if len(line) == _LINE_CHARS:  # too far to count: an opening one has a value behind it
         return text[opening.end() : opening.end() + 1] in ("", " ", ",", ";", ")", "}", "]", ">", ":", "\n")
     escape, quote = opening.groups()
+    if escape:
+        return len(re.findall(rf"(?<!\\){re.escape(escape)}{quote}", line)) % 2 == 1
     if quote == "'":
         return len(_NO_APOSTROPHE.findall(line)) % 2 == 1
-    return (line.count(quote) if escape else line.count(quote) - line.count("\\" + quote)) % 2 == 1
+    return (line.count(quote) - line.count("\\" + quote)) % 2 == 1
 
 
 def _judged(text: str, start: int, end: int, name: Name, is_quoted: bool) -> Optional[Span]:
     """The value, if it can be a credential under this name."""
     value = text[start:end]
-    if not value or value.isspace() or value.startswith("[redacted") or is_placeholder(value):
+    if not value or value.isspace() or value.startswith("[redacted") or _stands_for_another(value, name):
         return None
     if name.kind is NameKind.PERHAPS:
         return Span(start, end) if can_be_key(value) and " " not in value else None
@@ -239,6 +266,28 @@ def _judged(text: str, start: int, end: int, name: Name, is_quoted: bool) -> Opt
     if is_quoted and not name.is_quoted and len(value) > 16 and " " in value and is_words(value):
         return Span(start, end) if "=" in text[max(start - 4, 0) : start] else None
     return Span(start, end)
+
+
+_ONLY_SCHEME = re.compile(r"\A(?:Bearer|Basic|Token|ApiKey|Api-Key|SSWS|Bot)(?:[ ]+|\Z)", re.IGNORECASE)
+_VERSION = re.compile(r"[\^~=<>v ]{0,3}[0-9]{1,4}(?:\.[0-9x*]{1,4}){1,2}(?:-[a-z]{1,8}(?:\.[0-9]{1,4})?)?")
+
+
+def _stands_for_another(value: str, name: Name) -> bool:
+    """Whether a value in quotes is no credential: a placeholder, also behind "Bearer", a version, or a name itself."""
+    if is_placeholder(_ONLY_SCHEME.sub("", value)) or (
+        name.kind is not NameKind.PASSWORD
+        and (len(value) < _LEAST_SECRET_CHARS or _VERSION.fullmatch(value) is not None)
+    ):
+        return True
+    return (is_name(value) and name_kind(value) is not None) or (name.is_quoted and _is_label(value))
+
+
+def _is_label(value: str) -> bool:
+    """Whether a value is what a form shows: a credential's name, as in `"password": "Your password"`."""
+    words = value.rstrip(" .:?!*").split(" ")
+    if len(words) > 4 or not all(word.isalpha() and word[1:] in (word[1:].lower(), word[1:].upper()) for word in words):
+        return False
+    return (len(words) > 1 or value[:1].isupper()) and name_kind(" ".join(words[-2:])) is not None
 
 
 def _block(text: str, block: re.Match[str], name: Name) -> Optional[Span]:
@@ -269,7 +318,7 @@ def _bare(text: str, begin: int, name: Name, after_equals: bool) -> Optional[Spa
             return Span(begin, _end_of_long(text, scheme.end(), end)) if is_key else None
     end = _word(text, begin, name)
     value = text[begin : min(end, begin + _MOST_PASSWORD_CHARS)]
-    if value.startswith("[redacted"):
+    if value.startswith("[redacted") or (is_name(value) and name_kind(value) is not None):
         return None
     if name.kind is NameKind.PERHAPS:
         is_one = can_be_key(value) and "://" not in value and not is_placeholder(value)

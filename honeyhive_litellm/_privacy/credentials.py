@@ -2,6 +2,7 @@
 
 * a vendor's keys that begin in their own way: a row of `KEYS` in `vendor_keys`;
 * a value behind a name: the name in `secret_names`; how names and values stand together in `assignments` and `pairs`;
+* the password among the arguments of a command, or behind a name and a blank: `commands`;
 * private keys: `private_keys`;
 * anything else with a rare piece of text in it: a rule here, and a row of `_ANCHORS` with that piece.
 
@@ -24,7 +25,8 @@ import re
 from typing import Callable, List, Pattern, Sequence, Tuple, Union
 
 from .assignments import Span
-from .key_shape import is_irregular, is_placeholder
+from .commands import arguments, without_sign
+from .key_shape import can_be_secret, is_irregular, is_placeholder
 from .media import without_media
 from .pairs import credentials_by_name, options
 from .private_keys import without_private_keys
@@ -69,6 +71,14 @@ def _named(text: str) -> str:
 
 def _options(text: str) -> str:
     return _without(text, [(start, end, REDACTED) for start, end in options(text)])
+
+
+def _arguments(text: str) -> str:
+    return _without(text, [(start, end, REDACTED) for start, end in arguments(text)])
+
+
+def _without_sign(text: str) -> str:
+    return _without(text, [(start, end, REDACTED) for start, end in without_sign(text)])
 
 
 _AWS_KEY_ID = re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])")
@@ -144,9 +154,17 @@ _CURL = _rule(
     _keep_placeholder,
 )
 _TAG = _rule(
-    r"(<(?:\w{1,32}:)?(?:secret|password|passwd|(?:api[-_]?key|token)(?=>[^<]{8})(?=>[^<]{0,64}[0-9]))>)"
-    r"[^<\[][^<\n]{2,512}(?=</)",
+    r"(<(?:\w{1,32}:)?(?:secret|password|passwd|(?:api[-_]?key|token)(?=[^<>]{0,128}>[^<]{8})(?=[^<>]{0,128}>[^<]{0,64}[0-9]))"
+    r"(?:[ ][^<>]{0,128})?>|&lt;(?:secret|password|passwd)&gt;)"
+    r"[^<\[&][^<&\n]{2,512}(?=</|&lt;/)",
     _keep_head,
+    re.ASCII | re.IGNORECASE,
+)
+_NAMED_TAG = _rule(
+    r"(<[\w:.-]{1,32}[ ](?:[^<>\"]{0,64}[ ])?(?:name|key|id)="
+    r"[\"'][\w.-]{0,64}?(?:secret|password|passwd|api[-_.]?key|token)[\"'][^<>/]{0,64}>)"
+    r"(?P<value>(?!\[redacted)[^<\s]{4,512})(?=</)",
+    lambda match: _keep_head(match) if can_be_secret(match.group("value"), after_equals=False) else match.group(),
     re.ASCII | re.IGNORECASE,
 )
 _NETRC = _rule(
@@ -174,7 +192,7 @@ def _kubernetes_secrets(text: str) -> str:
 _MIN_CHARS = 8
 """No rule matches a shorter text."""
 
-_RARE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ;~-/<:kyc6"
+_RARE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ;~-/<:kypc6_"
 _COMMON_BYTES = bytes(byte for byte in range(256) if byte not in _RARE)
 """The characters that are deleted before the search: enough stay to tell the anchors from prose and code."""
 
@@ -192,10 +210,20 @@ _ANCHORS: Sequence[Tuple[str, Rule]] = (
     (":AA", _TELEGRAM),
     ("Q~", _AZURE_SECRET),
     ("kind: Secret", _kubernetes_secrets),
+    ("PASSW", _without_sign),
+    ("_PASS ", _without_sign),
+    ("_KEY ", _without_sign),
+    ("_TOKEN ", _without_sign),
+    ("_SECRET ", _without_sign),
+    ("IDENTIFIED BY ", _without_sign),
+    ("_key ", _without_sign),
+    ("_authToken ", _without_sign),
 )
+_MENTIONED = (_arguments, _without_sign)
+"""Rules whose anchors are names, which texts mention without a value."""
 
 
-_RAREST_FIRST = b"~;QZXJKVB:YGWPFMUDCHLRSNIOATE-/<ky6c"
+_RAREST_FIRST = b"~;QZXJKVBW:_YGPFMUDHLCRSNIOATE-/<kypc6"
 
 
 def _remnant(anchor: str) -> bytes:
@@ -210,37 +238,52 @@ _ANY_REMNANT = re.compile(b"|".join(sorted({_remnant(anchor) for anchor, _ in _A
 _WORD_BEGINS = re.compile(START + r"\Z")
 
 
+def _has_api_key(text: str) -> bool:
+    """Whether "sk-" is the beginning of a word: "task-" is none."""
+    return any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1])
+
+
 def possible_rules(text: str) -> List[Rule]:
     """The rules that may match somewhere in `text`, in the order in which to apply them; almost always none."""
     encoded = text.encode("utf-8", "replace")
     remaining = encoded.translate(None, _COMMON_BYTES)
     found: List[Rule] = []
     if _ANY_REMNANT.search(remaining) is not None:
-        found += (rule for anchor, rule in _ANCHORS if anchor in text)
+        rules = dict.fromkeys(rule for anchor, rule in _ANCHORS if anchor in text)
+        found += (rule for rule in rules if rule not in _MENTIONED or rule(text) != text)
     if "earer " in text:
         found.append(_BEARER)
     if next(vendor_keys(text, encoded), None) is not None:
         found += (_aws_secrets, _vendor_keys)
     if b"-" in remaining:
-        if (
-            b"k-" in remaining
-            and "sk-" in text
-            and any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1])
-        ):  # not "task-"
+        if b"k-" in remaining and "sk-" in text and _has_api_key(text):
             found += (_API_KEY, _OTHER_API_KEY)
-        if b"--" in remaining and "--" in text and options(text):
-            found.append(_options)
-        if "curl" in text and _CURL(text) != text:
-            found.append(_CURL)
-    if "passw" in text and "login " in text and _NETRC(text) != text:
-        found.append(_NETRC)
+        may_have_argument = (b"-p" in remaining and " -p" in text) or (b"-P" in remaining and " -P" in text)
+        if b"--" in remaining and "--" in text:
+            may_have_argument = may_have_argument or "--password-stdin" in text
+            if options(text):
+                found.append(_options)
+        if "curl" in text:
+            may_have_argument = True
+            if _CURL(text) != text:
+                found.append(_CURL)
+        if may_have_argument or (b"-c" in remaining and "redis-cli" in text) or b"-ScS" in remaining:
+            found += (rule for rule in (_arguments,) if rule(text) != text)
+    if "assw" in text:
+        if without_sign(text):
+            found.append(_without_sign)
+        if "login " in text and _NETRC(text) != text:
+            found.append(_NETRC)
     if b"/" in remaining:
         if b"c/" in remaining and ".com/" in text:
             found += (rule for rule in (_WEBHOOK, _SOFTLAYER) if rule(text) != text)
-        if b"</" in remaining and "</" in text and _TAG(text) != text:
-            found.append(_TAG)
-    if has_user_info(text):
-        found.append(without_user_info)
+        if (b"</" in remaining and "</" in text) or (b";/" in remaining and "&lt;/" in text):
+            found += (rule for rule in (_TAG, _NAMED_TAG) if rule(text) != text)
+    if "@" in text:
+        if ("thin:" in text or "sqlplus " in text) and arguments(text):
+            found.append(_arguments)
+        if has_user_info(text):
+            found.append(without_user_info)
     if credentials_by_name(text, encoded):
         found.append(_named)
     return found

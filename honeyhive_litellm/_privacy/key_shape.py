@@ -8,12 +8,13 @@ from typing import Callable
 _PLACEHOLDER = re.compile(
     r"(?:none|null|nil|undefined|true|false|yes|no|on|off|empty|unset|n/?a|todo|optional|required|redacted|hidden"
     r"|str|string|bytes|byte|char|text|int|integer|float|number|bool|boolean|object|array|list|dict|any|void"
-    r"|[*•xX.…_-]{3,}|\?+"
-    r"|\[redacted.*|<[^<>]*>|\[[^\[\]]*\]|\$\{\{?[^{}]*\}?\}|\{\{?[^{}]*\}?\}|\$\([^()]*\)|\$\w+|%\w+%|%\(\w+\)s|%s"
-    r"|#\{[^{}]*\}|@\w+@|:\w+)",
+    r"|[*•xX.…_-]{3,}|\?+|[\w-]{0,12}(?:\.{3}|…)|your[-_ ][\w-]{2,40}"
+    r"|\[redacted.*|<[^<>]*>|<[a-z]{2,20}|\[[^\[\]]*\]|\$\{\{?[^{}]*\}?\}|\{\{?[^{}]*\}?\}|\$\([^()]*\)|\$\w+|%\w+%"
+    r"|(?:(?:\$?\{[^{}]*\}|<[^<>]*>)[:/@ ._-]{0,3}){1,8}|%\(\w+\)s|%s|#\{[^{}]*\}|@\w+@|:\w+|\$\([a-z][\w./-]*"
+    r"|(?:required|nullable|sometimes|present|bail)(?:\|\w+(?::[\w,.]*)?){1,12})",
     re.IGNORECASE | re.ASCII,
 )
-"""What stands for a value: nothing, a type, a mask, a template."""
+"""What stands for a value: nothing, a type, a mask, a template, the beginning of a command, rules of a form's field."""
 
 _ALGORITHM = re.compile(
     r"(?:AES|RSA|DSA|EC|ECDSA|ECDH|SHA|HMAC|HS|RS|ES|PS|ED|X(?=25519|448)|P(?=-?(?:256|384|521))|DES|3DES|MD|CHACHA|SALSA|BLAKE|SCRYPT|BCRYPT|ARGON|"
@@ -31,12 +32,15 @@ _INNER_DIGIT = re.compile(r"[A-Za-z][0-9]+[A-Za-z]")
 _WORD = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}|[^\W\d_A-Za-z]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-_./:,'\u2019][^\W\d_]+)*")
 _EDGES = "*_`'\"()[]{}<>.,;:!?"
+_SEVERAL_WORDS = re.compile(
+    r"[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+|[A-Za-z][a-z]+(?:[A-Z][a-z]+){1,5}[)\],;]*", re.ASCII
+)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_PART = r"(?:[a-z]+|[A-Z]+|[A-Z]?[a-z]{3,}(?:[A-Z][a-z]{2,}){0,6})"
-_NAME = rf"[&*@$]{{0,2}}_{{0,2}}(?:(?:os|[a-z])(?=\??[.])|(?=[A-Za-z_]{{3}}){_PART}(?:_{{1,2}}{_PART}){{0,6}}[0-9]?)"
+_PART = r"(?:[a-z]+(?:[0-9]{1,3}(?=_))?|[A-Z]+|[A-Z]?[a-z]{3,}(?:[A-Z][a-z]{2,}){0,6})"
+_NAME = rf"[&*@$]{{0,2}}_{{0,2}}(?:[a-z][a-z]?(?=\??[.])|(?=[A-Za-z_]{{3}}){_PART}(?:_{{1,2}}{_PART}){{0,6}}[0-9]?)"
 _MEMBER = r"(?:\?\.|\.|->|::)[A-Za-z_$][\w$]*"
-_ARGUMENTS = r"[\w.,'\"()\[\]{}:=+*/-]*;?\Z"
+_ARGUMENTS = r"[\w.,'\"()\[\]{}:=+*/\\-]*;?\Z"
 _CODE = re.compile(
     rf"{_NAME}(?:{_MEMBER})*[!?]?(?:[(\[]{_ARGUMENTS}|<[A-Z]\w*[,>]|[,;)}}\]]+\Z)|{_NAME}(?:{_MEMBER})+[,;)}}\]]*\Z",
     re.ASCII,
@@ -46,8 +50,13 @@ _CODE = re.compile(
 
 def is_placeholder(value: str) -> bool:
     """Whether `value` stands for another one, or names an algorithm: `None`, `<your key>`, `${TOKEN}`, `AES-256`."""
-    short = value.strip()[:200].rstrip(",;)")
+    short = value.strip()[:200].rstrip(",;):`")
     return not short or _PLACEHOLDER.fullmatch(short) is not None or _ALGORITHM.fullmatch(short) is not None
+
+
+def is_name(value: str) -> bool:
+    """Whether `value` is a name of several words in code: `OPENAI_API_KEY`, `userPassword`."""
+    return _SEVERAL_WORDS.fullmatch(value) is not None
 
 
 def is_path(value: str) -> bool:
@@ -92,8 +101,12 @@ def is_identifier(run: str) -> bool:
     return run.isalpha() and (len(words) == 1 or all(len(word) > 2 for word in words))
 
 
+_ESCAPED = re.compile(r"\\{1,8}u([0-9a-fA-F]{4})")
+
+
 def can_be_password(value: str, after_equals: bool) -> bool:
     """Whether a word without quotes is a password, and no prose or code. Any other word is one right after "="."""
+    value = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), value) if "\\u" in value else value
     if "://" in value or is_placeholder(value) or is_code(value) or (is_path(value) and is_words(value)):
         return False
     if len(value) >= 6 and (_count(str.isdigit, value) or not is_words(value)):

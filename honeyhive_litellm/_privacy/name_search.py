@@ -21,9 +21,10 @@ _REDUCED = bytes(
 _MANY_LINES = 64
 _PASSED_OVER = b" _-.?!'\"`\\]*0123456789\r"
 _VALUE = b"value"
-"""No credential's name, but it may stand behind one: {"name": "API_KEY", "value": "..."} (`pairs`)."""
+_CONTENT = b"content"
+"""No credentials' names, but they may stand behind one: <meta name="csrf-token" content="..."> (`pairs`)."""
 _ENDS = tuple(end for end in NAME_ENDS if not any(end != other and end.endswith(other) for other in NAME_ENDS))
-_ENDS_AND_VALUE = (*_ENDS, _VALUE)
+_ENDS_AND_VALUE = (*_ENDS, _VALUE, _CONTENT)
 
 
 def _any_of(words: Iterable[bytes]) -> bytes:
@@ -35,7 +36,9 @@ def _any_of(words: Iterable[bytes]) -> bytes:
     return b"(?:" + b"|".join(forms) + b")" if len(by_first) > 1 else b"".join(forms)
 
 
-_NAME_BACKWARDS = re.compile(b"=" + _any_of(end[::-1] for name in _ENDS for end in (name, name + _VALUE)))
+_NAME_BACKWARDS = re.compile(
+    b"=" + _any_of(end[::-1] for name in _ENDS for end in (name, name + _VALUE, name + _CONTENT))
+)
 
 
 def separators(text: str, encoded: bytes) -> List[int]:
@@ -50,8 +53,8 @@ def separators(text: str, encoded: bytes) -> List[int]:
     if _NAME_BACKWARDS.search(lines.replace(b"\n", b"=")[::-1]) is None:  # `re` skips quickly from "=" to "="
         return []
     pieces = reduced.replace(b"\n", b"=").split(b"=")
-    hits = {piece for piece in set(pieces) if piece.endswith(_ENDS_AND_VALUE)}
-    names = (hit[: -len(_VALUE)] if hit.endswith(_VALUE) else hit for hit in hits)
+    hits = {piece for piece in set(pieces) if piece.endswith(_ENDS_AND_VALUE) and piece != _CONTENT}
+    names = [re.sub(rb"(?:value|content)\Z", b"", hit) for hit in hits]
     if (
         all(name.endswith(b"sessionid") for name in names if name.endswith(_ENDS))
         and b"sessionid" not in encoded.lower()

@@ -15,12 +15,13 @@ from .name_search import separators
 from .secret_names import NameKind, name_kind
 
 _BEFORE_CHARS = 200
-_NAME_MEMBERS = ("name", "key", "header", "field", "variable", "Name", "Key", "Header")
+_ANY_NAME_MEMBER = re.compile("[nN]ame|[kK]ey|[hH]eader|field|variable")
+_MOST_MEMBERS = 4
 _NAME_MEMBER = re.compile(
     r"\w*\\{0,7}[\"']?[ ]?[:=][ ]?\\{0,7}[\"']?(?P<name>[\w .$-]{2,64}?)\\{0,7}[\"']?"
     r"(?:\s|\\[nr]|[,;])+\\{0,7}[\"']?\w{0,12}\Z"
 )
-_VALUE_WORD = re.compile(r"value\\{0,7}[\"']?[ \t]*\Z", re.IGNORECASE)
+_VALUE_WORD = re.compile(r"(?:value|content)\\{0,7}[\"']?[ \t]*\Z", re.IGNORECASE)
 _NAME_AFTER = re.compile(
     r"\\{0,7}[\"']?(?:\s|\\[nr]|[,;])+\\{0,7}[\"']?(?:name|key|header|field|variable)\\{0,7}[\"']?[ ]?[:=][ ]?"
     r"\\{0,7}[\"']?(?P<name>[\w .$-]{2,64})",
@@ -102,8 +103,9 @@ def _value_member(text: str, place: int) -> Optional[Span]:
     sign = _SIGN.match(text, place)
     if word is None or sign is None:
         return None
-    member = max(before.rfind(name) for name in _NAME_MEMBERS)
-    match = _NAME_MEMBER.match(before, member, word.start()) if member >= 0 else None
+    members = [found.start() for found in _ANY_NAME_MEMBER.finditer(before, 0, word.start())][-_MOST_MEMBERS:]
+    matches = (_NAME_MEMBER.match(before, member, word.start()) for member in reversed(members))
+    match = next(filter(None, matches), None)
     if match is None:
         some = _SOME_VALUE.match(text, sign.end())
         match = _NAME_AFTER.match(text, some.end()) if some is not None else None
@@ -126,7 +128,7 @@ def _table(text: str, place: int) -> Tuple[int, List[Span]]:
     delimiter = text[place] if text[place] != "\n" else next((d for d in "|\t;," if d in text[start:end]), "")
     head = text[start:end].split(delimiter) if delimiter else []
     names = [cell.strip(_CELL_EDGES) for cell in head]
-    if len(head) < 2 or not all(map(_HEAD_CELL.fullmatch, names)):
+    if len(list(filter(None, names))) < (1 if delimiter == "|" else 2) or not all(map(_HEAD_CELL.fullmatch, names)):
         return end, []
     kinds = {number: name_kind(name) for number, name in enumerate(names)}
     columns = {number: kind for number, kind in kinds.items() if kind is not None}
@@ -147,7 +149,7 @@ def _cells(row: List[str], at: int, columns: Dict[int, NameKind]) -> Iterator[Sp
     for number, cell in enumerate(row):
         value = cell.strip(_CELL_EDGES)
         kind = columns.get(number) if " " not in value else None
-        if kind is not None and (can_be_key(value) if kind is NameKind.PERHAPS else can_be_secret(value, False)):
+        if kind is not None and (can_be_secret(value, False) if kind is NameKind.PASSWORD else can_be_key(value)):
             start = at + cell.index(value)
             if not value.startswith("[redacted"):
                 yield Span(start, start + len(value))

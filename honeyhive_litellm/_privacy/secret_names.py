@@ -33,6 +33,7 @@ class NameKind(enum.Enum):
 
 _PASSWORDS = (
     "password", "passwords", "passwd", "passphrase", "passcode", "passwrd", "pwd", "userpass", "dbpass", "rootpw",
+    "bindpw", "requirepass", "masterauth", "psk", "presharedkey",
     # the word for it in other languages
     "passwort", "kennwort", "contraseña", "contrasena", "contraseñas", "clavesecreta", "motdepasse", "senha",
     "palavrapasse", "parolaccesso", "parola", "parolă", "wachtwoord", "hasło", "haslo", "lösenord", "losenord",
@@ -162,6 +163,12 @@ def _words(name: str) -> List[str]:
 
 # ---- what the quick look for names goes by
 
-_NAMES = (*_PASSWORD_ENDINGS, *_ENDINGS, *_WHOLE, *_COOKIES, *_PERHAPS, "signature")
+VERBS = ("is", "was", "ist", "lautet")
+"""What may stand between a name and its sign: "the password is: ..."."""
+_WITH_VERB = tuple(
+    name + verb for name in ("password", "passwd", "passphrase", "passwort", "kennwort", "key", "token", "secret")
+    for verb in VERBS
+)  # fmt: skip
+_NAMES = (*_PASSWORD_ENDINGS, *_ENDINGS, *_WHOLE, *_COOKIES, *_PERHAPS, "signature", *_WITH_VERB)
 NAME_ENDS = frozenset(form.encode().lower() for name in _NAMES for form in (name, name.upper()))
 """Every name in UTF-8, in lower case, without punctuation. Names in other alphabets also in upper case."""

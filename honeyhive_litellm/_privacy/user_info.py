@@ -13,6 +13,12 @@ MARK = "[redacted: user and password]"
 _HINT = re.compile(r"://[^\s@]{0,400}@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}\Z")
 _HOST_AND_PORT = re.compile(r"[\w.-]{1,256}:[0-9]{2,5}(?:[/?#]|\Z)")
+_TEMPLATE = re.compile(
+    r"(?:\$?\{{1,3}[^{}\s]{0,64}\}{1,3}|<[^<>\s]{0,64}>|\$\w{1,64}|%s|%\(\w{1,64}\)s|(?:your[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret)|redacted"
+    r"|[*x.X\u2026]{3,})@",
+    re.IGNORECASE,
+)
+"""What stands for a password."""
 _USER = re.compile(r"[^\s/?#@:\"'`<>\[\\]{0,256}:")
 _LONG_USER = re.compile(r"(?=[^\s/@:]{0,64}[0-9])[^\s/?#@:\"'<>\[\\]{16,256}@")
 _HOST = re.compile(
@@ -53,6 +59,8 @@ def _end(text: str, place: int) -> Optional[int]:
     if long_user is not None:
         return long_user.end() - 1
     user = _USER.match(text, start)
+    if user is not None and _TEMPLATE.match(text, user.end()):
+        return None
     word = _WORD.match(text, start)
     if user is None or word is None or _HOST_AND_PORT.match(word.group()):
         return None
