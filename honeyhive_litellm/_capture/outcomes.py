@@ -238,7 +238,7 @@ def _status(attempt: Attempt, stream: StreamState, answer: Answer, reported: str
     `reported` is the status by LiteLLM's callback; where none came it is a success.
     """
     how = None if stream.end is None else stream.end.how
-    has_left = how in (CANCELLED, CLOSED) or (how is None and stream.is_dropped)
+    has_left = how in (CANCELLED, CLOSED) or (how is None and stream.cannot_be_read)
     if how == ERROR:
         return (reported, None) if reported != "success" else ("failure", _error_of(stream))
     if reported == "failure" and (not has_left or answer.is_complete or attempt.report is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from typing import Any, List, NamedTuple, Optional, Sequence
@@ -118,7 +119,9 @@ class StreamState:
 
     def find_over(self) -> None:
         """Sweep: note since when nobody reads on, or the stream is complete and nobody has read on."""
-        if self.is_dropped:
+        if self._loop_is_closed and not self.is_complete:
+            self.over_since = -math.inf  # a callback of LiteLLM's would come on that loop
+        elif self.is_dropped:
             self.over_since = self.over_since or time.monotonic()
         elif self.end is not None:
             self.over_since = self.end.since
@@ -128,12 +131,12 @@ class StreamState:
     @property
     def is_being_read(self) -> bool:
         """Whether the reader may get more than it has. After the last chunk that may still be an error."""
-        return self.end is None and not self.is_dropped
+        return self.end is None and not self.cannot_be_read
 
     @property
     def has_outcome(self) -> bool:
         """Whether it is certain how the stream ended, for a reader that may never read on."""
-        return self.is_complete or self.is_dropped or (self.end is not None and self.end.how != CANCELLED)
+        return self.is_complete or self.cannot_be_read or (self.end is not None and self.end.how != CANCELLED)
 
     def answer(self) -> Answer:
         """What the pieces make. Kept once the reading has ended."""
@@ -153,6 +156,15 @@ class StreamState:
     def lacks_usage(self) -> bool:
         """Whether these are a chat's chunks and none of them has token counts."""
         return bool(self.chunks) and not any(getattr(chunk, "usage", None) for chunk in self.chunks or ())
+
+    @property
+    def cannot_be_read(self) -> bool:
+        """Whether nobody can read on: the application has dropped the stream, or ended the loop that it is read on."""
+        return self.is_dropped or self._loop_is_closed
+
+    @property
+    def _loop_is_closed(self) -> bool:
+        return self.loop is not None and self.loop.is_closed()
 
     @property
     def is_dropped(self) -> bool:

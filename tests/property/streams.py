@@ -14,8 +14,8 @@ from honeyhive_litellm.testing._server_thread import ServerThread
 
 Event = Dict[str, Any]
 
-WHOLE, ENDED, BROKEN = "whole", "ended", "broken"
-"""How a script ends: with all its bytes; after some of them, in good order; or cut off."""
+WHOLE, ENDED, BROKEN, HELD = "whole", "ended", "broken", "held"
+"""How a script ends: with all its bytes; after some of them, in good order; or cut off. Held: it waits for more."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Script:
     def body(self) -> bytes:
         lines = [b"data: [DONE]\n\n" if event == DONE else self._line(event) for event in self.events]
         body = b"".join(lines)
-        return body if self.ending == WHOLE else body[: len(body) * self.cut // 1000]
+        return body if self.ending in (WHOLE, HELD) else body[: len(body) * self.cut // 1000]
 
     def _line(self, event: Event) -> bytes:
         name = f"event: {event['type']}\n".encode() if self.protocol != "chat" else b""
@@ -239,7 +239,10 @@ class ScriptServer(ServerThread):
             body = await reader.readexactly(int(length.group(1)) if length else 0)
             number = re.search(rb"case-(\d+)", body)
             assert number is not None
-            await self._send(self.scripts[int(number.group(1))], writer)
+            script = self.scripts[int(number.group(1))]
+            await self._send(script, writer)
+            if script.ending == HELD:
+                await reader.read()  # until the client closes the connection
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the reader has left
         finally:
@@ -254,6 +257,6 @@ class ScriptServer(ServerThread):
             piece = body[start : start + script.piece]
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             await writer.drain()
-        if script.ending != BROKEN:
+        if script.ending in (WHOLE, ENDED):
             writer.write(b"0\r\n\r\n")
         await writer.drain()

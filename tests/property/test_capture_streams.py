@@ -1,7 +1,8 @@
 """Whatever a provider streams and wherever it breaks off: the event has what the stream's reader got.
 
 Each stream goes through LiteLLM's own code, from a server on loopback to a reader that notes what it gets. 500 streams
-by default; `STREAM_EXAMPLES=20000` tries more.
+by default; `STREAM_EXAMPLES=20000` tries more, with `-o timeout=0 -p no:logging`: pytest would keep each log record of
+LiteLLM's with the frames of its traceback.
 """
 
 from __future__ import annotations

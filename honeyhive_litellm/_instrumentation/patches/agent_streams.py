@@ -13,10 +13,6 @@ from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY, CALL_ID_KEY
 
 from .notify import call_details_of, guarded, notify, notify_active
-from .readers import on_anext
-
-on_anext_message = functools.partial(on_anext, reports_errors=False)
-"""Wraps the reading method."""
 
 
 def on_init(init: Callable[..., None]) -> Callable[..., None]:

@@ -131,14 +131,14 @@ _AGENTS = ("litellm.a2a_protocol.streaming_iterator", "A2AStreamingIterator")
 
 LATE = (
     PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__init__", readers.on_init),
-    PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__anext__", readers.on_anext),
+    PatchPoint(_ROUTES_OF_SDK, "AsyncPassthroughStreamingResponse", "__anext__", readers.on_anext_unreported),
     PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__init__", readers.on_init),
     PatchPoint(_ROUTES_OF_SDK, "PassthroughStreamingResponse", "__next__", readers.on_next),
     PatchPoint(_INTERACTIONS, "BaseInteractionsAPIStreamingIterator", "__init__", readers.on_init),
     PatchPoint(_INTERACTIONS, "InteractionsAPIStreamingIterator", "__anext__", readers.on_anext),
     PatchPoint(_INTERACTIONS, "SyncInteractionsAPIStreamingIterator", "__next__", readers.on_next),
     PatchPoint(*_AGENTS, "__init__", agent_streams.on_init),
-    PatchPoint(*_AGENTS, "__anext__", agent_streams.on_anext_message),
+    PatchPoint(*_AGENTS, "__anext__", readers.on_anext_unreported),
     *(PatchPoint(*owner, "__init__", readers.on_bridge_init) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__anext__", readers.on_anext) for owner in _TRANSLATED),
     *(PatchPoint(*owner, "__next__", readers.on_next) for owner in _TRANSLATED),

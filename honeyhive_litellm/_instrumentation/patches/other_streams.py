@@ -12,7 +12,7 @@ from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._fork import ForkSafeLock
 
 from .notify import call_details_of, notify
-from .readers import on_anext, on_next
+from .readers import on_anext, on_anext_unreported, on_next
 
 _lock = ForkSafeLock()
 _patched: Set[type] = set()
@@ -46,12 +46,11 @@ def on_async_contents(request: Callable[..., Awaitable[Any]]) -> Callable[..., A
 
 def _patch_contents(stream: Any) -> None:
     if hasattr(stream, "collected_chunks"):
-        _patch_classes(stream, _on_next_contents, _on_anext_contents)
+        _patch_classes(stream, _on_next_contents, on_anext_unreported)
         notify(Recorder.on_stream_start, call_details_of(stream), stream)
 
 
 _on_next_contents = functools.partial(on_next, is_reported=False)
-_on_anext_contents = functools.partial(on_anext, reports_errors=False)
 
 
 # ---- classes that show when a stream is made

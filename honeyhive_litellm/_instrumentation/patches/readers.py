@@ -77,6 +77,9 @@ def on_anext(read: Callable[[Any], Awaitable[Any]], reports_errors: bool = True)
     return wrapped
 
 
+on_anext_unreported = functools.partial(on_anext, reports_errors=False)
+"""`on_anext` for a stream of whose errors LiteLLM reports nothing, or what the reader's pieces say as well."""
+
 _HAS_CHUNK = "_honeyhive_has_chunk"
 
 
@@ -150,16 +153,20 @@ def _owner(args: Any, kwargs: Any) -> Any:
 
 async def _read(source: Any, owner: Any) -> Any:
     """What `source` yields. An async generator like it: LiteLLM looks at the type."""
-    is_first = True
+    is_first, is_with_reader = True, False
     try:
         async for chunk in source:
             notify(Recorder.on_chunk, call_details_of(owner), None, chunk, asyncio.get_running_loop())
             if is_first:
                 await start_committed(call_details_of(owner))
                 is_first = False
+            is_with_reader = True
             yield chunk
+            is_with_reader = False
     except BaseException as error:
-        _report_generators_end(owner, error)
+        # While the reader has a chunk, an error is the closing of the stream. A loop that ends cancels the task that
+        # closes what the reader has dropped.
+        _report_generators_end(owner, GeneratorExit() if is_with_reader else error)
         raise
     else:
         _report_generators_end(owner, StopAsyncIteration())
