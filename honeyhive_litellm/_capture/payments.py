@@ -13,15 +13,18 @@ from honeyhive_litellm._mapping.usage import FIGURES, Payment, drop_figures, is_
 from .attempt import Attempt
 
 REMEMBERED_PAYMENTS = 8192
-"""So many of the latest responses, batches and videos are remembered as paid, in this process."""
+"""So many are remembered as paid, in this process, of those that were paid by the call that made them, and as many of
+those that were paid by a poll."""
 
 
 class Payments:
     """Which event has the tokens and the cost of a provider's response. May be used on any thread."""
 
     def __init__(self) -> None:
-        self._events: Dict[str, str] = {}
-        """The event's id by the provider's id, oldest first."""
+        self._by_call: Dict[str, str] = {}
+        """The event's id by the provider's id, of what the call that made it has paid. The latest used is the last."""
+        self._by_poll: Dict[str, str] = {}
+        """The same of what a poll has paid, apart: each response adds one to the others, and few are ever polled."""
         self._lock = threading.Lock()
 
     def keep_once(self, attempt: Attempt, outcome: Outcome, response: object) -> None:
@@ -36,19 +39,31 @@ class Payments:
         id_ = text(metadata.get("response_id"))
         if payment is Payment.OWN_AND_POLLED:
             if id_ is not None:
-                self._event_of(provider_id(id_), attempt.event_id)
+                self._pay_by_call(provider_id(id_), attempt.event_id)
         elif (
             payment is Payment.OTHERS
             or id_ is None
             or not is_payable_by_poll(response)
-            or self._event_of(provider_id(id_), attempt.event_id) != attempt.event_id
+            or self._event_that_paid(provider_id(id_), attempt.event_id) != attempt.event_id
         ):
             drop_figures(metadata)
 
-    def _event_of(self, id_: str, event_id: str) -> str:
-        """The id of the event that has the figures: this one, if none has them yet."""
+    def _pay_by_call(self, id_: str, event_id: str) -> None:
         with self._lock:
-            found = self._events.setdefault(id_, event_id)
-            if len(self._events) > REMEMBERED_PAYMENTS:
-                del self._events[next(iter(self._events))]
+            _remember(self._by_call, id_, self._by_call.get(id_, event_id))
+
+    def _event_that_paid(self, id_: str, event_id: str) -> str:
+        """The id of the event that has the figures of what is polled: this one, if none has them yet."""
+        with self._lock:
+            paid = self._by_call if id_ in self._by_call else self._by_poll
+            found = paid.get(id_, event_id)
+            _remember(paid, id_, found)
         return found
+
+
+def _remember(paid: Dict[str, str], id_: str, event_id: str) -> None:
+    """Make it the latest entry; the one that was not used for the longest time goes."""
+    paid.pop(id_, None)
+    paid[id_] = event_id
+    if len(paid) > REMEMBERED_PAYMENTS:
+        del paid[next(iter(paid))]

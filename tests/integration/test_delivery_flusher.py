@@ -245,20 +245,31 @@ async def test_a_batch_that_is_sent_again_is_marked_again_so_that_an_adopter_doe
 # What each bounded memory costs when it is full
 
 
-async def test_a_session_that_was_forgotten_is_posted_again_and_changes_nothing(
+async def test_the_sessions_that_had_events_last_are_remembered_and_others_posted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(honeyhive, "MAX_SESSIONS", 2)
-    sessions = [f"{uuid.uuid4()} chat {n}" for n in range(3)]
+    busy, other, third = (f"{uuid.uuid4()} {name}" for name in ("busy", "other", "third"))
     with Collector() as collector:
         async with running(tmp_path, collector.url) as rig:
-            for number, session in enumerate([*sessions, sessions[0], sessions[0]]):
-                await rig.take([event(number, session)])
+            for number, session in enumerate([busy, other, busy, third, busy, other, other]):
+                await rig.take([with_users(event(number, session), f"user of {number}")])
                 await rig.settled()
         posts = [r for r in collector.requests if r.path == "/v1/sessions"]
-        assert len(posts) == 4  # the first one again, but only once
-        assert sorted(session["event_name"] for session in collector.sessions) == ["chat 0", "chat 1", "chat 2"]
-        assert_once(collector, 5)
+        assert len(posts) == 4  # `other` again, but only once
+        sessions = {s["event_name"]: (s["start_time"], s["user_properties"]["user_id"]) for s in collector.sessions}
+        assert sessions == {
+            "busy": (1000.0, "user of 0"),
+            "other": (1001.0, "user of 5"),  # what a second post changes
+            "third": (1003.0, "user of 3"),
+        }
+        assert_once(collector, 7)
+
+
+def with_users(record: Record, user: str) -> Record:
+    body = json.loads(record.body)
+    body["user_properties"] = {"user_id": user}
+    return record._replace(started_ms=1000.0 + body["inputs"]["n"], body=json.dumps(body).encode())
 
 
 async def test_with_too_many_bytes_in_hand_batches_stay_in_the_spool_until_there_is_room(

@@ -77,6 +77,26 @@ def test_the_memory_is_bounded() -> None:
     assert kept(payments, "retrieve_batch", "later", id_="batch 0", response=None)
 
 
+def test_what_is_polled_stays_remembered_whatever_else_is_paid() -> None:
+    payments = Payments()
+    assert kept(payments, "retrieve_batch", "batch polled first", id_="batch", response={"object": "batch"})
+    assert kept(payments, "aresponses", "made", id_="response")
+    for number in range(REMEMBERED_PAYMENTS * 3 // 2):
+        kept(payments, "aresponses", f"answer {number}", id_=f"response {number}")
+        kept(payments, "retrieve_batch", f"other {number}", id_=f"other {number}", response={"object": "batch"})
+        if number % 1000 == 0:
+            assert not kept(payments, "retrieve_batch", "polled again", id_="batch", response={"object": "batch"})
+            assert not kept(payments, "get_responses", "polled", id_="response")
+
+
+def test_answers_do_not_push_out_what_a_poll_has_paid() -> None:
+    payments = Payments()
+    assert kept(payments, "retrieve_batch", "batch polled first", id_="batch", response={"object": "batch"})
+    for number in range(REMEMBERED_PAYMENTS + 1):
+        kept(payments, "aresponses", f"answer {number}", id_=f"response {number}")
+    assert not kept(payments, "retrieve_batch", "batch polled later", id_="batch", response={"object": "batch"})
+
+
 def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode().rstrip("=")
 

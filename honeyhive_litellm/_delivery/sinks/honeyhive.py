@@ -22,7 +22,8 @@ from .http_status import Reply, describe, is_page, result_of
 from .http_transport import HttpTransport
 
 MAX_SESSIONS = 10_000
-"""How many sessions are remembered as created. One that was forgotten is posted again, which changes nothing."""
+"""How many sessions are remembered as created, those that had events last. One that was forgotten is posted again, and
+the server merges the users of a later event into it."""
 
 _CONCURRENT_REQUESTS = 8
 
@@ -101,8 +102,12 @@ class HoneyHiveSink:
         seen: Set[str] = set()
         first = []
         for row in rows:
-            if row.session is not None and row.session not in self._created_sessions and row.session not in seen:
-                seen.add(row.session)
+            if row.session is None or row.session in seen:
+                continue
+            seen.add(row.session)
+            if row.session in self._created_sessions:
+                self._created_sessions.move_to_end(row.session)
+            else:
                 first.append(row)
         return first
 
