@@ -25,6 +25,7 @@ from honeyhive_litellm._spool.record import EVENT, Entry, Record
 from honeyhive_litellm._stats import Counters
 
 from .commit_waiter import CommitWaiter
+from .drop_report import DropReport
 from .pipeline import Pipeline, owners_project, spool_folder_of
 
 _POLL_S = 0.002
@@ -48,6 +49,8 @@ class Channel:
         self.commits = CommitWaiter(self.queue)
         self.first_scan = threading.Event()
         """Set once everything that dead processes left in the folder has been found."""
+        self.drop_report = DropReport(settings)
+        """Outlives the pipelines: the numbers that it has reported go on over closing and opening."""
         self.pipeline: Optional[Pipeline] = None
         """None while nothing is open; the runtime's loop sets it."""
         self.late_writer: Optional[LateWriter] = None

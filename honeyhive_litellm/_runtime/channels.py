@@ -183,7 +183,8 @@ class Channels:
         )
         maintenance = Maintenance(
             pipeline,
-            channel.settings,
+            channel.drop_report,
+            flushes=flushes,
             stats=functools.partial(self._stats_of, channel),
             submit=channel.submit,
             on_round=on_round,

@@ -6,7 +6,6 @@ import asyncio
 import time
 from typing import Callable
 
-from honeyhive_litellm._config.settings import Settings
 from honeyhive_litellm._log import warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._spool.record import Entry
@@ -38,20 +37,21 @@ class Maintenance:
     def __init__(
         self,
         pipeline: Pipeline,
-        settings: Settings,
+        drop_report: DropReport,
         *,
+        flushes: bool,
         stats: Callable[[], Stats],
         submit: Callable[[Entry], object],
         on_round: Callable[[], None],
         on_first_scan: Callable[[], None],
     ) -> None:
         self._pipeline = pipeline
-        self._flushes = settings.flush
+        self._flushes = flushes
         self._stats = stats
         self._submit = submit
         self._on_first_scan = on_first_scan
         self._on_round = on_round
-        self._drop_report = DropReport(settings)
+        self._drop_report = drop_report
         self._next_adoption = 0.0
         self._next_hand_off = 0.0
 

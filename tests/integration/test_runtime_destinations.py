@@ -215,6 +215,29 @@ def test_an_idle_destination_holds_no_thread_and_no_file_and_opens_again(
     assert honeyhive_litellm.stats().destinations["ads"].delivered == 3
 
 
+def test_what_an_idle_destination_has_dropped_is_reported_once(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "IDLE_S", 0.0)
+    servers.init(servers.destinations())
+    call(tags=["ads"])
+    channel = lifecycle._runtimes[-1].channels.named["ads"]
+    collector = servers.of["ads"]
+
+    def reports() -> List[Any]:
+        return [e["outputs"]["dropped"] for e in collector.events if e["event_name"] == "honeyhive_litellm.dropped"]
+
+    for total in (2, 5, 5):
+        new = total - channel.counters.snapshot().dropped.get("capacity", 0)
+        channel.counters.accept(new)  # as if a limit had dropped them
+        channel.counters.drop("capacity", new)
+        before = len(collector.events)
+        call(tags=["ads"])
+        until(lambda: len(collector.events) > before, what=honeyhive_litellm.stats)  # noqa: B023
+        until(lambda: channel.pipeline is None and not channel.has_queued, what="its channel is closed")
+    assert reports() == [{"capacity": 2}, {"capacity": 3}]
+
+
 def test_among_many_open_destinations_an_idle_one_closes_soon(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
