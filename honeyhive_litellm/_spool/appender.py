@@ -295,11 +295,14 @@ class Appender:
         """Seal the active segment, so that all events so far can be handed off; the next record begins a new one."""
         await self._move_memory_to_disk()
         active = self._held.active
-        if active is None or active.path == MEMORY or not active.events:
-            return
+        if active is not None and active.path != MEMORY and active.events:
+            await self.seal(active)
+
+    async def seal(self, active: Segment) -> None:
+        """Seal the active segment, whose calls in flight go on in a new one; not if that could not be on disk."""
         fresh = await self._new_segment() if active.open_starts else None
         if fresh is not None:
-            if fresh.path == MEMORY:
+            if fresh.path == MEMORY and active.path != MEMORY:
                 await fresh.discard()
                 return
             self._held.own.segments.append(fresh)

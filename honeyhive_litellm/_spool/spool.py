@@ -308,6 +308,10 @@ class Spool:
             if segment.has_vanished():
                 await self._rewrite_vanished(segment)
             elif self._held.waiting_in(segment) and self._limits.is_over_age(time.time() - segment.written_at):
+                if segment is self._held.active:
+                    await self._appender.seal(segment)
+                if segment.open_starts:
+                    continue  # these calls would be lost with their starts: tried again when the disk takes them
                 warn(
                     LogCode.EVENTS_EXPIRED,
                     "honeyhive: events that could not be delivered within spool_max_age / HONEYHIVE_SPOOL_MAX_AGE are "

@@ -24,7 +24,7 @@ from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
 
-from ..spools import dies, drained, event, spool_in
+from ..spools import batches_of, dies, drained, event, spool_in
 from ..spools import start as start_record
 from .programs import drain, run, signal_ready, start
 
@@ -153,6 +153,47 @@ async def test_what_is_too_old_goes_and_what_is_not_stays(tmp_path: Path) -> Non
     assert await drained(spool, counters) == ["new"]
     assert counters.snapshot().dropped == {"age": 1}
     assert_adds_up(counters, 0)
+    await spool.close()
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_a_call_that_is_in_flight_outlasts_the_events_that_are_too_old(tmp_path: Path, is_killed: bool) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_age_s=1000.0)
+    await taken_in(spool, counters, [start_record("long"), event("old")])
+    (segment,) = spool.segments()
+    segment.written_at -= 1001
+    await spool.maintain()
+    assert counters.snapshot().dropped == {"age": 1}
+    assert not Path(segment.path).exists()
+    if is_killed:
+        await dies(spool)
+        spool = spool_in(tmp_path, counters)
+        await spool.adopt()
+    else:
+        await taken_in(spool, counters, [event("long")])
+    (batch,) = await batches_of(spool)
+    assert [row.id for row in batch.rows] == ["long"]
+    assert (b"interrupted" in batch.rows[0].body) is is_killed
+    await spool.settle(batch)
+    counters.deliver(1)
+    assert_adds_up(counters, 0)
+    await spool.close()
+    assert list(tmp_path.glob("*.spool*")) == []
+
+
+async def test_while_no_new_file_can_be_begun_the_starts_keep_an_old_one(tmp_path: Path) -> None:
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, max_age_s=1000.0)
+    await taken_in(spool, counters, [start_record("long"), event("old")])
+    (segment,) = spool.segments()
+    segment.written_at -= 1001
+    spool._appender._retry_disk_at = time.monotonic() + 3600  # as after trouble with the disk
+    await spool.maintain()
+    assert (counters.snapshot().dropped, list(spool.segments())) == ({}, [segment])
+    spool._appender._retry_disk_at = 0.0
+    await spool.maintain()
+    assert counters.snapshot().dropped == {"age": 1}
     await spool.close()
 
 
