@@ -36,6 +36,10 @@ IDLE_S = 60.0
 MANY_OPEN, IDLE_AMONG_MANY_S = 32, 2.0
 """With more open channels than these, one without anything to do closes sooner: each has a thread and a connection."""
 
+MOST_CLOSING = 8
+"""How many idle channels close at a time: each opens its ledger, and hundreds of them at once would need memory that
+the allocator then keeps."""
+
 LOOK_EVERY_S = 30.0
 """How often the folders of closed channels are searched for what dead processes left."""
 
@@ -90,6 +94,7 @@ class Channels:
         self._next_look = 0.0
         self._search_for_removed: Optional[asyncio.Future[None]] = None
         self._closing: Dict[Channel, asyncio.Future[None]] = {}
+        self._closing_slots: Optional[asyncio.Semaphore] = None
         self._idle_since: Dict[Channel, float] = {}
 
     def __iter__(self) -> Iterator[Channel]:
@@ -138,6 +143,7 @@ class Channels:
         """Open the main project's channel; `on_round` is called in each round of its maintenance."""
         self._targets = targets
         self._on_committed, self._on_delivered = on_committed, on_delivered
+        self._closing_slots = asyncio.Semaphore(MOST_CLOSING)
         self._loop = asyncio.get_running_loop()  # a record that came before is found by `open_needed`
         return self._open(self.main, on_round)
 
@@ -198,22 +204,33 @@ class Channels:
 
     def _close_if_idle(self, channel: Channel) -> None:
         pipeline, now = channel.pipeline, time.monotonic()
-        # What was lost is in no file: the account of the spool that counted it is closed with the process.
-        is_idle = pipeline is not None and not channel.has_queued and not channel.counters.lost().accepted
-        if not is_idle or pipeline is None or not pipeline.spool.is_idle or self._is_stopping:
+        if pipeline is None or not self._may_close(channel, pipeline):
             self._idle_since.pop(channel, None)
             return
         idle_s = IDLE_S if len(self.open) <= MANY_OPEN else min(IDLE_S, IDLE_AMONG_MANY_S)
         if now - self._idle_since.setdefault(channel, now) >= idle_s and channel not in self._closing:
             self._closing[channel] = asyncio.ensure_future(self._suspend(channel, pipeline))
 
+    def _may_close(self, channel: Channel, pipeline: Pipeline) -> bool:
+        # What was lost is in no file: the account of the spool that counted it is closed with the process.
+        is_idle = not channel.has_queued and not channel.counters.lost().accepted and pipeline.spool.is_idle
+        return is_idle and not self._is_stopping
+
     async def _suspend(self, channel: Channel, pipeline: Pipeline) -> None:
+        assert self._closing_slots is not None
+        try:
+            async with self._closing_slots:
+                if self._may_close(channel, pipeline):  # a record may have come meanwhile
+                    await self._suspend_now(channel, pipeline)
+        finally:
+            self._idle_since.pop(channel, None)
+            del self._closing[channel]
+
+    async def _suspend_now(self, channel: Channel, pipeline: Pipeline) -> None:
         try:
             await run_to_completion(pipeline.suspend())
         finally:
             channel.pipeline = None
-            self._idle_since.pop(channel, None)
-            del self._closing[channel]
             if channel.has_queued and not channel.queue.is_closed:
                 self.open_named(channel)
 

@@ -16,11 +16,15 @@ FORMAT = 1
 ENCRYPTED_FORMAT = FORMAT + 256
 """That of an encrypted segment. Versions of this package that cannot decrypt take it for a newer one's."""
 
+# With its first page SQLite allocates as many as the cache may have then, 20 at most. A destination with a few events
+# needs fewer, and there may be hundreds: so the limit is low until that page is read. Later pages come one by one.
 _SEGMENT = f"""
+PRAGMA cache_size = 3;
 PRAGMA synchronous = OFF;
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA page_size = 8192;
 PRAGMA journal_mode = WAL;
+PRAGMA cache_size = -512;
 BEGIN;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {{version}};
