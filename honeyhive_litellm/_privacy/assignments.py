@@ -26,7 +26,7 @@ _NAME_CHARS = 64
 _DECORATION = " \t*_?!]\"'`\\"
 _REVERSED_NAME = re.compile(r"[\w$@.-]{1,64}(?:[ ][\w$@.-]{1,24}){0,2}")
 _TAG = re.compile(r"</?\w{1,8}>[ \t]*\Z")
-_VERB = re.compile(rf"[ ](?:{'|'.join(VERBS)})\Z")
+_VERBS = tuple(f" {verb}" for verb in VERBS)
 
 
 class Name(NamedTuple):
@@ -48,13 +48,16 @@ def name_before(text: str, place: int) -> Optional[Name]:
     before = text[max(place - _NAME_CHARS, 0) : place]
     if before.endswith(">"):
         before = _TAG.sub("", before)
-    core = _VERB.sub("", before.rstrip(_DECORATION))
+    core = before.rstrip(_DECORATION)
+    if core.endswith(_VERBS):
+        core = core.rpartition(" ")[0]
     match = _REVERSED_NAME.match(core[::-1])
     if match is None:
         return None
     phrase = match.group()[::-1]
-    word = phrase.rsplit(" ", 1)[-1]
-    is_quoted = any(quote in before[len(core) :] for quote in "\"'`")
+    word = phrase.rpartition(" ")[2]
+    end = before[len(core) :]
+    is_quoted = end != "" and ('"' in end or "'" in end or "`" in end)
     kind = name_kind(word.rsplit(".", 1)[-1])
     if kind is None and word != phrase:
         kind = name_kind(phrase)
@@ -151,6 +154,8 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
     before = _BEFORE_VALUE.match(text, start)
     begin = before.end() if before is not None else start
     after_equals = begin == start and text[start - 1] in "=\uff1d" and text[begin : begin + 1] not in (":", "=")
+    if text[begin : begin + 1].isalnum():
+        return _bare(text, begin, name, after_equals)
     opening = _OPENING.match(text, begin)
     if opening is not None:
         if not name.is_quoted and _is_inside(text, name.start, opening):
@@ -345,6 +350,8 @@ def _word(text: str, begin: int, name: Name) -> int:
     if match is None:
         return begin
     end = match.end()
+    if end - begin > _MOST_PASSWORD_CHARS and text[begin:end].isalpha():
+        return end
     before = _line_before(text, name.start) + text[name.start : begin]
     sign = before[: len(before) - (begin - name.start)].rstrip(" \"'")[-1:]
     members = {"&": "&", "?": "&", ";": ";", ",": ",", "(": ",", "{": ","}.get(sign, "")

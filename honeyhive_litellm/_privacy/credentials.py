@@ -63,10 +63,17 @@ def _vendor_keys(text: str) -> str:
     return _without(text, [(start, end, f"[redacted: {vendor} key]") for start, end, vendor in found])
 
 
-def _named(text: str) -> str:
-    return _without(
-        text, [(start, end, REDACTED) for start, end in credentials_by_name(text, text.encode("utf-8", "replace"))]
-    )
+class _Named:
+    """The rule for credentials by name. It knows where they are in one text, and searches in any other one."""
+
+    def __init__(self, text: str, spans: Sequence[Span]) -> None:
+        self._text = text
+        self._spans = spans
+
+    def __call__(self, text: str) -> str:
+        is_same = text == self._text
+        spans = self._spans if is_same else credentials_by_name(text, text.encode("utf-8", "replace"))
+        return _without(text, [(start, end, REDACTED) for start, end in spans])
 
 
 def _options(text: str) -> str:
@@ -253,11 +260,11 @@ def possible_rules(text: str) -> List[Rule]:
         found += (rule for rule in rules if rule not in _MENTIONED or rule(text) != text)
     if "earer " in text:
         found.append(_BEARER)
+    if b"k-" in remaining and "sk-" in text and _has_api_key(text):
+        found += (_API_KEY, _OTHER_API_KEY)
     if next(vendor_keys(text, encoded), None) is not None:
         found += (_aws_secrets, _vendor_keys)
     if b"-" in remaining:
-        if b"k-" in remaining and "sk-" in text and _has_api_key(text):
-            found += (_API_KEY, _OTHER_API_KEY)
         may_have_argument = (b"-p" in remaining and " -p" in text) or (b"-P" in remaining and " -P" in text)
         if b"--" in remaining and "--" in text:
             may_have_argument = may_have_argument or "--password-stdin" in text
@@ -284,8 +291,9 @@ def possible_rules(text: str) -> List[Rule]:
             found.append(_arguments)
         if has_user_info(text):
             found.append(without_user_info)
-    if credentials_by_name(text, encoded):
-        found.append(_named)
+    spans = credentials_by_name(text, encoded)
+    if spans:
+        found.append(_Named(text, spans))
     return found
 
 

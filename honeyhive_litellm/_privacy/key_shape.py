@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Callable
 
 _PLACEHOLDER = re.compile(
     r"(?:none|null|nil|undefined|true|false|yes|no|on|off|empty|unset|n/?a|todo|optional|required|redacted|hidden"
     r"|str|string|bytes|byte|char|text|int|integer|float|number|bool|boolean|object|array|list|dict|any|void"
     r"|[*•xX.…_-]{3,}|\?+|[\w-]{0,12}(?:\.{3}|…)|your[-_ ][\w-]{2,40}"
-    r"|\[redacted.*|<[^<>]*>|<[a-z]{2,20}|\[[^\[\]]*\]|\$\{\{?[^{}]*\}?\}|\{\{?[^{}]*\}?\}|\$\([^()]*\)|\$\w+|%\w+%"
-    r"|(?:(?:\$?\{[^{}]*\}|<[^<>]*>)[:/@ ._-]{0,3}){1,8}|%\(\w+\)s|%s|#\{[^{}]*\}|@\w+@|:\w+|\$\([a-z][\w./-]*"
-    r"|(?:required|nullable|sometimes|present|bail)(?:\|\w+(?::[\w,.]*)?){1,12})",
+    r"|\[redacted.*|<[\w .:/|'_-]*>|<[a-z]{2,20}|\[[\w .:/|'_-]*\]|\$\{\{?[^{}]*\}?\}|\{\{?[^{}]*\}?\}|\$\([^()]*\)"
+    r"|\$\w+|%\w+%|(?:(?:\$?\{[^{}]*\}|<[\w .-]*>)[:/@ ._-]{0,3}){1,8}|%\(\w+\)s|%s|#\{[^{}]*\}|@\w+@|:\w+"
+    r"|\$\([a-z][\w./-]*|(?:required|nullable|sometimes|present|bail)(?:\|\w+(?::[\w,.]*)?){1,12})",
     re.IGNORECASE | re.ASCII,
 )
 """What stands for a value: nothing, a type, a mask, a template, the beginning of a command, rules of a form's field."""
@@ -40,7 +39,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PART = r"(?:[a-z]+(?:[0-9]{1,3}(?=_))?|[A-Z]+|[A-Z]?[a-z]{3,}(?:[A-Z][a-z]{2,}){0,6})"
 _NAME = rf"[&*@$]{{0,2}}_{{0,2}}(?:[a-z][a-z]?(?=\??[.])|(?=[A-Za-z_]{{3}}){_PART}(?:_{{1,2}}{_PART}){{0,6}}[0-9]?)"
 _MEMBER = r"(?:\?\.|\.|->|::)[A-Za-z_$][\w$]*"
-_ARGUMENTS = r"[\w.,'\"()\[\]{}:=+*/\\-]*;?\Z"
+_IN_CALL = r"\w.,'\"()\[\]{}:=+*/\\-"
+_ARGUMENTS = rf"(?:[\\'\"]{{0,8}}[\w./]*|[{_IN_CALL}]{{24,}}|[{_IN_CALL}]*[{_IN_CALL[2:]}]);?\Z"
 _CODE = re.compile(
     rf"{_NAME}(?:{_MEMBER})*[!?]?(?:[(\[]{_ARGUMENTS}|<[A-Z]\w*[,>]|[,;)}}\]]+\Z)|{_NAME}(?:{_MEMBER})+[,;)}}\]]*\Z",
     re.ASCII,
@@ -107,11 +107,12 @@ _ESCAPED = re.compile(r"\\{1,8}u([0-9a-fA-F]{4})")
 def can_be_password(value: str, after_equals: bool) -> bool:
     """Whether a word without quotes is a password, and no prose or code. Any other word is one right after "="."""
     value = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), value) if "\\u" in value else value
+    is_strong = len(value) >= 6 and (any(map(str.isdigit, value)) or not is_words(value))
+    if not is_strong and (not after_equals or len(value) < 4):
+        return False
     if "://" in value or is_placeholder(value) or is_code(value) or (is_path(value) and is_words(value)):
         return False
-    if len(value) >= 6 and (_count(str.isdigit, value) or not is_words(value)):
-        return _count(str.isalnum, value) >= 3
-    return after_equals and len(value) >= 4
+    return not is_strong or sum(map(str.isalnum, value)) >= 3
 
 
 def can_be_secret(value: str, after_equals: bool) -> bool:
@@ -119,7 +120,3 @@ def can_be_secret(value: str, after_equals: bool) -> bool:
     if _MOMENT.fullmatch(value) or (is_path(value) and not can_be_key(value)):
         return False
     return can_be_password(value, after_equals)
-
-
-def _count(is_one: Callable[[str], bool], value: str) -> int:
-    return sum(map(is_one, value))

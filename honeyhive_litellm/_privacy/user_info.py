@@ -14,7 +14,7 @@ _HINT = re.compile(r"://[^\s@]{0,400}@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}\Z")
 _HOST_AND_PORT = re.compile(r"[\w.-]{1,256}:[0-9]{2,5}(?:[/?#]|\Z)")
 _TEMPLATE = re.compile(
-    r"(?:\$?\{{1,3}[^{}\s]{0,64}\}{1,3}|<[^<>\s]{0,64}>|\$\w{1,64}|%s|%\(\w{1,64}\)s|(?:your[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret)|redacted"
+    r"(?:\$?\{{1,3}[^{}\s]{0,64}\}{1,3}|<[\w.-]{0,64}>|\$[a-z_]\w{0,64}|%s|%\(\w{1,64}\)s|(?:your[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret)|redacted"
     r"|[*x.X\u2026]{3,})@",
     re.IGNORECASE,
 )
@@ -29,6 +29,7 @@ _QUERY = re.compile(r"[?&]\w{1,32}=")
 _END_OF_STRING = re.compile(r"\\?[\"'`](?=[,:}\])]|\Z)")
 _WORD = re.compile(r"\S{1,400}")
 _BEFORE_CHARS = 200
+_OPENERS = ("$", "{", "<", "%")
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">"}
 
 
@@ -59,17 +60,22 @@ def _end(text: str, place: int) -> Optional[int]:
     if long_user is not None:
         return long_user.end() - 1
     user = _USER.match(text, start)
-    if user is not None and _TEMPLATE.match(text, user.end()):
+    template = _TEMPLATE.match(text, user.end()) if user is not None else None
+    if template is not None and (
+        _HOST.match(text, template.end()) or text[template.end() : template.end() + 1] in _OPENERS
+    ):
         return None
     word = _WORD.match(text, start)
     if user is None or word is None or _HOST_AND_PORT.match(word.group()):
         return None
     begin, end = user.end(), start + len(_of_url(text, place, word.group()))
     places = [at for at in range(begin + 1, end) if text[at] == "@"]
-    for at in places:
-        if _HOST.match(text, at + 1) and not _QUERY.search(text, begin, at):
+    query = _QUERY.search(text, begin, end)
+    before_query = [at for at in places if query is None or at < query.end()]
+    for at in before_query:
+        if _HOST.match(text, at + 1):
             return at
-    last = [at for at in places if not _QUERY.search(text, begin, at)] or places
+    last = before_query or places
     return last[-1] if last else None
 
 

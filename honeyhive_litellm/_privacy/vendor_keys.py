@@ -27,6 +27,7 @@ _BASE64 = r"[\w+/=-]{16,}"
 _MIXED = r"[A-Za-z0-9]{16,256}"
 """For a prefix that may begin a name in somebody's code: only letters and digits, and no words (`is_identifier`)."""
 _MIXED_24 = r"[A-Za-z0-9]{24}(?!\w)"
+_MIXED_32 = r"[A-Za-z0-9]{32,34}(?!\w)"
 _BOTH_CASES = r"(?=[\w=-]{0,39}[A-Z])(?=[\w=-]{0,39}[a-z])"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -53,7 +54,10 @@ KEYS: Tuple[VendorKey, ...] = tuple(
         ("Baidu", "bce-v3/ALTAK-", r"[\w/-]{16,}"),
         ("Bitbucket", "ATBB BBDC-", r"[A-Za-z0-9+/=_-]{24,}"),
         ("Buildkite", "bkua_", _MIXED),
+        ("Cast AI", "castai_v1_", _ANY),
         ("Cerebras", "csk-", _MIXED),
+        ("Chargebee", "live_ test_", _MIXED_32),
+        ("Chief Tools", "ctp_ cto_ ctr_", _MIXED),
         ("CircleCI", "CCIPAT_ CCIPRJ_", _ANY),
         ("ClickHouse", "4b1d", r"[A-Za-z0-9]{38}(?!\w)"),
         ("Clojars", "CLOJARS_", _MIXED),
@@ -63,6 +67,7 @@ KEYS: Tuple[VendorKey, ...] = tuple(
         ("Databricks", "dapi dkea dsapi", _hex(32) + r"(?:-[0-9])?|(?=(?:[A-Za-z_-]{0,40}[0-9]){2})[A-Za-z0-9]{32,}"),
         ("Defined Networking", "dnkey-", _ANY),
         ("DigitalOcean", "dop_v1_ doo_v1_ dor_v1_", _ANY),
+        ("Django", "django-insecure-", r"[^\s\"'\\<>]{16,250}"),
         ("Docker", "dckr_pat_ dckr_oat_", _ANY),
         ("Doppler", "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.", _DOTTED),
         ("Dropbox", "sl.", r"[\w.=-]{100,}"),
@@ -333,7 +338,7 @@ def _key_at(text: str, start: int) -> Optional[VendorSpan]:
             row = rows[match.lastindex - 1]
             if row.vendor == "HashiCorp Terraform" and _TERRAFORM_ID.search(text, max(start - 15, 0), start):
                 return VendorSpan(start - 15, match.end(), row.vendor)
-            if row.follows not in (_MIXED, _MIXED_24) or not _is_name(match.group()):
+            if row.follows not in (_MIXED, _MIXED_24, _MIXED_32) or not _is_name(match.group()):
                 return VendorSpan(start, match.end(), row.vendor)
     return None
 

@@ -48,6 +48,7 @@ Amazon ASIA{t16}
 Amazon ABIA{t16}
 Amazon-Bedrock ABSK{b109}
 Anthropic sk-ant-api03-{w93}AA
+Anthropic sk-ant-oat01-{w95}
 Anthropic sk-ant-admin01-{w93}AA
 Artifactory AKCp{a69}
 Artifactory cmVmd{a59}
@@ -56,7 +57,11 @@ Azure {a3}8Q~{w31}
 Bitbucket ATBB{a32}
 Bitbucket BBDC-{a44}
 Buildkite bkua_{h40}
+Cast-AI castai_v1_{a64}_{a8}
 Cerebras csk-{s48}
+Chargebee live_{a32}
+Chargebee test_{a34}
+Chief-Tools ctp_{a36}
 CircleCI CCIPAT_{a22}_{h40}
 ClickHouse 4b1d{a38}
 Clojars CLOJARS_{s60}
@@ -70,6 +75,7 @@ DigitalOcean dop_v1_{h64}
 DigitalOcean doo_v1_{h64}
 DigitalOcean dor_v1_{h64}
 Discord MT{a22}.{w6}.{w38}
+Django django-insecure-{a50}
 Docker dckr_pat_{w27}
 Docker dckr_oat_{w32}
 Doppler dp.pt.{a43}
@@ -150,6 +156,7 @@ OpenAI sk-svcacct-{w58}T3BlbkFJ{w58}
 OpenRouter sk-or-v1-{h64}
 OpenShift sha256~{w43}
 PayPal access_token$production${s16}${h32}
+Braintree access_token$sandbox${s16}
 Perplexity pplx-{a48}
 Pinecone pcsk_{a6}_{a60}
 Plaid access-sandbox-{uuid}
@@ -229,6 +236,11 @@ def drawn(form: str, rand: random.Random) -> str:
         lambda field: "".join(rand.choices(ALPHABETS[field.group(1)], k=int(field.group(2)))),
         form.replace("{uuid}", UUID),
     )
+
+
+def test_a_key_that_has_another_vendors_beginning_inside_is_removed_as_a_whole() -> None:
+    key = "sk-ant-admin01-wTpZWajEVNdzl7phR0yWkelnYQuFIW241_hf_9G2iBS4OrSgw9qf9FYkQWz6vWZzio-MOB5qcXraq7W3tBZ8"
+    assert clean_text(f"use {key} for that", LIMIT) == "use [redacted: api key] for that"
 
 
 @pytest.mark.parametrize(("vendor", "form"), FORMS)
