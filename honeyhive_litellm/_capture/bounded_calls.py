@@ -40,10 +40,23 @@ class BoundedCalls:
         self._begun: Dict[_Worker, float] = {}
         """When the running calls began, by worker."""
         self._overdue: List[_Worker] = []
+        self._is_closed = False
 
     def hurry(self) -> None:
         """Wait no longer than EXIT_LIMIT_S from now on, for running calls as well."""
         self._limit_s = EXIT_LIMIT_S
+
+    def close(self) -> None:
+        """End the threads that wait for calls. A call that comes later ends its own."""
+        self._is_closed = True
+        self._retire_idle()
+
+    def _retire_idle(self) -> None:
+        try:
+            while True:
+                self._idle.pop().retire()
+        except IndexError:
+            pass
 
     def call(self, function: Callable[[Any], Any], argument: object) -> object:
         """What `function(argument)` returns, in time."""
@@ -57,6 +70,8 @@ class BoundedCalls:
                     self._suspend(worker)
                     raise FailedCallError("TimeoutError")
             self._idle.append(worker)
+            if self._is_closed:
+                self._retire_idle()
         except BaseException:
             worker.retire()
             raise

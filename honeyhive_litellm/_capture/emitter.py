@@ -42,6 +42,10 @@ class Emitter:
         """Wait for a function of the user no longer than the process's end allows."""
         self._encoder.hurry()
 
+    def close(self) -> None:
+        """End the threads of the user's functions. What comes later is emitted all the same."""
+        self._encoder.close()
+
     def start(self, attempt: Attempt) -> None:
         """Emit the start record, if the settings want one."""
         if self._captures_in_flight:

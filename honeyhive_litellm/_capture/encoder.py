@@ -54,6 +54,10 @@ class EventEncoder:
         """Wait for a function of the user no longer than the process's end allows."""
         self._calls.hurry()
 
+    def close(self) -> None:
+        """End the threads of the user's functions. What comes later is encoded all the same."""
+        self._calls.close()
+
     def start(self, attempt: Attempt) -> Record:
         """The start record of an attempt whose outcome is unknown."""
         request = self._request(attempt)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter, deque
 from contextvars import ContextVar, Token
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set
 
 from honeyhive_litellm._mapping.call_types import event_name, outputs_of
 from honeyhive_litellm._mapping.metadata import note_metadata
@@ -22,6 +23,9 @@ from .attempt import Attempt
 from .context import current_context
 from .open_attempts import OpenAttempts
 from .target import Target
+
+MAX_FAILURES = 50
+"""How many failed attempts `fallback_info` lists: it is in the event of each further attempt."""
 
 StrategyOf = Callable[[Optional[str]], Optional[str]]
 """Returns the routing strategy for a model group, or None if it is unknown."""
@@ -73,13 +77,13 @@ class RouterRequest:
         self.target: Optional[Target] = None
         """Where the request is recorded, with all its attempts; None if nowhere."""
         self._strategy_of = strategy_of
-        self._attempts: List[Dict[str, object]] = []
-        self._failures: List[Dict[str, object]] = []
-
-    @property
-    def attempts(self) -> int:
+        self.attempts = 0
         """How many attempts have begun so far."""
-        return len(self._attempts)
+        self._attempts_of: Counter[Optional[str]] = Counter()
+        """How many under each name of a model or a model group."""
+        self._last_described: Dict[str, object] = {}
+        self._failures: Deque[Dict[str, object]] = deque(maxlen=MAX_FAILURES)
+        self._failed = 0
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Count one more attempt, and describe the earlier ones in its `router` metadata.
@@ -105,15 +109,21 @@ class RouterRequest:
         ):  # even if it was never attempted
             router["requested_model_group"] = requested
         router["attempt"] = self.attempts + 1
-        router["retry_count"] = sum(
-            1 for earlier in self._attempts if group in (earlier.get("model_group"), earlier.get("model"))
-        )
+        router["retry_count"] = self._attempts_of[text(group)]
         self._add_strategy(router, text(group))
         router.pop("fallback_info", None)
         if self._failures:
-            router["fallback_info"] = list(self._failures)
+            router["fallback_info"] = self._fallback_info()
         metadata["router"] = router
-        self._attempts.append({name: router[name] for name in _IN_EVERY_ATTEMPT if name in router})
+        self.attempts += 1
+        self._last_described = {name: router[name] for name in _IN_EVERY_ATTEMPT if name in router}
+        self._attempts_of.update({text(router.get("model_group")), text(router.get("model"))})
+
+    def _fallback_info(self) -> List[Dict[str, object]]:
+        """The failed attempts, the latest of very many."""
+        left_out = self._failed - len(self._failures)
+        listed: List[Dict[str, object]] = [{"left_out": left_out}] if left_out else []
+        return [*listed, *self._failures]
 
     def _add_strategy(self, router: Dict[str, object], model_group: Optional[str]) -> None:
         strategy = or_default(None, self._strategy_of, model_group)
@@ -125,6 +135,7 @@ class RouterRequest:
         router = mapping(metadata.get("router"))
         failure = {name: router.get(name) for name in ("attempt", "model_group", "deployment_id", "model")}
         failure["error_class"] = outcome.metadata.get("error_class")
+        self._failed += 1
         self._failures.append({name: value for name, value in failure.items() if value is not None})
 
     def outcome(self, error: Optional[BaseException], capture_content: bool) -> Outcome:
@@ -152,11 +163,10 @@ class RouterRequest:
         if self.has_router:
             router["model_group"] = requested
         self._add_strategy(router, requested)
-        router["fallback_info"] = list(self._failures)
+        router["fallback_info"] = self._fallback_info()
         metadata: Dict[str, object] = {"router": router}
         if error is None:
-            served_by: Dict[str, object] = self._attempts[-1] if self._attempts else {}
-            return Outcome("success", {"served_by": served_by}, metadata, None, None, None)
+            return Outcome("success", {"served_by": self._last_described}, metadata, None, None, None)
         name = type(error).__name__
         metadata["error_class"] = name
         code = getattr(error, "status_code", None)
@@ -213,12 +223,12 @@ class RouterRequests:
         was rejected before any attempt, which LiteLLM does not report. `is_registered` says whether a logger of ours
         is among LiteLLM's callbacks: without one the rejection is not recorded.
         """
-        request.is_streaming = hasattr(response, "__anext__") or hasattr(response, "__next__")
-        request.response = None if request.is_streaming else response
         request.is_over = True
         self._running.discard(request.id)
         if request.context_token is not None:
             self._current.reset(request.context_token)
+        request.is_streaming = hasattr(response, "__anext__") or hasattr(response, "__next__")  # may raise
+        request.response = None if request.is_streaming else response
         if error is not None and request.attempts == 0 and is_registered and request.has_router:
             self._open_event(request)
         last = request.last_attempt

@@ -77,6 +77,11 @@ class Targets:
         for target in self:
             target.emitter.hurry()
 
+    def close(self) -> None:
+        """End the threads of the user's functions."""
+        for target in self:
+            target.emitter.close()
+
     def __iter__(self) -> Iterator[Target]:
         yield self._main
         yield from list(self._named.values())

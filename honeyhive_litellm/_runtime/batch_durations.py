@@ -16,6 +16,10 @@ def listen(listener: Listener) -> None:
     _listeners.append(listener)
 
 
+def unlisten(listener: Listener) -> None:
+    _listeners.remove(listener)
+
+
 def note_batch(seconds: float, result: str, destination: Optional[str] = None) -> None:
     for listener in _listeners:
         listener(seconds, result, destination)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional
+from weakref import WeakSet
 
 from honeyhive_litellm._version import __version__
 
-from .batch_durations import listen
+from .batch_durations import listen, unlisten
 from .lifecycle import reading_of_all
 from .metric_table import BUCKETS_S, HISTOGRAM, METRICS, Kind, Metric, Reading, plain
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
 _METER = "honeyhive_litellm"
 
-_registered: List[Any] = []
-"""The providers that have the instruments; None stands for the global one."""
+_registered: WeakSet[Any] = WeakSet()
+"""The providers that have the instruments."""
+
+_is_global_registered = False
 
 
 def create_instruments(provider: Optional[MeterProvider]) -> None:
@@ -27,9 +31,13 @@ def create_instruments(provider: Optional[MeterProvider]) -> None:
     except ImportError as error:
         raise ImportError("the metrics need OpenTelemetry: pip install 'honeyhive-litellm[otel]'") from error
 
-    if any(provider is other for other in _registered):
+    global _is_global_registered
+    if _is_global_registered if provider is None else provider in _registered:
         return
-    _registered.append(provider)
+    if provider is None:
+        _is_global_registered = True
+    else:
+        _registered.add(provider)
     collection = Collection(reading_of_all)
     meter = metrics.get_meter(_METER, __version__, provider)
     for metric in METRICS:
@@ -48,6 +56,8 @@ def create_instruments(provider: Optional[MeterProvider]) -> None:
         histogram.record(seconds, attributes if destination is None else {**attributes, "destination": destination})
 
     listen(record)
+    if provider is not None:
+        weakref.finalize(provider, unlisten, record)
 
 
 class Collection:

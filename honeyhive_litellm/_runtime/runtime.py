@@ -233,6 +233,7 @@ class Runtime:
                 self.channels.main.pipeline.stop()
             self._thread.join(_until(deadline))
         self.channels.close_queues()
+        self.recorder.targets.close()
         return self.stats().pending
 
     def _is_running(self, deadline: float) -> bool:

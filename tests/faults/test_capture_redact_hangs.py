@@ -91,6 +91,29 @@ def test_so_many_calls_that_never_return_are_not_followed_by_another() -> None:
     assert calls.call(str, 7) == "7"
 
 
+def test_no_thread_of_a_user_function_outlasts_its_runtime(collector: Collector, tmp_path: Path) -> None:
+    def waiting() -> int:
+        return sum(thread.name == "honeyhive-redact" for thread in threading.enumerate())
+
+    before = waiting()
+    calls = bounded_calls.BoundedCalls()
+    assert [calls.call(str, number) for number in range(3)] == ["0", "1", "2"]
+    assert waiting() == before + 1
+    calls.close()
+    until(lambda: waiting() == before)
+    assert calls.call(str, 7) == "7"  # of a call that ends after the shutdown
+    until(lambda: waiting() == before)
+    for project in ("a", "b"):
+        honeyhive_litellm.init(
+            api_key="k", project=project, api_url=collector.url, spool_path=tmp_path / project, redact=lambda text: text
+        )
+        call()
+    assert honeyhive_litellm.flush(20) == 0
+    until(lambda: waiting() <= before + 1)  # those of the replaced runtime are gone
+    honeyhive_litellm.shutdown(5)
+    until(lambda: waiting() == before)
+
+
 def test_the_exit_is_in_time_and_every_event_is_delivered(collector: Collector, tmp_path: Path) -> None:
     never = "honeyhive_litellm.init(redact=lambda content: threading.Event().wait())"
     program = """

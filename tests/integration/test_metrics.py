@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from honeyhive_litellm import Settings, metrics
+from honeyhive_litellm._runtime import batch_durations
 from honeyhive_litellm._runtime.lifecycle import runtime_for
 from honeyhive_litellm._runtime.metric_table import HISTOGRAM, METRICS, Kind, Reading
 from honeyhive_litellm._runtime.otel import Collection
@@ -89,6 +91,23 @@ data = reader.get_metrics_data()
 print(json.dumps([m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]))
 print("litellm" in sys.modules)
 """
+
+
+def test_of_a_provider_that_is_gone_nothing_is_kept() -> None:
+    def register_and_drop() -> None:
+        provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+        for _ in range(2):
+            metrics.register(provider)
+        assert len(batch_durations._listeners) == before + 1
+        batch_durations.note_batch(0.1, "delivered")
+        provider.shutdown()
+
+    gc.collect()
+    before = len(batch_durations._listeners)
+    for _ in range(3):
+        register_and_drop()
+        gc.collect()
+        assert len(batch_durations._listeners) == before
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

@@ -126,7 +126,10 @@ ROUTER: Dict[str, Field] = {
     "metadata.router.attempt": Field("", "The number of this attempt, from 1."),
     "metadata.router.attempts": Field("", "On the `chain` event: the number of attempts."),
     "metadata.router.retry_count": Field("", "The number of retries before this attempt, as LiteLLM counts them."),
-    "metadata.router.fallback_info": Field("", "The attempts that failed before: deployment, model group, error."),
+    "metadata.router.fallback_info": Field(
+        "",
+        "The attempts that failed before: deployment, model group, error. The last 50; `left_out` counts earlier ones.",
+    ),
     "outputs.served_by": Field("", "On the `chain` event: the attempt and the deployment that answered."),
     "outputs.served_by.attempt": Field("", "The number of that attempt."),
     "outputs.served_by.model": Field("", "Of a call with `fallbacks`: provider and model of that attempt."),
