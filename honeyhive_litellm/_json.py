@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 import orjson
 
+Encoded = orjson.Fragment
+"""Wraps JSON that is encoded already, so that `encode` puts it into the result as it is."""
+
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what orjson encodes as a number
 _MAX_DEPTH = 200  # orjson refuses more than 254 levels
+_PLAIN_ONLY = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def encode(value: object) -> bytes:
@@ -20,6 +24,22 @@ def encode(value: object) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # the base class of orjson.JSONEncodeError
         return orjson.dumps(_encodable(value, 0))
+
+
+def snapshot(value: object) -> Optional[bytes]:
+    """`value` as JSON, which is the fastest copy there is of nested values; None if it has a part that JSON lacks.
+
+    Tuples become lists. NaN and the infinities, which no provider takes, become null.
+    """
+    try:
+        return orjson.dumps(value, option=_PLAIN_ONLY)
+    except TypeError:
+        return None
+
+
+def copy_in(snapshot: bytes) -> Any:
+    """The value that `snapshot` returned these bytes for."""
+    return orjson.loads(snapshot)
 
 
 def decode(data: bytes) -> Dict[str, Any]:
@@ -47,7 +67,7 @@ def well_formed(text: str) -> str:
 
 def _encodable(value: object, depth: int) -> object:
     """A copy of `value` that orjson accepts."""
-    if value is None or isinstance(value, (bool, float)):
+    if value is None or isinstance(value, (bool, float, Encoded)):
         return value
     if isinstance(value, str):
         return well_formed(value)

@@ -186,7 +186,7 @@ class Attempt:
 
     def replace_inputs(self, inputs: Dict[str, object]) -> None:
         """Take the inputs from LiteLLM's callback, for the event that is about to be encoded on this thread."""
-        self.request.inputs = inputs
+        self.request.inputs, self.request.tools = inputs, None
         self.encoded = None
 
     @property

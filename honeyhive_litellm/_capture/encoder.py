@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Optional
 
 from honeyhive_litellm._config.settings import Settings
-from honeyhive_litellm._json import decode, encode, join, members
+from honeyhive_litellm._json import copy_in, decode, encode, join, members
 from honeyhive_litellm._mapping.call_types import event_name
 from honeyhive_litellm._mapping.ids import session_id
 from honeyhive_litellm._mapping.model import OUTCOME_METADATA, Outcome
@@ -24,6 +24,7 @@ from honeyhive_litellm._spool.record import EVENT, IN_FLIGHT, START, Record
 
 from .attempt import Attempt, EncodedRequest
 from .bounded_calls import BoundedCalls
+from .recurring_tools import RecurringTools
 
 _LONGEST_SESSION_NAME = 512
 
@@ -46,6 +47,7 @@ class EventEncoder:
         self._max_bytes = settings.max_event_bytes
         self._calls = BoundedCalls()
         self._redactor = Redactor(settings.redact, settings.max_field_bytes, OUTCOME_METADATA, self._calls.call)
+        self._tools = RecurringTools(self._clean_tools)
         self._lock = threading.Lock()
         self.withheld = 0
         """How many events were encoded without their content, because its redaction failed."""
@@ -127,7 +129,13 @@ class EventEncoder:
         if request.user_properties:
             content["user_properties"] = request.user_properties
         content["inputs"] = request.inputs
+        tools = request.tools
+        if tools is not None and self._redactor.is_configured:  # what a function does to them may depend on the rest
+            content["inputs"] = {**request.inputs, "functions": copy_in(tools)}
+            tools = None
         redacted = self._redactor.redact_request(content)
+        if tools is not None:
+            redacted["inputs"]["functions"] = self._tools.encoded(tools)
         metadata = redacted.pop("metadata")
         session = None
         if request.session is not None:
@@ -138,6 +146,10 @@ class EventEncoder:
         proxy = dict(mapping(metadata.pop("proxy", None)))
         head_members = members(head) + b"," + members(redacted)
         return EncodedRequest(head_members, members(metadata), proxy, session, is_withheld)
+
+    def _clean_tools(self, tools: object) -> object:
+        content = {"metadata": {}, "inputs": {"functions": tools}}
+        return self._redactor.redact_request(content)["inputs"].get("functions")
 
     def _record(self, kind: int, attempt: Attempt, request: EncodedRequest, *parts: bytes) -> Record:
         body = join(request.head, _parent(attempt.parent_id), *parts)

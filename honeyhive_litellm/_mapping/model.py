@@ -95,6 +95,8 @@ class Request:
     skip: bool
     capture_content: bool
     call_id: str
+    tools: Optional[bytes] = None
+    """The `functions` among the inputs as JSON, if they were taken out of the inputs when the call began."""
 
 
 @dataclass

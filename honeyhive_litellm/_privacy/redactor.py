@@ -51,7 +51,8 @@ class Redactor:
         steps = redact if isinstance(redact, tuple) else ()
         self._names: List[str] = [step for step in steps if isinstance(step, str)]
         self._functions: List[Function] = [step for step in steps if not isinstance(step, str)]
-        self._is_configured = bool(steps)
+        self.is_configured = bool(steps)
+        """Whether the user wants more removed than credentials."""
         self._max_bytes = max_field_bytes
         self._outcome_metadata = outcome_metadata
         self._call = call
@@ -77,7 +78,7 @@ class Redactor:
 
     def _clean(self, content: Mapping[str, object]) -> Dict[str, Any]:
         """The parts that `content` has, as plain values."""
-        if not self._is_configured:
+        if not self.is_configured:
             return _same_parts(content, clean(content, self._max_bytes))
         try:
             redacted = clean(self._redact(content), self._max_bytes)

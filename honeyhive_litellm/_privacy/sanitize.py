@@ -100,14 +100,15 @@ class _Walk:
             return value if _INT_MIN <= value <= _INT_MAX else _big(value)
         if kind is float:
             return value if value - value == 0.0 else str(value)
+        ancestors = self._ancestors
         identity = id(value)
-        if identity in self._ancestors:
+        if identity in ancestors:
             return "<cycle>"
-        if len(self._ancestors) >= MAX_DEPTH:
+        if len(ancestors) >= MAX_DEPTH:
             return "<too deep>"
-        self._ancestors.add(identity)
         try:
             if kind is not dict and kind is not list and kind is not tuple:
+                ancestors.add(identity)
                 return self.value(plain(value, MAX_ITEMS))
             taken, lost = len(value), 0
             if taken > MAX_ITEMS or taken > self._room:
@@ -115,13 +116,16 @@ class _Walk:
                 if not taken:
                     return f"[{lost} more]"
             self._room -= taken
-            return self._dict(value, taken, lost) if kind is dict else self._list(value, taken, lost)
+            if kind is dict:
+                return self._dict(value, taken, lost)
+            ancestors.add(identity)
+            return self._list(value, taken, lost)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             return unserialisable(value)
         finally:
-            self._ancestors.discard(identity)
+            ancestors.discard(identity)
 
     def _dict(self, value: Dict[Any, Any], taken: int, lost: int) -> object:
         texts = self.texts
@@ -145,6 +149,8 @@ class _Walk:
             elif kind is str:
                 result[name] = self._long_text(item, key, value)
             else:
+                if kind is not int and kind is not float:  # a message, the most frequent dictionary, has texts only
+                    self._ancestors.add(id(value))
                 result[name] = self.value(item)
         if lost:
             result["…"] = f"[{lost} more]"

@@ -35,6 +35,9 @@ Python 3.8 to 3.13. Who exceeds it has to make something cheaper, or to say in t
 MOST_CALLS_A_MESSAGE = 18
 """For each further message, likewise."""
 
+MOST_CALLS_FOR_TOOLS = 8
+"""For tools that another call had before, however many they are, likewise."""
+
 MOST_BLOCKS = 110
 """The blocks of memory that a call in flight keeps, with its start record, likewise; 99 to 101 were counted."""
 
@@ -47,11 +50,12 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 class Recorded:
     """A recorder, and the hooks of one call after the other."""
 
-    def __init__(self, folder: Path, messages: int = 4) -> None:
+    def __init__(self, folder: Path, messages: int = 4, tools: int = 0) -> None:
         self.records: List[Record] = []
         settings = Settings(api_key="k", project="p", api_url="http://127.0.0.1:9", spool_path=folder)
         self._recorder = Recorder(settings, self._take, NoLiteLLM(), "honeyhive_event_id")
         self._messages = messages
+        self._tools = {"tools": [_tool(number) for number in range(tools)]} if tools else {}
         self.number = 0
 
     def _take(self, entry: Entry) -> int:
@@ -72,7 +76,7 @@ class Recorded:
             "custom_llm_provider": "openai",
             "messages": [{"role": "user", "content": self.question(place)} for place in range(self._messages)],
             "start_time": NOW,
-            "optional_params": {"temperature": 0.5, "max_tokens": 100},
+            "optional_params": {"temperature": 0.5, "max_tokens": 100, **self._tools},
             "litellm_params": {"metadata": {"team": "search"}, "api_base": "https://api.openai.com/v1"},
         }
         payload = {"startTime": NOW.timestamp(), "endTime": NOW.timestamp() + 1, "response_cost": 0.001}
@@ -87,6 +91,11 @@ class Recorded:
 
     def question(self, place: int) -> str:
         return f"call {self.number:04d}, message {place} {QUESTION}"
+
+
+def _tool(number: int) -> Dict[str, Any]:
+    properties = {name: {"type": "string", "description": f"what {name} is"} for name in ("town", "day", "unit")}
+    return {"type": "function", "function": {"name": f"tool_{number}", "parameters": {"properties": properties}}}
 
 
 def calls_of(*steps: Callable[[], None]) -> Counter[str]:
@@ -118,8 +127,8 @@ def _no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
 
 
-def counted_calls(folder: Path, messages: int = 4) -> Counter[str]:
-    recorded = Recorded(folder, messages)
+def counted_calls(folder: Path, messages: int = 4, tools: int = 0) -> Counter[str]:
+    recorded = Recorded(folder, messages, tools)
     for _ in range(3):  # names and patterns are learnt
         for step in recorded.hooks():
             step()
@@ -158,6 +167,11 @@ def test_the_same_call_takes_the_same_steps(tmp_path: Path) -> None:
 def test_a_further_message_takes_few_steps(tmp_path: Path) -> None:
     few, many = (sum(counted_calls(tmp_path, messages).values()) for messages in (4, 104))
     assert (many - few) / 100 <= MOST_CALLS_A_MESSAGE
+
+
+def test_tools_that_recur_take_few_steps_however_many_they_are(tmp_path: Path) -> None:
+    none, few, many = (sum(counted_calls(tmp_path, tools=tools).values()) for tools in (0, 1, 100))
+    assert few == many <= none + MOST_CALLS_FOR_TOOLS
 
 
 @pytest.fixture
