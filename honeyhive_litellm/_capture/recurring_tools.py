@@ -1,4 +1,4 @@
-"""The tools that calls offer to a model: each list is cleaned and encoded once, because the next calls offer it again."""
+"""The tools that calls offer to a model: the next calls offer them again, so they are cleaned and encoded once."""
 
 from __future__ import annotations
 
