@@ -6,16 +6,20 @@ import contextlib
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List, Tuple
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..golden.compare import check
+from ..property.streams import Script, ScriptServer
 from ..versions import needs_litellm
 from ..waiting import until
+from .scripted import assert_as_read, event_of_case, read_stream, streams
 from .served import HOOK, LITELLM, MESSAGES, SITE, Proxy, serving
 
 pytestmark = [
@@ -24,10 +28,23 @@ pytestmark = [
 ]
 
 
+STREAMS_AT_ONCE = 10
+
+
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory, honeyhive: Collector, models: ModelServer) -> Iterator[Proxy]:
+def provider() -> Iterator[ScriptServer]:
+    """Streams what a test has scripted."""
+    with ScriptServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    tmp_path_factory: pytest.TempPathFactory, honeyhive: Collector, models: ModelServer, provider: ScriptServer
+) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("capture")
-    variables = {**HOOK, "KEY_OF_HONEYHIVE": "hh_key", "HONEYHIVE_PROJECT": "not this one"}
+    scripted = {"SCRIPT_SERVER": provider.url, "ANTHROPIC_API_BASE": provider.url, "ANTHROPIC_API_KEY": "sk-local"}
+    variables = {**HOOK, **scripted, "KEY_OF_HONEYHIVE": "hh_key", "HONEYHIVE_PROJECT": "not this one"}
     with serving(LITELLM, SITE / "config.yaml", folder, honeyhive, models, key="sk-good", **variables) as running:
         yield running
 
@@ -247,6 +264,21 @@ def test_a_client_that_does_not_wait_for_its_answer_cancels_the_call(proxy: Prox
     assert event["metadata"]["status_code"] == 499
     assert event["metadata"]["proxy"]["client_disconnected"] is True
     assert event["inputs"] == {"chat_history": MESSAGES}
+
+
+@settings(max_examples=int(os.environ.get("PROXY_STREAMS", "30")) // STREAMS_AT_ONCE)
+@given(st.lists(streams(), min_size=STREAMS_AT_ONCE, max_size=STREAMS_AT_ONCE))
+def test_an_event_has_what_the_client_got_of_its_stream(
+    proxy: Proxy, provider: ScriptServer, drawn: List[Tuple[str, Script]]
+) -> None:
+    """Random streams; `PROXY_STREAMS=1000` tries more of them."""
+    first = max(provider.scripts, default=-1) + 1
+    numbered = dict(enumerate(drawn, first))
+    provider.scripts = {number: script for number, (_, script) in numbered.items()}
+    with ThreadPoolExecutor(STREAMS_AT_ONCE) as clients:
+        got = list(clients.map(lambda number: read_stream(proxy, number, *numbered[number]), numbered))
+    for (number, (_, script)), client in zip(numbered.items(), got):
+        assert_as_read(script, client, event_of_case(proxy, number))
 
 
 def test_a_proxy_that_is_terminated_loses_nothing(proxy: Proxy) -> None:
