@@ -6,6 +6,9 @@ import asyncio
 import functools
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, Set
 
@@ -109,8 +112,13 @@ def test_from_a_process_to_the_collector_no_byte_on_the_brokers_disk_shows_a_cal
         # HoneyHive refuses it with words that quote it: it is a dead letter, and its reason is no more to be read.
         collector.poison(id_, 422, body=f"no such field: {CANARIES[0]}")
 
-        async def relay() -> None:
-            async with relaying(config), administering(config) as js:
+        path, key_file = tmp_path / "relay.toml", tmp_path / "keys"
+        key_file.write_text(f"{NEW}\n{OLD}\n")
+        write_config(path, {**table(broker, {"calls": url}), "key_file": str(key_file)})
+        command = [sys.executable, "-m", "honeyhive_litellm", "relay", "run", "--config", str(path)]
+
+        async def retry_refused() -> None:
+            async with administering(config) as js:
                 await until_balance(config, Balance(1, 0, dead=1))
                 assert found_in(store, id_, *CANARIES) == {id_}
                 (letter,) = [letter async for letter in letters(js, "calls", config.cipher)]
@@ -119,7 +127,14 @@ def test_from_a_process_to_the_collector_no_byte_on_the_brokers_disk_shows_a_cal
                 await retry(js, [letter])
                 await until_balance(config, Balance(1, 1))
 
-        asyncio.run(relay())
+        environ = {**os.environ, "KEY_CALLS": "hh_key"}
+        with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as relay:
+            try:
+                asyncio.run(retry_refused())
+            finally:
+                relay.terminate()
+                log = relay.communicate(timeout=20)[1]
+        assert [text for text in (OLD, NEW, *CANARIES) if text in log] == []
         assert found_in(store, *CANARIES) == set()
         arrived = json.dumps([collector.events, collector.sessions])
         assert [canary for canary in CANARIES if canary not in arrived] == []
