@@ -50,6 +50,12 @@ class BrokerClient(Client):
         self._takers[subscription._id] = taker  # noqa: SLF001 - what the server calls it
         return subscription
 
+    async def unlisten(self, subscription: Subscription) -> None:
+        """End what `listen` began."""
+        self._takers.pop(subscription._id, None)  # noqa: SLF001 - as in `listen`
+        if not self.is_closed:
+            await subscription.unsubscribe()
+
     async def send(self, pieces: Sequence[bytes]) -> None:
         """Send these pieces of the protocol, complete commands together."""
         self._pending.extend(pieces)

@@ -8,8 +8,11 @@ are unacknowledged at a time is up to the callers: four workers with batches of 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from nats.aio.subscription import Subscription
 
 from honeyhive_litellm._json import decode
 
@@ -28,6 +31,8 @@ _OTHER_STREAM = 10060
 _PUBLISHING = "publish "
 _SUBSCRIBING_S = 5
 _MAX_TEXT = 200
+_INBOXES = 2
+"""The inbox before the last one is still subscribed to: a publish that began with it may wait for its answers there."""
 
 
 class Ack(NamedTuple):
@@ -68,6 +73,7 @@ class Publisher:
         self._subscribing = asyncio.Lock()
         self._client: Optional[BrokerClient] = None
         self._inbox = ""
+        self._subscriptions: Deque[Tuple[BrokerClient, Subscription]] = deque()
         self._number = 0
         self._pending: Dict[bytes, Tuple[_Group, int]] = {}
 
@@ -88,9 +94,12 @@ class Publisher:
         await client.flush(_SUBSCRIBING_S)
         denial = self._connection.denial
         if denial is not None:
-            await subscription.unsubscribe()
+            await client.unlisten(subscription)
             raise DeniedError(denial)
         self._client, self._inbox = client, inbox
+        self._subscriptions.append((client, subscription))
+        while len(self._subscriptions) > _INBOXES:
+            await BrokerClient.unlisten(*self._subscriptions.popleft())
 
     async def publish(self, subject: str, messages: Sequence[Tuple[bytes, bytes]]) -> List[Optional[Ack]]:
         """Publish (encoded headers, body) and wait; the answer to each, None where none came: it may be stored or not.

@@ -76,6 +76,8 @@ class Inbound:
         self._delivered: OrderedDict[str, None] = OrderedDict()
         self._takes_ambiguous = False
         self.waiting_bytes = 0
+        self.copies = self.copies_bytes = 0
+        """How many copies there are of events in hand, and the size of their events."""
 
     @property
     def waiting(self) -> int:
@@ -105,6 +107,7 @@ class Inbound:
             copies = self._copies.setdefault(id_, [])
             if all(copy.row.seq != message.row.seq for copy in copies):
                 copies.append(message)
+                self._count_copies(1, message)
         return None
 
     def _put(self, message: Message) -> None:
@@ -139,6 +142,8 @@ class Inbound:
             id_ = message.row.id
             self._in_hand.pop(id_, None)
             copies = self._copies.pop(id_, [])
+            for copy in copies:
+                self._count_copies(-1, copy)
             if are_delivered:
                 self._remember(id_)
                 done.extend(copies)
@@ -147,7 +152,13 @@ class Inbound:
                 self._put(copies[0]._replace(is_ambiguous=True))
                 if copies[1:]:
                     self._copies[id_] = copies[1:]
+                    for copy in copies[1:]:
+                        self._count_copies(1, copy)
         return done
+
+    def _count_copies(self, change: int, message: Message) -> None:
+        self.copies += change
+        self.copies_bytes += change * len(message.row.body)
 
     def _remember(self, id_: str) -> None:
         self._delivered[id_] = None
@@ -165,4 +176,5 @@ class Inbound:
         for copies in self._copies.values():
             left.extend(copies)
         self._copies.clear()
+        self.copies = self.copies_bytes = 0
         return left

@@ -183,9 +183,12 @@ class StreamSource:
     # ---- receiving
 
     def _room(self) -> int:
-        if self._is_ending or self._inbound.waiting_bytes >= _ROOM_BYTES:
+        """Everything that is kept counts, so that none of it grows while letters or acknowledgements do not go out."""
+        unusable_bytes = sum(len(message.row.body) for message, _ in self._unusable)
+        if self._is_ending or self._inbound.waiting_bytes + self._inbound.copies_bytes + unusable_bytes >= _ROOM_BYTES:
             return 0
-        return self._most_room - self._inbound.waiting
+        kept = self._inbound.waiting + self._inbound.copies + len(self._unusable) + len(self._unacknowledged)
+        return max(0, self._most_room - kept)
 
     def _take_in(self, message: Msg) -> None:
         numbers = seq_and_deliveries(message.reply)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
+from honeyhive_litellm._broker.message import encoded
 from honeyhive_litellm._broker.names import APPLICATION_INBOX
+from honeyhive_litellm._broker.publisher import DeniedError, Publisher
 from honeyhive_litellm._config.broker import BrokerAccess
 
 from ..support.broker import Broker
@@ -63,6 +65,18 @@ async def test_a_denial_is_remembered(tmp_path: Path) -> None:
         await until_on_loop(lambda: connection.denial is not None)
         assert connection.denial == 'publish to "honeyhive.events.other"'
         assert connection.is_connected
+        await connection.aclose()
+
+
+async def test_denied_publishes_leave_no_subscriptions_behind(tmp_path: Path) -> None:
+    with Broker(tmp_path, extra=USERS % "pw", login="admin:admin") as broker:
+        connection = connection_to(broker.address_of("app:pw@"))
+        publisher = Publisher(connection)
+        for _ in range(8):
+            with pytest.raises(DeniedError, match=r"honeyhive\.events\.other"):
+                await publisher.publish("honeyhive.events.other", [(encoded({"Nats-Msg-Id": "1"}), b"x")])
+        client = await connection.client()
+        assert len(client._takers) == len(client._subs) == 2
         await connection.aclose()
 
 
