@@ -14,7 +14,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 import honeyhive_litellm
 from honeyhive_litellm import Settings
-from honeyhive_litellm._capture import open_attempts
+from honeyhive_litellm._capture import open_attempts, recorder
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._spool.record import EVENT, Entry
 from honeyhive_litellm.testing import Collector, ModelServer
@@ -198,3 +198,44 @@ def test_a_notice_that_comes_after_too_many_others_is_the_same_event_again(hooks
     hooks.fail(details_of(CALL_ID))
     assert hooks.event_ids.count(CALL_ID) == 2
     assert len(hooks.event_ids) == 2 * LIMIT + 2
+
+
+def test_an_outcome_without_a_start_is_one_event_as_long_as_it_is_remembered(hooks: Hooks) -> None:
+    for _ in range(3):
+        hooks.fail(details_of(CALL_ID))
+    assert hooks.event_ids == [CALL_ID]
+    for _ in range(OTHERS):
+        hooks.fail(details_of(str(uuid.uuid4())))
+    hooks.fail(details_of(CALL_ID))  # the call is forgotten as well: the same event
+    assert [hooks.event_ids[0], hooks.event_ids[-1]] == [CALL_ID, CALL_ID]
+    assert len(hooks.event_ids) == 2 + OTHERS
+
+
+def test_a_forgotten_outcome_of_a_remembered_call_is_a_further_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_attempts, "REMEMBERED_CALLS", 10 * OTHERS)
+    hooks = Hooks(tmp_path)
+    hooks.fail(details_of(CALL_ID))
+    for _ in range(OTHERS):
+        hooks.fail(details_of(str(uuid.uuid4())))
+    hooks.fail(details_of(CALL_ID))
+    hooks.fail(details_of(CALL_ID))
+    assert hooks.event_ids[0] == CALL_ID
+    assert len(set(hooks.event_ids)) == len(hooks.event_ids) == 2 + OTHERS
+
+
+def test_a_callback_that_comes_after_the_hold_adds_no_event(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    details = hooks.start(details_of(CALL_ID))
+    response = litellm.ModelResponse(id="r", model="gpt-4o")
+    hooks.recorder.on_response(details, response, None)
+    hooks.recorder.sweep()
+    assert hooks.event_ids == []  # it is held
+    monkeypatch.setattr(recorder, "HOLD_S", -1.0)
+    hooks.recorder.sweep()
+    assert hooks.event_ids == [CALL_ID]
+    hooks.recorder.on_success(details, response)
+    hooks.fail(details)
+    hooks.recorder.sweep()
+    assert hooks.event_ids == [CALL_ID]
+    assert hooks.recorder.in_flight == 0

@@ -111,6 +111,29 @@ def test_a_counter_that_went_down_is_not_shown(tmp_path: Path, monkeypatch: pyte
     assert not went_down(Reading(dropped={"age": 2}, pending=9), Reading(dropped={"age": 2, "disk": 1}))
 
 
+def test_a_reading_is_kept_for_a_moment_and_a_counter_that_stays_down_is_shown_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = 5
+    reads = 0
+
+    async def status_of(folder: Path, cipher: Cipher) -> FolderStatus:
+        nonlocal reads
+        reads += 1
+        return FolderStatus(folder, totals=Totals(accepted, accepted))
+
+    monkeypatch.setattr("honeyhive_litellm._cli.folder_metrics.status_of", status_of)
+    monkeypatch.setattr("honeyhive_litellm._cli.folder_metrics.FRESH_S", 3600.0)
+    reader = FolderReader(tmp_path, 1, lambda: False)
+    assert [reader.read().accepted for _ in range(3)] == [5, 5, 5]
+    assert reads == 1
+    accepted = 3  # somebody deleted the ledger
+    monkeypatch.setattr("honeyhive_litellm._cli.folder_metrics.FRESH_S", -1.0)
+    assert reader.read().accepted == 5
+    monkeypatch.setattr("honeyhive_litellm._cli.folder_metrics.HOLD_S", -1.0)
+    assert [reader.read().accepted for _ in range(2)] == [3, 3]
+
+
 def test_the_exposition_has_every_metric_of_the_table(tmp_path: Path) -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="the extra prometheus")
     from honeyhive_litellm._cli.folder_metrics import Exposition

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from typing import Iterator
+from typing import Iterator, List
 
 import pytest
+from nats.aio.msg import Msg
 
+from honeyhive_litellm._broker.connection import Connection
+from honeyhive_litellm._broker.names import RELAY_INBOX
 from honeyhive_litellm._relay.dead_letters import letters, purge, retry
+from honeyhive_litellm._relay.standing_pull import StandingPull
 from honeyhive_litellm._relay.streams import CREATED, UNCHANGED
 from honeyhive_litellm.testing import Collector
 
 from ..support.broker import Broker
-from ..waiting import until_on_loop
+from ..waiting import let_others_run, until_on_loop
 from .fleet import (
     Balance,
     administering,
@@ -49,6 +54,36 @@ async def test_events_and_their_sessions_are_delivered_once_and_the_numbers_say_
             "chat 42"
         ]
         await until_balance(config, Balance(250, 250))
+
+
+async def test_a_standing_pull_gets_no_more_than_there_is_room_for(broker: Broker) -> None:
+    config = config_for(broker, {"standing": "http://127.0.0.1:1"})
+    await make_streams(config)
+    await publish(broker, [event(i) for i in range(100)], "standing")
+    taken: List[Msg] = []
+    seen = 0
+    (destination,) = config.destinations
+    connection = Connection(config.broker, name="test", inbox_prefix=RELAY_INBOX)
+    pull = StandingPull(
+        connection,
+        destination.stream,
+        destination.consumer,
+        most_bytes=1_000_000,
+        room=lambda: 20 - len(taken),
+        most_room=20,
+        on_message=taken.append,
+    )
+    running = asyncio.ensure_future(pull.run())
+    while seen < 100:
+        await until_on_loop(lambda: len(taken) >= 20)
+        await let_others_run()
+        assert len(taken) == 20
+        seen += len(taken)
+        taken.clear()
+        pull.resume()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await connection.aclose()
 
 
 async def test_events_of_a_megabyte_go_out_in_requests_that_the_server_takes(broker: Broker) -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from honeyhive_litellm.collector._hosts import Hosts
+from honeyhive_litellm.collector._http import _HOSTS_LOGGED
 from honeyhive_litellm.collector.viewer.security import CONTENT_SECURITY_POLICY
 from honeyhive_litellm.testing import Collector
 
@@ -75,6 +76,16 @@ def test_a_refused_host_is_logged_once_and_without_control_characters(
             connected.get("/", headers={"Host": "evil.example"})
     logged = [record.getMessage() for record in caplog.records if "evil.example" in record.getMessage()]
     assert len(logged) == 1 and logged[0].isprintable()
+
+
+def test_however_many_hosts_are_refused_few_are_logged(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), fresh(collector) as connected:
+        for number in range(_HOSTS_LOGGED + 5):
+            answer = connected.get("/", headers={"Host": f"{number}.evil.example" + "x" * 200})
+            assert answer.status_code == 421
+    logged = [record.getMessage() for record in caplog.records if "evil.example" in record.getMessage()]
+    assert len(logged) == _HOSTS_LOGGED
+    assert max(map(len, logged)) < 250
 
 
 @pytest.mark.parametrize(
