@@ -198,7 +198,7 @@ def _shut_down_at_child_exit() -> None:
 def _forget_all_inherited() -> None:
     _replaced.clear()
     _closing.clear()
-    for runtime in _runtimes:  # those that were replaced remove themselves
+    for runtime in _runtimes[:]:  # those that were replaced remove themselves
         runtime.forget_inherited()
 
 

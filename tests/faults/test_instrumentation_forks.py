@@ -9,7 +9,7 @@ from typing import Dict
 
 import pytest
 
-from honeyhive_litellm.testing import Collector
+from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import needs_litellm
 from .programs import HEAD, drain, run
@@ -194,3 +194,26 @@ for child in children:
             for who in ("before", "after", "child0", "child1", "child2")
             for number in range(2)
         )
+
+
+@needs_litellm("1.80", "it logs sync calls in another way")
+def test_a_child_that_is_forked_while_replaced_settings_have_a_call_in_flight_records_its_calls(tmp_path: Path) -> None:
+    code = """
+route = {"api_base": os.environ["MODELS"], "api_key": "sk-local", "messages": MESSAGES}
+caller = threading.Thread(target=litellm.completion, kwargs={"model": "openai/slow-1000", **route})
+caller.start()
+until(lambda: honeyhive_litellm.stats().in_flight == 1, what=honeyhive_litellm.stats)
+honeyhive_litellm.init(project="other")
+sync("parent")
+child = os.fork()
+if child == 0:
+    sync("child")
+    sys.exit(0)
+wait_for(child)
+caller.join()
+"""
+    with Collector() as collector, ModelServer() as models:
+        run(code, collector.url, tmp_path, head=HEAD + CALLS, MODELS=models.url)
+        drain(collector.url, tmp_path)
+        assert {**statuses(collector), "parent": "success", "child": "success"} == statuses(collector)
+        assert len(collector.events) == 3
