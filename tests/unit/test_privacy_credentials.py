@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Callable, List
 
 import pytest
@@ -122,30 +121,6 @@ def test_ordinary_text_is_left_as_it_is(text: str) -> None:
 @pytest.mark.timeout(60)
 def test_hostile_text_of_a_megabyte_is_no_trap(text: str) -> None:
     assert isinstance(clean_text(text, 2_000_000), str)
-
-
-UNITS = [
-    "password:", "password: '", 'password="', "password: |\n a\n", "a,password\n1,2\n", "|password|\n", "token=",
-    'token="', "api key: ", "\u5bc6\u7801\uff1a", "<key>password</key>", '"name": "api_key", "value": ',
-    "['password', ", "cookie: a=b; ",
-    "Authorization: Digest a=b, ", "?key=1", "--token abc123 ", "curl -u a:", "://a:", "://a:@", "glpat-", "sk_live_",
-    "hh_1", "SG.", "a.b-", "AKIA", "npm_aaaaaaaaaaaaaaaa", "M" * 25 + ".", "LS0tLS1CRUdJTiB",
-    "data:\n  a: b\n kind: Secret",
-    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.timeout(60)
-def test_the_search_takes_time_in_proportion_to_the_text(unit: str) -> None:
-    def seconds(chars: int) -> float:
-        text = unit * (chars // len(unit))
-        start = time.thread_time()
-        scrub(text)
-        return time.thread_time() - start
-
-    least = min(seconds(4_000) for _ in range(3))
-    assert min(seconds(32_000) for _ in range(2)) < 8 * 3 * least + 0.02
 
 
 @pytest.mark.parametrize("word", ["JavaScript", "aaaaaaaaa", "dXNlcjpwYXNzd29yZA"])
