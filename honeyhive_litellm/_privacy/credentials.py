@@ -245,6 +245,10 @@ _ANY_REMNANT = re.compile(b"|".join(sorted({_remnant(anchor) for anchor, _ in _A
 _WORD_BEGINS = re.compile(START + r"\Z")
 
 
+_OPTION = re.compile(rb"-[-pPcS]")
+"""What stays of the options that `options` and `arguments` look for."""
+
+
 def _has_api_key(text: str) -> bool:
     """Whether "sk-" is the beginning of a word: "task-" is none."""
     return any(_WORD_BEGINS.search(piece[-6:]) for piece in text.split("sk-")[:-1])
@@ -265,17 +269,18 @@ def possible_rules(text: str) -> List[Rule]:
     if next(vendor_keys(text, encoded), None) is not None:
         found += (_aws_secrets, _vendor_keys)
     if b"-" in remaining:
-        may_have_argument = (b"-p" in remaining and " -p" in text) or (b"-P" in remaining and " -P" in text)
-        if b"--" in remaining and "--" in text:
-            may_have_argument = may_have_argument or "--password-stdin" in text
-            if options(text):
-                found.append(_options)
-        if "curl" in text:
-            may_have_argument = True
-            if _CURL(text) != text:
-                found.append(_CURL)
-        if may_have_argument or (b"-c" in remaining and "redis-cli" in text) or b"-ScS" in remaining:
-            found += (rule for rule in (_arguments,) if rule(text) != text)
+        may_have_argument = "curl" in text
+        if may_have_argument and _CURL(text) != text:
+            found.append(_CURL)
+        if _OPTION.search(remaining) is not None:
+            if b"--" in remaining and "--" in text:
+                may_have_argument = may_have_argument or "--password-stdin" in text
+                if options(text):
+                    found.append(_options)
+            may_have_argument = may_have_argument or " -p" in text or " -P" in text or "redis-cli" in text
+            may_have_argument = may_have_argument or b"-ScS" in remaining
+        if may_have_argument and arguments(text):
+            found.append(_arguments)
     if "assw" in text:
         if without_sign(text):
             found.append(_without_sign)

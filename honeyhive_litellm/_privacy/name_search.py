@@ -19,6 +19,7 @@ _REDUCED = bytes(
     byte if byte == 10 else marked + 32 if 65 <= marked <= 90 else marked for byte, marked in enumerate(_MARKED)
 )
 _MANY_LINES = 64
+_SOME_BYTES = 1000
 _PASSED_OVER = b" _-.?!'\"`\\]*0123456789\r"
 _VALUE = b"value"
 _CONTENT = b"content"
@@ -48,7 +49,9 @@ def separators(text: str, encoded: bytes) -> List[int]:
         encoded = text.encode("utf-8", "replace")
     reduced = encoded.translate(_REDUCED, _PASSED_OVER)
     lines = reduced
-    if reduced.count(b"\n") > _MANY_LINES:  # the rows of a table differ in their digits only
+    if (
+        len(reduced) > _SOME_BYTES and reduced.count(b"\n") > _MANY_LINES
+    ):  # the rows of a table differ in their digits only
         lines = b"\n".join(set(reduced.split(b"\n"))) + b"\n"
     if _NAME_BACKWARDS.search(lines.replace(b"\n", b"=")[::-1]) is None:  # `re` skips quickly from "=" to "="
         return []

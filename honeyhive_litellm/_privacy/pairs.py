@@ -119,6 +119,11 @@ def _value_member(text: str, place: int) -> Optional[Span]:
 # ---- tables
 
 
+def _has_blank(row: List[str]) -> bool:
+    """Whether a blank follows a delimiter."""
+    return any(cell[:1] == " " for cell in row[1:])
+
+
 def _table(text: str, place: int) -> Tuple[int, List[Span]]:
     """Where the table ends whose head the line of `place` is, or the line, and the credentials in its rows."""
     start = text.rfind("\n", max(place - _LINE_CHARS, 0), place) + 1
@@ -132,12 +137,13 @@ def _table(text: str, place: int) -> Tuple[int, List[Span]]:
         return end, []
     kinds = {number: name_kind(name) for number, name in enumerate(names)}
     columns = {number: kind for number, kind in kinds.items() if kind is not None}
+    is_tight = delimiter != "|" and not _has_blank(head)  # in a list of words a blank follows each comma
     spans: List[Span] = []
     for _ in range(_MOST_ROWS if columns else 0):
         row_end = text.find("\n", end + 1, end + 1 + _LINE_CHARS)
         row_end = min(len(text), end + 1 + _LINE_CHARS) if row_end < 0 else row_end
         row = text[end + 1 : row_end].split(delimiter)
-        if len(row) != len(head) or row[0].lstrip()[:1] in ("{", "["):
+        if len(row) != len(head) or row[0].lstrip()[:1] in ("{", "[") or (is_tight and _has_blank(row)):
             break
         spans += _cells(row, end + 1, columns)
         end = row_end

@@ -270,7 +270,7 @@ def _suspects(encoded: bytes) -> Iterator[Tuple[int, bytes]]:
             not word.isalnum()
             or word[:2] in _BEGIN_TWOS
             or encoded[begin - 1] in _SIGNS_BEFORE
-            or len(word) in _DISCORD
+            or (word[0] in b"MNO" and len(word) in _DISCORD)
         ) and _is_suspect(encoded, begin, word):
             yield begin, word
         begin = words.find(_LONG_WORD, end) if end >= 0 else -1

@@ -100,6 +100,8 @@ token: Optional[str] = None, password: str, api_key: str = ""
 <string name="password_hint">Password: at least 8 characters</string>
 curl -b cookies.txt -c cookies.txt https://example.com
 user	auth	last_login\njoe	ldap	2024-03-01\nann	oauth2	2024-03-02
+date,pass,fail\n2024-03-01,120,3\ndf.merge(other, on="key", how="left2")
+name,password,token\nuuid: 0a1b2c3d, trace_id=4bf92f3577b34da6a3ce929d0e0e4736, span_id=00f067aa0ba902b7
 from x import (\n    MissingKey,\n    S3AclAndGrantError,\n)
 """
 
