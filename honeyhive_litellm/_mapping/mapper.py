@@ -105,7 +105,7 @@ def map_request(
         **context.user_properties,
         **or_default({}, user_properties, call_details, optional_params, caller_metadata),
     }
-    own = (
+    own = (  # those of the proxy only for a routed call, as all of its calls are
         ("call_type", call_type),
         ("project", settings.project),
         ("provider", provider),
@@ -117,8 +117,11 @@ def map_request(
         ("tags", or_default(None, tags, caller_metadata)),
         ("api_base", api_base),
         ("router", or_default(None, router, caller_metadata) if routed else None),
-        ("proxy", or_default(None, proxy, call_details, caller_metadata, include_content)),
-        ("otel", context.otel or or_default(None, incoming_trace, litellm_params, caller_metadata)),
+        ("proxy", or_default(None, proxy, call_details, caller_metadata, include_content) if routed else None),
+        (
+            "otel",
+            context.otel or (or_default(None, incoming_trace, litellm_params, caller_metadata) if routed else None),
+        ),
     )
     metadata.update({key: value for key, value in own if value})
     held = metadata if session is None or session_id(session) == session else {**metadata, "session_id": session}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
 from honeyhive_litellm._foreign import is_interrupt
 from honeyhive_litellm._privacy.secret_names import is_secret_header
@@ -44,7 +44,7 @@ def or_default(default: _T, function: Callable[..., _T], *arguments: Any) -> _T:
 def mapping(value: Any) -> Mapping[str, Any]:
     """The value if it is a dictionary, else an empty one."""
     kind = type(value)
-    return value if kind is dict or issubclass(kind, dict) else _EMPTY
+    return value if kind is dict or (value is not None and issubclass(kind, dict)) else _EMPTY
 
 
 def fields(value: Any) -> Mapping[str, Any]:
@@ -53,8 +53,9 @@ def fields(value: Any) -> Mapping[str, Any]:
     Reads a pydantic object's own dictionaries, because asking it for a missing attribute takes some 4 microseconds.
     """
     kind = type(value)
-    if kind is dict or issubclass(kind, dict):
-        return cast("Mapping[str, Any]", value)
+    if kind is dict or (value is not None and issubclass(kind, dict)):
+        found: Mapping[str, Any] = value
+        return found
     return _EMPTY if value is None else or_default(_EMPTY, _attributes, value)
 
 

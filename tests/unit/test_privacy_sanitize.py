@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from typing import Any, List
 
 import pytest
 
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._privacy import sanitize
+from honeyhive_litellm._privacy.credentials import scrub
 from honeyhive_litellm._privacy.sanitize import MAX_DEPTH, clean, clean_text
 
 LIMIT = 10_000
@@ -42,6 +44,19 @@ def test_no_half_of_a_credential_appears_where_redaction_made_a_text_shorter() -
     jwt = f"eyJhbGciOiJIUzI1NiJ9.eyJ{TAIL * 20}.{TAIL} "
     for shift in range(0, 1000, 97):
         assert "Zq7" not in clean_text("y" * shift + " " + jwt * 40, 10_000)
+
+
+def test_a_text_that_is_a_uuid_needs_no_search_but_its_name_counts() -> None:
+    for _ in range(200):
+        identity = str(uuid.uuid4())
+        assert scrub(identity) == identity == clean(identity, LIMIT)
+        secrets = {
+            "api_key": identity,
+            "list": ["--password", identity],
+            "pair": {"name": "API_KEY", "value": identity},
+        }
+        assert identity not in str(clean(secrets, LIMIT))
+        assert identity not in str(clean({"text": f"password: {identity}"}, LIMIT))
 
 
 def test_what_json_does_not_have_costs_itself_alone() -> None:
