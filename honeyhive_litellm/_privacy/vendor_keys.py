@@ -281,7 +281,7 @@ def _is_suspect(encoded: bytes, begin: int, word: bytes) -> bool:
     tail = word[1:]
     if not tail.isalnum():
         tail = tail.translate(None, _WORD_SIGNS)
-    if tail.islower() and tail.isalpha():  # a random key has other characters as well
+    if tail.islower() and tail.isalpha() and b"$" not in word:  # a random key has other characters as well
         return False
     if len(tail) == len(word) - 1:
         parts = [word]
