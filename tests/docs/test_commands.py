@@ -119,8 +119,9 @@ def test_every_file_of_the_project_that_a_text_names_exists() -> None:
 
 
 def yaml_of(page: str) -> Any:
+    """What the first YAML block of a page holds."""
     yaml = pytest.importorskip("yaml", reason="LiteLLM brings it where its Proxy runs")
-    (block,) = [block for block in blocks("yaml") if block.page == page]
+    block = next(block for block in blocks("yaml") if block.page == page)
     return yaml.safe_load(block.code)
 
 
