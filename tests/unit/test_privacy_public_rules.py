@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from honeyhive_litellm._privacy.sanitize import clean_text
 
 from ..property.test_privacy_vendor_keys import UUID, drawn
+
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "privacy.md"
 
 BY_NAME = """
 adafruit-api-key ADAFRUIT_IO_KEY={s32}
@@ -140,6 +143,9 @@ def test_what_a_public_rule_looks_for_is_redacted(line: str) -> None:
         assert "[redacted" in cleaned and secret not in cleaned, (text, cleaned)
 
 
-def test_every_exception_has_a_reason() -> None:
+def test_every_exception_has_a_reason_and_stands_on_the_page() -> None:
     assert all(NOT_REDACTED.values())
+    page = PAGE.read_text(encoding="utf-8")
+    rules = {re.sub(r"detect-secrets:|\(.*", "", rule) for rule in NOT_REDACTED.keys() - set(IDS.split())}
+    assert [rule for rule in sorted(rules) if f"`{rule}`" not in page] == []
     assert UUID.count("{") == 5
