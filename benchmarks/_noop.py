@@ -12,6 +12,7 @@ HOOKS = (
     "async_log_success_event",
     "async_log_failure_event",
     "async_post_call_success_deployment_hook",
+    "async_log_batch_line_items",
 )
 """What our logger overrides, and therefore this one too."""
 

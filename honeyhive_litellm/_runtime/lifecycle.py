@@ -122,6 +122,7 @@ def shutdown_all(
     if reason is ShutdownReason.REQUESTED:
         for runtime in current:
             runtime.await_callbacks(time.monotonic() + left_s(runtime) * CALLBACKS_SHARE)
+            runtime.recorder.settle_all_held()  # a call that was answered is not in flight any more
     going_on = deregister() if deregister is not None else ()
     for runtime in _runtimes[:]:  # one whose calls have ended removes itself
         if runtime in going_on:
