@@ -17,7 +17,7 @@ from .appender import Appender
 from .held_segments import HeldSegments, OwnedSegments
 from .interrupted import events_to_come, report_interrupted
 from .layout import are_of_one_project, has_handed_off, lease_path, owners_in, project_of
-from .lease import Lease, may_be_about_to_be_taken
+from .lease import Lease, is_free, may_be_about_to_be_taken
 from .process_state import last_seen
 from .salvage import lost_commits
 from .segment import Segment
@@ -153,7 +153,7 @@ class Adoption:
         if are_of_one_project(self._owner, owner):
             return False
         project = project_of(owner)
-        if project not in self.other_projects and segments and _is_dead(lease_path(self._folder, owner)):
+        if project not in self.other_projects and segments and is_free(lease_path(self._folder, owner)):
             self.other_projects.add(project)
             warn(
                 LogCode.OTHER_PROJECT,
@@ -263,13 +263,3 @@ class Adoption:
             )
             self._counters.accept(lost)
             self._counters.lose("damaged", lost)
-
-
-def _is_dead(lease: Path) -> bool:
-    try:
-        taken = Lease.take(lease)
-    except SpoolError:
-        return False
-    if taken is not None:
-        taken.release(remove=False)
-    return taken is not None

@@ -83,6 +83,21 @@ class Lease:
             pass  # a leftover lease file is empty, and the next adopter removes it
 
 
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lease, so that its owner has died. False where that cannot be found out.
+
+    It is taken for a moment. The file stays; if there was none, there is one then.
+    """
+    try:
+        lease = Lease.take(path)
+    except SpoolError:
+        return False
+    if lease is None:
+        return False
+    lease.release(remove=False)
+    return True
+
+
 def may_be_about_to_be_taken(path: Path) -> bool:
     """Whether the owner of the lease at `path` may just be starting: it creates the file before it locks it."""
     try:

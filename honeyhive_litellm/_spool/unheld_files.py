@@ -10,10 +10,8 @@ import time
 from pathlib import Path
 from typing import Container, Dict, NamedTuple, Set, Tuple
 
-from honeyhive_litellm._errors import SpoolError
-
 from .layout import LEASE_SUFFIX, STATE_SUFFIX, are_of_one_project, lease_path, owner_of
-from .lease import Lease
+from .lease import is_free
 from .process_state import read_state
 
 LOOK_EVERY_S = 5.0
@@ -80,15 +78,10 @@ class UnheldFiles:
     def leave_out_living(self) -> None:
         """Take the lease of each owner that has one, once, to see whether it lives: then its files do not count."""
         for owner in [name for name in self.by_owner if name in self._with_lease and name not in self._dead]:
-            try:
-                lease = Lease.take(lease_path(self._folder, owner))
-            except SpoolError:
-                lease = None
-            if lease is None:
-                self.remove(owner)
-            else:
-                lease.release(remove=False)
+            if is_free(lease_path(self._folder, owner)):
                 self._dead.add(owner)
+            else:
+                self.remove(owner)
 
     def add(self, owner: str, size: int) -> None:
         """Note that a file was just handed off under the name of this owner."""

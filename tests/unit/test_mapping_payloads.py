@@ -138,18 +138,20 @@ def strings_in(value: object) -> Iterator[str]:
             yield from strings_in(item)
 
 
+def details_of(name: str) -> Json:
+    """LiteLLM's details of the call that has this payload."""
+    payload = PAYLOADS[name]
+    arguments = named_arguments(name, (), payload.arguments)
+    return {"call_type": name, "honeyhive_arguments": arguments, **(payload.details or {})}
+
+
 def test_each_call_type_without_a_golden_event_has_a_payload() -> None:
     assert PAYLOADS.keys() == set(BY_PAYLOAD)
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_what_the_caller_gave_and_what_it_got_are_in_the_event(name: str) -> None:
-    payload = PAYLOADS[name]
-    call = {
-        "call_type": name,
-        "honeyhive_arguments": named_arguments(name, (), payload.arguments),
-        **(payload.details or {}),
-    }
+    payload, call = PAYLOADS[name], details_of(name)
     request = mapped(**call)
     assert (request.event_name, request.event_type) == (name, payload.event_type)
     assert request.inputs == payload.inputs
@@ -158,12 +160,7 @@ def test_what_the_caller_gave_and_what_it_got_are_in_the_event(name: str) -> Non
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_without_content_the_event_has_none_of_the_texts(name: str) -> None:
-    payload = PAYLOADS[name]
-    call = {
-        "call_type": name,
-        "honeyhive_arguments": named_arguments(name, (), payload.arguments),
-        **(payload.details or {}),
-    }
+    payload, call = PAYLOADS[name], details_of(name)
     inputs = mapped(MappingOptions(capture_message_content=False), **call).inputs
     outputs = succeeded(payload.response, False, MappingOptions(capture_message_content=False), **call).outputs
     assert not TEXTS & set(strings_in([inputs, outputs]))
