@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import ast
+import gc
 import os
 import runpy
 import signal
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings, strategies
@@ -50,13 +52,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _hypothesis_is_imported() -> None:
-    """Else its `uuids` imports a part of it in the midst of a test, and pytest parses what it imports.
+def _no_garbage_collection_while_python_parses() -> Iterator[None]:
+    """Before Python 3.11.8 `ast.parse` fails if a garbage collection meanwhile has something parsed, too.
 
-    On Python 3.11 that fails if a garbage collection meanwhile has something parsed as well
-    (https://github.com/python/cpython/issues/106905), as to warn about a connection that an older LiteLLM leaves open.
+    That is https://github.com/python/cpython/issues/106905. A finalizer that raises or warns is enough: what prints
+    its traceback parses. Hypothesis and pytest parse in the midst of tests.
     """
-    strategies.randoms().validate()
+    parse = ast.parse
+
+    def parse_without_collection(*args: Any, **kwargs: Any) -> Any:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return parse(*args, **kwargs)
+        finally:
+            if was_enabled:
+                gc.enable()
+
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.version_info[:2] == (3, 11):
+            patch.setattr(ast, "parse", parse_without_collection)
+        strategies.randoms().validate()  # else Hypothesis imports a part of it in the midst of a test
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +99,33 @@ def _litellms_callbacks_are_those_of_before() -> Iterator[None]:
     yield
     for name, callbacks in before.items():
         getattr(litellm, name)[:] = callbacks
+
+
+@pytest.fixture(autouse=True)
+def _no_runtime_outlives_its_test() -> Iterator[None]:
+    """One with calls in flight goes on after `shutdown`, and `flush` in later tests would wait for it."""
+    yield
+    lifecycle: Any = sys.modules.get("honeyhive_litellm._runtime.lifecycle")
+    for runtime in list(lifecycle._runtimes) if lifecycle else []:
+        if runtime.recorder.tenure.has_ended:
+            runtime.shutdown(0, lifecycle.ShutdownReason.ATEXIT)
+            lifecycle._runtimes.remove(runtime)
+
+
+@pytest.fixture(autouse=True)
+def _litellm_forgets_the_calls_of_earlier_tests() -> None:
+    """Its worker moves what a closed loop left in its queue to the next loop: one test's calls, reported in another."""
+    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+    worker: Any = getattr(module, "GLOBAL_LOGGING_WORKER", None)
+    loop = getattr(worker, "_bound_loop", None)  # LiteLLM 1.80 has no such attribute
+    if loop is None or not loop.is_closed():
+        return
+    left = list(worker._unstarted_dequeued_tasks())
+    worker._dequeued_tasks.clear()
+    while not worker._queue.empty():
+        left.append(worker._queue.get_nowait())
+    for task in left:
+        task["coroutine"].close()
 
 
 @pytest.fixture(autouse=True)
