@@ -1,9 +1,13 @@
-"""No byte on disk shows what was in the calls: with the application alive, with it killed, and while it is drained."""
+"""No byte on disk shows what was in the calls: with the application alive, with it killed, and while it is drained.
+
+Nor does a byte in the memory of a process that has no key and reads these files.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +60,32 @@ def found_in(folder: Path) -> Set[str]:
     return {canary for canary in CANARIES if canary.encode() in content}
 
 
+def found_in_memory(pid: int) -> Set[str]:
+    """The canaries in the memory of that process, all that a core file of it would hold."""
+    found: Set[str] = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            addresses, permissions = line.split()[:2]
+            if not permissions.startswith("rw"):
+                continue
+            start_at, end_at = (int(address, 16) for address in addresses.split("-"))
+            memory.seek(start_at)
+            found.update(match.decode() for match in re.findall(rb"canary\d\dsings", memory.read(end_at - start_at)))
+    return found
+
+
+def memory_of_a_drain_without_the_key(url: str, spool: Path) -> Set[str]:
+    """The canaries in the memory of a `drain --follow` that has read the files and found that it lacks the key."""
+    arguments = [sys.executable, "-m", "honeyhive_litellm", "drain", "--follow"]
+    with subprocess.Popen(arguments, env=environment(url, spool), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert any("their files are left alone" in line for line in process.stderr)
+            return found_in_memory(process.pid)
+        finally:
+            process.terminate()
+
+
 def command(url: str, spool: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1", **variables)
     return subprocess.run(
@@ -68,7 +98,7 @@ def command(url: str, spool: Path, *arguments: str, **variables: str) -> subproc
     )
 
 
-def test_forty_canaries_are_on_no_disk_and_arrive(tmp_path: Path) -> None:
+def test_forty_canaries_are_on_no_disk_and_in_no_memory_without_the_key_and_arrive(tmp_path: Path) -> None:
     spool, key, key_file = tmp_path / "spool", new_key(), tmp_path / "spool.key"
     key_file.write_text(f"{new_key()}\n{key}\n")
     options = {"HONEYHIVE_CAPTURE_RAW": "1", "HONEYHIVE_CAPTURE_HEADERS": "1", "HONEYHIVE_SPOOL_KEY": key}
@@ -80,6 +110,7 @@ def test_forty_canaries_are_on_no_disk_and_arrive(tmp_path: Path) -> None:
             assert signal_ready(process) == "committed"
             models.wait_for(1, 30)
             assert found_in(spool) == set()
+            assert found_in_memory(process.pid) == set(CANARIES)  # the search finds what is there
             print("go", file=process.stdin, flush=True)
             assert signal_ready(process) == "flushed"
             assert found_in(spool) == set()
@@ -91,6 +122,8 @@ def test_forty_canaries_are_on_no_disk_and_arrive(tmp_path: Path) -> None:
         without = command(collector.url, spool, "drain", "--json")
         assert (without.returncode, json.loads(without.stdout)["locked"]) == (3, 6), without.stderr
         outputs.append(without.stderr)
+        assert (collector.events, found_in(spool)) == ([], set())
+        assert memory_of_a_drain_without_the_key(collector.url, spool) == set()
         assert (collector.events, found_in(spool)) == ([], set())
         drained = command(collector.url, spool, "drain", HONEYHIVE_SPOOL_KEY_FILE=str(key_file))
         assert drained.returncode == 0, drained.stdout + drained.stderr
