@@ -158,8 +158,10 @@ def value_from(text: str, start: int, name: Name) -> Optional[Span]:
         return _bare(text, begin, name, after_equals)
     opening = _OPENING.match(text, begin)
     if opening is not None:
-        if not name.is_quoted and _is_inside(text, name.start, opening):
-            return None
+        if not name.is_quoted and _is_inside(text, name.start, opening):  # it ends what the name is in
+            perhaps = name._replace(kind=NameKind.PERHAPS)
+            follows = text[opening.end() : opening.end() + 1]
+            return _bare(text, opening.end(), perhaps, after_equals) if follows.isalnum() else None
         end = _closing(text, opening, name)
         if end is not None:
             return _judged(text, opening.end(), end, name, True)

@@ -12,20 +12,25 @@ from typing import List
 from .assignments import Span, name_before
 from .key_shape import can_be_key, can_be_secret, is_code, is_path, is_placeholder
 from .secret_names import NameKind
+from .vendor_keys import START
 
-_WORD = r"(?:\"[^\"\n]{4,128}\"|'[^'\n]{4,128}'|[^\s\"'`-][^\s\"'`]{3,127})"
-_SPACE = r"(?:[^\n\\]|\\\n){0,200}?[ ]"
+_WORD = (
+    r"(?:\\{0,3}\"[^\"\n\\]{4,128}\\{0,3}\"|\\{0,3}'[^'\n\\]{4,128}\\{0,3}'"
+    r"|[^\s\"'`\\-](?:[^\s\"'`\\]|\\(?![nrt\"'])){3,127})"
+)
+SAME_COMMAND = r"(?:[^\n\\]|\\(?:\n|\\\\n|[^nr\n])){0,200}?[ ]"
+"""Up to a blank of the same command, over ends of lines that a backslash continues; also as JSON in a string."""
 COMMANDS = re.compile(
-    rf"\b(?:sshpass|(?:docker|podman|oc|az|registry)[ ]login|twine[ ]upload|mongo\w{{0,8}})\b(?=[ ])"
-    rf"{_SPACE}-p[ ]?(?P<a>{_WORD})"
-    rf"|\b(?:mysql\w{{0,10}}|mariadb\w{{0,10}}|7z)\b(?=[ ]){_SPACE}-p(?P<b>(?![ ]){_WORD})"
-    rf"|\bopenssl\b(?=[ ]){_SPACE}-pass(?:in|out)?[ ]pass:(?P<c>{_WORD})"
-    rf"|\bredis-cli\b(?=[ ]){_SPACE}-a[ ](?P<d>{_WORD})"
-    rf"|\bzip\b(?=[ ]){_SPACE}-P[ ]?(?P<e>{_WORD})"
-    rf"|\becho[ ](?P<f>{_WORD})[ ]?\|[^\n]{{0,100}}[ ]--password-stdin"
-    rf"|\bcurl\b(?=[ ]){_SPACE}(?:-b|--cookie)[ ]"
+    rf"{START}(?:sshpass|(?:docker|podman|oc|az|registry)[ ]login|twine[ ]upload|mongo\w{{0,8}})\b(?=[ ])"
+    rf"{SAME_COMMAND}-p[ ]?(?P<a>{_WORD})"
+    rf"|{START}(?:mysql\w{{0,10}}|mariadb\w{{0,10}}|7z)\b(?=[ ]){SAME_COMMAND}-p(?P<b>(?![ ]){_WORD})"
+    rf"|{START}openssl\b(?=[ ]){SAME_COMMAND}-pass(?:in|out)?[ ]pass:(?P<c>{_WORD})"
+    rf"|{START}redis-cli\b(?=[ ]){SAME_COMMAND}-a[ ](?P<d>{_WORD})"
+    rf"|{START}zip\b(?=[ ]){SAME_COMMAND}-P[ ]?(?P<e>{_WORD})"
+    rf"|{START}echo[ ](?P<f>{_WORD})[ ]?\|[^\n]{{0,100}}[ ]--password-stdin"
+    rf"|{START}curl\b(?=[ ]){SAME_COMMAND}(?:-b|--cookie)[ ]"
     r"(?P<i>\"(?=[^\"\n=]{1,64}=)[^\"\n$]{4,1024}\"|'(?=[^'\n=]{1,64}=)[^'\n]{4,1024}')"
-    rf"|(?:oracle:thin:|\bsqlplus[ ])[\w.$-]{{1,64}}/(?P<h>[^\s@\"'\[][^\s@\"']{{0,127}})(?=@)"
+    rf"|(?:oracle:thin:|{START}sqlplus[ ])[\w.$-]{{1,64}}/(?P<h>[^\s@\"'\[][^\s@\"']{{0,127}})(?=@)"
     rf"|SecureString[ ](?:-String[ ])?(?P<g>\"[^\"\n$]{{4,128}}\"|'[^'\n]{{4,128}}')"
 )
 """Commands that take a password in an option of their own."""
@@ -38,6 +43,7 @@ _NAME_AND_BLANK = re.compile(
 )
 _HEX_NUMBER = re.compile(r"0x[0-9A-Fa-f]{1,16}[uUlL]{0,3},?")
 _MIXED = re.compile(r"(?=.{0,64}[a-z])(?=.{0,64}[A-Z])(?=[^\W_]{0,64}[\W_]).{7,128}\w")
+_QUOTE = re.compile(r"\\*[\"']")
 _END = ",;.)"
 
 
@@ -48,8 +54,9 @@ def arguments(text: str) -> List[Span]:
         group = match.lastgroup or "a"
         value = match.group(group)
         start, end = match.span(group)
-        if value[0] in "\"'":
-            start, end = start + 1, end - 1
+        quote = _QUOTE.match(value)
+        if quote is not None:
+            start, end = start + quote.end(), end - quote.end()
         if (
             not is_placeholder(text[start:end])
             and text[start] not in "$-\\"

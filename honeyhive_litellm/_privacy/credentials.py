@@ -25,7 +25,7 @@ import re
 from typing import Callable, List, Pattern, Sequence, Tuple, Union
 
 from .assignments import Span
-from .commands import arguments, without_sign
+from .commands import SAME_COMMAND, arguments, without_sign
 from .key_shape import can_be_secret, is_irregular, is_placeholder
 from .media import without_media
 from .pairs import credentials_by_name, options
@@ -156,8 +156,8 @@ _WEBHOOK = _rule(
 )
 _SOFTLAYER = _rule(r"(?<=api\.softlayer\.com/soap/)v3(?:\.1)?/[a-z0-9]{64}", "[redacted: softlayer key]")
 _CURL = _rule(
-    r"""((?:\bcurl|\bwget|\bhttp)(?=[ ])(?:[^\n\\]|\\\n){0,200}?[ ](?:-u|-U|--user|--proxy-user)[ =]?["']?"""
-    r"""[^\s:"'/]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))(?P<value>[^\s"'\[][^\s"']{2,255})""",
+    rf"""({START}(?:curl|wget|http)(?=[ ]){SAME_COMMAND}(?:-u|-U|--user|--proxy-user)[ =]?\\{{0,3}}["']?"""
+    r"""[^\s:"'/\\]{1,64}:)(?!//|[0-9]{1,6}(?:\s|\Z))(?P<value>[^\s"'\[\\](?:[^\s"'\\]|\\(?![nrt"'])){2,255})""",
     _keep_placeholder,
 )
 _TAG = _rule(
@@ -174,9 +174,11 @@ _NAMED_TAG = _rule(
     lambda match: _keep_head(match) if can_be_secret(match.group("value"), after_equals=False) else match.group(),
     re.ASCII | re.IGNORECASE,
 )
+_WORD = r"(?:[^\s\\]|\\(?![nrt])){1,256}"
+_GAP = r"(?:\s|\\[nrt]){1,32}"  # an end of line, also as JSON in a string
 _NETRC = _rule(
-    r"((?:\bmachine[ \t]{1,8}\S{1,256}|\bdefault)\s{1,32}login[ \t]{1,8}\S{1,256}\s{1,32}"
-    r"(?:account[ \t]{1,8}\S{1,256}\s{1,32})?password[ \t]{1,8})(?P<value>[^\s\[<$]\S{0,255})",
+    rf"({START}(?:machine[ \t]{{1,8}}{_WORD}|default){_GAP}login[ \t]{{1,8}}{_WORD}{_GAP}"
+    rf"(?:account[ \t]{{1,8}}{_WORD}{_GAP})?password[ \t]{{1,8}})(?P<value>(?![\[<$]){_WORD})",
     _keep_placeholder,
 )
 _SECRET_DATA = re.compile(

@@ -32,6 +32,9 @@ FORMS = st.sampled_from(
         "slack_token={}", "connection_string: {}", "glpat-{}", "npm_{}", "hvs.{}", "dapi{}0123456", "pypi-AgE{}",
         "ATATT3{}", "https://hooks.slack.com/services/{}", "https://{}@example.com/x", "curl -u me:{}", "--token {}",
         "<secret>{}</secret>", "{{'token': '{}'}}", "bot123456789:AA{}abcdef",
+        "mysql -u root -p{}", "docker login -u me -p {}", "redis-cli -a '{}'", 'sshpass -p "{}" ssh x',
+        'curl -H "A: b" \\\n -u "me:{}" x.org', "machine x.org login me password {}",
+        "machine x.org\n login me\n password {}",
     ]
 )  # fmt: skip
 EDGES = st.sampled_from(["", " ", "\n", "\t", "é", '"', "'", "(", ", ", ": ", "<", "=> "])
