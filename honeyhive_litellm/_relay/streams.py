@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from nats.errors import Error
@@ -37,6 +38,9 @@ _STANDALONE = 10074  # replicas > 1 not supported in non-clustered mode
 _NO_PEERS = 10005  # no suitable peers for placement
 _NO_STORAGE = (10023, 10047)  # insufficient resources; insufficient storage resources available
 _TIMEOUT_S = 10.0
+_OFFLINE = "peer offline"
+_JOINING_S, _JOINING_POLL_S = 10.0, 0.25
+"""How long a node may be "peer offline": one that has just started is so for some seconds although it is healthy."""
 
 _LOOKED_AT = 100
 _LOOKED_AT_BYTES = 8 * 1024 * 1024
@@ -241,12 +245,16 @@ async def _made(js: JetStreamContext, wanted: StreamConfig, replicas: Optional[i
 
 
 async def _create(js: JetStreamContext, wanted: StreamConfig, replicas: Optional[int]) -> StreamInfo:
-    try:
-        return await js.add_stream(wanted.evolve(num_replicas=replicas or _MOST_REPLICAS))
-    except APIError as error:
-        if error.err_code == _STANDALONE and replicas is None:
-            return await js.add_stream(wanted.evolve(num_replicas=1))
-        raise
+    deadline = time.monotonic() + _JOINING_S
+    while True:
+        try:
+            return await js.add_stream(wanted.evolve(num_replicas=replicas or _MOST_REPLICAS))
+        except APIError as error:
+            if error.err_code == _STANDALONE and replicas is None:
+                return await js.add_stream(wanted.evolve(num_replicas=1))
+            if _OFFLINE not in (error.description or "") or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_JOINING_POLL_S)
 
 
 async def _ensure_consumer(js: JetStreamContext, destination: Destination, config: RelayConfig, replicas: int) -> Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from honeyhive_litellm.testing import Collector
@@ -48,6 +49,14 @@ async def test_a_relay_works_with_the_permissions_of_the_page_and_says_what_is_d
         async with relaying(config_for(broker, {"a": collector.url}, broker=broker.address_of("relay:pw@"))):
             await until_balance(admin, Balance(10, 9, dead=1))
         assert_once(collector, [i for i in range(10) if i != 5])
+
+
+async def test_streams_are_made_although_a_node_joins_late(tmp_path: Path) -> None:
+    with Broker(tmp_path, nodes=3) as broker, Collector() as collector:
+        broker.nodes[2].kill()
+        making = asyncio.ensure_future(make_streams(config_for(broker, {"a": collector.url})))
+        broker.nodes[2].start()
+        assert {made.replicas for made in await making} == {3}
 
 
 async def test_a_follower_and_the_leader_die_and_a_node_hangs(tmp_path: Path) -> None:

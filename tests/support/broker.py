@@ -24,7 +24,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from honeyhive_litellm._broker.names import stream_of, subject_of
 
-from ..waiting import until
+from ..waiting import until, until_awaited
 
 SERVER = Path(sysconfig.get_path("scripts"), "nats-server")
 MAX_PAYLOAD = 2 * 1024 * 1024
@@ -175,20 +175,30 @@ class Broker:
     ) -> None:
         """Make a destination's stream; by default with a replica on each node."""
         client = await self.connect()
+        config = StreamConfig(
+            name=stream_of(destination),
+            subjects=[subject_of(destination)],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            num_replicas=replicas or len(self.nodes),
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
+            duplicate_window=duplicate_window_s,
+            max_msg_size=MAX_PAYLOAD - 1024,
+        )
+        js = client.jetstream(timeout=10)
+
+        async def is_made() -> bool:
+            try:
+                await js.add_stream(config)
+            except nats.js.errors.BadRequestError as error:
+                if "peer offline" in (error.description or ""):  # a node that has just started, for some seconds
+                    return False
+                raise
+            return True
+
         try:
-            await client.jetstream(timeout=10).add_stream(
-                StreamConfig(
-                    name=stream_of(destination),
-                    subjects=[subject_of(destination)],
-                    retention=RetentionPolicy.WORK_QUEUE,
-                    storage=StorageType.FILE,
-                    num_replicas=replicas or len(self.nodes),
-                    discard=DiscardPolicy.NEW,
-                    max_bytes=max_bytes,
-                    duplicate_window=duplicate_window_s,
-                    max_msg_size=MAX_PAYLOAD - 1024,
-                )
-            )
+            await until_awaited(is_made, READY_S, "the stream is made", 0.1)
         finally:
             await client.close()
 
