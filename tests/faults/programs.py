@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
+from ..support.forked_programs import fork_program
 from ..waiting import until
 
 if TYPE_CHECKING:
@@ -84,7 +85,32 @@ def runtime_folder() -> Iterator[str]:
 
 
 class Program(_Popen):
-    """In `with`, a program that does not outlive a test that failed; nor do its children."""
+    """A program. In `with`, it does not outlive a test that failed; nor do its children."""
+
+    def __init__(self, code: str, variables: Dict[str, str]) -> None:
+        self._code, self._variables = code, variables
+        super().__init__(
+            [sys.executable, "-c", code],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _execute_child(self, *arguments: Any) -> None:
+        """What `Popen` does to start the process, once it has made the pipes."""
+        pipes = child_in, _, _, child_out, _, child_err = arguments[10:16]
+        assert all(type(pipe) is int for pipe in pipes)
+        pid = fork_program(self._code, self._variables, (child_in, child_out, child_err))
+        if pid is None:
+            super()._execute_child(*arguments)  # type: ignore[misc]
+            return
+        self.pid = pid
+        self._child_created = True
+        for pipe in (child_in, child_out, child_err):
+            os.close(pipe)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is not None and self.poll() is None:
@@ -93,15 +119,7 @@ class Program(_Popen):
 
 
 def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) -> Program:
-    return Program(
-        [sys.executable, "-c", head + code],
-        env=environment(url, spool, **variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return Program(head + code, environment(url, spool, **variables))
 
 
 def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD, **variables: str) -> str:
