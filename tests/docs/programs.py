@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import environment
+from ..support.forked_programs import run_python
 from .pages import PAGES, Block, blocks
 
 
@@ -57,62 +55,16 @@ class Ran(NamedTuple):
     logged: str
 
 
-_LAUNCHER = """
-import json, os, runpy, signal, sys
-import litellm, honeyhive_litellm
-for line in sys.stdin:
-    job = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        break
-    _, status = os.waitpid(child, 0)
-    print(os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status), flush=True)
-else:
-    sys.exit()
-signal.alarm(100)
-for number, name in ((1, "stdout"), (2, "stderr")):
-    os.dup2(os.open(os.path.join(job["folder"], name), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), number)
-os.chdir(job["folder"])
-os.environ.update(job["environment"])
-if job["is_test"]:
-    import pytest
-    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", job["file"]]))
-runpy.run_path(job["file"], run_name="__main__")
-"""
-
-
-class Launcher:
-    """Runs programs, each in a fork of one process that has LiteLLM imported: the import takes seconds.
-
-    A program ends as any other does, with the interpreter's exit. The tutorial's programs are run from the start.
-    """
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCHER],
-            env=environment("", Path("unused")),  # LiteLLM's price list comes from its package
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-
-    def close(self) -> None:
-        self._process.communicate(timeout=110)
-
-    def run(self, code: str, collector: Collector, models: ModelServer, folder: Path, *, is_test: bool = False) -> Ran:
-        """Run a program to its good end, with its settings in the environment; with `is_test` by pytest."""
-        file = folder / "test_program.py"
-        file.write_text(code, encoding="utf-8")
-        provider = {"OPENAI_API_KEY": "sk-local", "OPENAI_API_BASE": models.url, "OPENAI_BASE_URL": models.url}
-        variables = environment(collector.url, folder / "spool", **provider)
-        job = {"folder": str(folder), "file": str(file), "environment": variables, "is_test": is_test}
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        code_line = self._process.stdout.readline()
-        ran = Ran(*((folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")))
-        assert code_line == "0\n", f"{code_line}{ran.printed[-4000:]}{ran.logged[-4000:]}"
-        return ran
+def run(code: str, collector: Collector, models: ModelServer, folder: Path, *, is_test: bool = False) -> Ran:
+    """Run a program to its good end, with its settings in the environment; with `is_test` by pytest."""
+    file = folder / "test_program.py"
+    file.write_text(code, encoding="utf-8")
+    provider = {"OPENAI_API_KEY": "sk-local", "OPENAI_API_BASE": models.url, "OPENAI_BASE_URL": models.url}
+    variables = environment(collector.url, folder / "spool", **provider)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)] if is_test else [str(file)]
+    done = run_python(*command, env=variables, cwd=folder, timeout=100)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return Ran(done.stdout, done.stderr)
 
 
 def with_placeholders(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import pytest
 
@@ -16,7 +16,7 @@ from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..versions import has_litellm
 from .pages import blocks
-from .programs import Launcher, Program, programs
+from .programs import Program, programs, run
 
 MESSAGES = [{"role": "user", "content": "Why is the sky blue?"}]
 ANSWER = "answer to: Why is the sky blue?"
@@ -130,25 +130,18 @@ def test_every_program_of_every_page_has_its_test() -> None:
     assert set(PROGRAMS) == tested
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    launcher = Launcher()
-    yield launcher
-    launcher.close()
-
-
 # ---- programs that only need `init()`
 
 
 @pytest.fixture(scope="module")
-def together(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Dict[str, List[Json]]:
+def together(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, List[Json]]:
     """The events of each of these pages. One process runs them all: to import LiteLLM takes seconds."""
     if not has_litellm("1.80"):
         pytest.skip("before LiteLLM 1.80: it calls on another loop with the connections of the first")
     count = "\nassert honeyhive_litellm.flush(30) == 0\nprint('\\n@', honeyhive_litellm.stats().delivered)\n"
     code = "".join("".join(program.code for program in page(name)) + count for name in TOGETHER)
     with Collector() as collector, ModelServer() as models:
-        printed, _ = launcher.run(code, collector, models, tmp_path_factory.mktemp("programs"))
+        printed, _ = run(code, collector, models, tmp_path_factory.mktemp("programs"))
         assert set(collector.receipts.values()) == {1}
         events = collector.events
     for name in TOGETHER:
@@ -174,7 +167,7 @@ def test_the_attempts_at_one_router_call_share_a_session_below_their_request(tog
 # ---- the others
 
 
-def test_the_fastapi_service_answers_and_delivers_at_its_end(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_fastapi_service_answers_and_delivers_at_its_end(tmp_path: Path) -> None:
     (service,) = page(FASTAPI)
     use = """
 from fastapi.testclient import TestClient
@@ -184,63 +177,63 @@ with TestClient(app) as client:
 assert honeyhive_litellm.stats().pending == 0
 """
     with Collector() as collector, ModelServer() as models:
-        launcher.run(service.code + use, collector, models, tmp_path)
+        run(service.code + use, collector, models, tmp_path)
         assert_fit(collector.events, [{**CHAT, "event_name": "chat", "metadata.session_id": "chat-42"}])
 
 
-def test_the_redaction_program_sends_what_is_left(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_redaction_program_sends_what_is_left(tmp_path: Path) -> None:
     (program,) = page(REDACTION)
     with Collector() as collector, ModelServer() as models:
-        launcher.run(program.code, collector, models, tmp_path)
+        run(program.code, collector, models, tmp_path)
         left = "Did [redacted: email] pay [case] with [redacted: card]?"
         (event,) = collector.events
     assert_fit([event], [{"inputs.chat_history.0.content": left, "outputs.content": f"answer to: {left}"}])
     assert "customer" not in event["metadata"]
 
 
-def test_the_sampling_program_counts_each_call_once(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_sampling_program_counts_each_call_once(tmp_path: Path) -> None:
     (program,) = page(SAMPLING)
     with Collector() as collector, ModelServer() as models:
-        assert launcher.run(program.code, collector, models, tmp_path).printed == program.output
+        assert run(program.code, collector, models, tmp_path).printed == program.output
         assert len(collector.events) < 20
 
 
-def test_the_test_on_the_page_passes(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_test_on_the_page_passes(tmp_path: Path) -> None:
     (program,) = page(TESTING)
     with Collector() as collector, ModelServer() as models:
-        printed, _ = launcher.run(program.code, collector, models, tmp_path, is_test=True)
+        printed, _ = run(program.code, collector, models, tmp_path, is_test=True)
         assert collector.events == []  # it has servers of its own
     assert "1 passed" in printed
 
 
-def test_two_loggers_send_a_call_to_two_servers(launcher: Launcher, tmp_path: Path) -> None:
+def test_two_loggers_send_a_call_to_two_servers(tmp_path: Path) -> None:
     (program,) = page(PROJECTS)
     with Collector() as collector, Collector() as local, ModelServer() as models:
-        launcher.run(program.code.replace("http://127.0.0.1:8787", local.url), collector, models, tmp_path)
+        run(program.code.replace("http://127.0.0.1:8787", local.url), collector, models, tmp_path)
         assert_fit(collector.events, [{**CHAT, "metadata.project": "search"}])
         assert_fit(local.events, [{**CHAT, "metadata.project": "local"}])
     assert (tmp_path / "spool-local").is_dir()
 
 
-def test_a_refused_key_logs_the_line_on_the_page(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_refused_key_logs_the_line_on_the_page(tmp_path: Path) -> None:
     (program,) = page(TROUBLE)
     (quoted,) = [block.code for block in blocks("text") if block.page == program.page]
     with Collector(keys={"another"}) as collector, ModelServer() as models:
         code = "import os\nos.environ['HONEYHIVE_SHUTDOWN_TIMEOUT'] = '2'\n" + program.code
         code += f"import litellm\nlitellm.completion(model='gpt-4o-mini', messages={MESSAGES})\n"
         code += "print(honeyhive_litellm.flush(1), honeyhive_litellm.stats().last_error)\n"
-        printed, logged = launcher.run(code, collector, models, tmp_path)
+        printed, logged = run(code, collector, models, tmp_path)
         line = quoted.strip().replace("https://api.honeyhive.ai answers", f"{collector.url} answers")
     assert printed.startswith("Stats(accepted=0,")
     assert f"\n1 {line[len('honeyhive: ') :]}\n" in printed
     assert line in logged
 
 
-def test_the_files_for_the_proxy_load(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_files_for_the_proxy_load(tmp_path: Path) -> None:
     logger, early = page(HOOKS)
     with Collector() as collector, ModelServer() as models:
         code = f"{early.code}{logger.code}\nprint(type(logger).__mro__[1].__name__)\n"
-        assert launcher.run(code, collector, models, tmp_path).printed == "HoneyHiveLogger\n"
+        assert run(code, collector, models, tmp_path).printed == "HoneyHiveLogger\n"
 
 
 def test_the_celery_tasks_are_python() -> None:
@@ -276,32 +269,32 @@ def test_the_code_of_before_is_python(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_the_code_of_after_sends_what_the_page_says(launcher: Launcher, name: str, tmp_path: Path) -> None:
+def test_the_code_of_after_sends_what_the_page_says(name: str, tmp_path: Path) -> None:
     _, after = page(name)
     with Collector() as collector, ModelServer() as models:
-        launcher.run(after.code, collector, models, tmp_path)
+        run(after.code, collector, models, tmp_path)
         assert_fit(collector.events, [{**CHAT, **EXPECTED[name]}])
 
 
 # ---- the settings in the environment
 
 
-def test_a_program_with_its_settings_in_the_environment_sends_its_call(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_program_with_its_settings_in_the_environment_sends_its_call(tmp_path: Path) -> None:
     (readme,) = [program for program in PROGRAMS["README.md"] if not program.title]
     (tutorial,) = [program for program in PROGRAMS["docs/tutorial.md"] if not program.title]
     assert readme.code == tutorial.code
     with Collector() as collector, ModelServer() as models:
-        _, logged = launcher.run(readme.code, collector, models, tmp_path)
+        _, logged = run(readme.code, collector, models, tmp_path)
         assert_fit(collector.events, [CHAT])
     assert "honeyhive" not in logged
 
 
-def test_the_metrics_of_the_page_are_exported(launcher: Launcher, tmp_path: Path) -> None:
+def test_the_metrics_of_the_page_are_exported(tmp_path: Path) -> None:
     (program,) = page(METRICS)
     with Collector() as collector, ModelServer() as models:
         code = f"{program.code}\nimport litellm\nlitellm.completion(model='gpt-4o-mini', messages={MESSAGES})\n"
         code += "assert honeyhive_litellm.flush(30) == 0\nreader.force_flush()\n"
-        printed = launcher.run(code, collector, models, tmp_path).printed
+        printed = run(code, collector, models, tmp_path).printed
     assert '"name": "honeyhive.events.delivered"' in printed and '"value": 1' in printed
 
 

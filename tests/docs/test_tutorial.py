@@ -15,6 +15,7 @@ from typing import Dict, List, Optional
 import pytest
 
 from ..faults.programs import environment
+from ..support.forked_programs import run_python
 from .pages import Block, blocks
 from .programs import with_placeholders
 
@@ -57,15 +58,8 @@ class Reader:
             self.start_server()
             return
         module = ["-m", "honeyhive_litellm"] if words[0] == "honeyhive-litellm" else []
-        done = subprocess.run(
-            [sys.executable, *module, *words[1:]],
-            cwd=str(self._folder),
-            env={**self._environment, **dict(pair.split("=", 1) for pair in variables)},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        settings = {**self._environment, **dict(pair.split("=", 1) for pair in variables)}
+        done = run_python(*module, *words[1:], env=settings, cwd=self._folder, timeout=100)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         self._printed = done.stdout
 

@@ -18,6 +18,7 @@ import pytest
 from honeyhive_litellm.testing import Collector, ModelServer
 
 from ..faults.programs import environment
+from ..support.forked_programs import PythonProcess, run_python
 from ..waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -37,14 +38,7 @@ def variables(collector: Collector, models: ModelServer, folder: Path, **more: s
 
 def run(name: str, *arguments: str, env: Dict[str, str]) -> str:
     """Run an example to its end and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *arguments],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = run_python(str(EXAMPLES / name), *arguments, env=env, timeout=100)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
@@ -107,8 +101,8 @@ class Service:
     """The FastAPI example under uvicorn, on a free port."""
 
     def __init__(self, env: Dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / "fastapi_service.py")],
+        self._process = PythonProcess(
+            str(EXAMPLES / "fastapi_service.py"),
             env={**env, "PORT": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

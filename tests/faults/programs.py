@@ -9,15 +9,10 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator
+from typing import Any, Dict, Iterator
 
-from ..support.forked_programs import fork_program
+from ..support.forked_programs import PythonProcess, run_python
 from ..waiting import until
-
-if TYPE_CHECKING:
-    _Popen = subprocess.Popen[str]
-else:
-    _Popen = subprocess.Popen  # Python 3.8 knows no other
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,33 +79,8 @@ def runtime_folder() -> Iterator[str]:
         yield folder
 
 
-class Program(_Popen):
-    """A program. In `with`, it does not outlive a test that failed; nor do its children."""
-
-    def __init__(self, code: str, variables: Dict[str, str]) -> None:
-        self._code, self._variables = code, variables
-        super().__init__(
-            [sys.executable, "-c", code],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def _execute_child(self, *arguments: Any) -> None:
-        """What `Popen` does to start the process, once it has made the pipes."""
-        pipes = child_in, _, _, child_out, _, child_err = arguments[10:16]
-        assert all(type(pipe) is int for pipe in pipes)
-        pid = fork_program(self._code, self._variables, (child_in, child_out, child_err))
-        if pid is None:
-            super()._execute_child(*arguments)  # type: ignore[misc]
-            return
-        self.pid = pid
-        self._child_created = True
-        for pipe in (child_in, child_out, child_err):
-            os.close(pipe)
+class Program(PythonProcess):
+    """In `with`, a program that does not outlive a test that failed; nor do its children."""
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is not None and self.poll() is None:
@@ -119,7 +89,16 @@ class Program(_Popen):
 
 
 def start(code: str, url: str, spool: Path, head: str = HEAD, **variables: str) -> Program:
-    return Program(head + code, environment(url, spool, **variables))
+    return Program(
+        "-c",
+        head + code,
+        env=environment(url, spool, **variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def run(code: str, url: str, spool: Path, timeout: float = 60, head: str = HEAD, **variables: str) -> str:
@@ -144,9 +123,8 @@ def drain(url: str, spool: Path, **variables: str) -> None:
 
     The look-ups wait a second: the server may not show yet what a killed process has just sent.
     """
-    command = [sys.executable, "-m", "honeyhive_litellm", "drain", "--timeout", "60"]
     variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1", **variables)
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=90)
+    done = run_python("-m", "honeyhive_litellm", "drain", "--timeout", "60", env=variables, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

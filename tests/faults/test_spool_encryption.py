@@ -17,6 +17,7 @@ from typing import List, Set
 from honeyhive_litellm._privacy.cipher import new_key
 from honeyhive_litellm.testing import Collector, ModelServer
 
+from ..support.forked_programs import run_python
 from .programs import environment, signal_ready, start
 
 CANARIES = [f"canary{number:02d}sings" for number in range(40)]
@@ -88,14 +89,7 @@ def memory_of_a_drain_without_the_key(url: str, spool: Path) -> Set[str]:
 
 def command(url: str, spool: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     variables = environment(url, spool, HONEYHIVE_LOOKUP_DELAY="1", **variables)
-    return subprocess.run(
-        [sys.executable, "-m", "honeyhive_litellm", *arguments],
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
+    return run_python("-m", "honeyhive_litellm", *arguments, env=variables, timeout=90)
 
 
 def test_forty_canaries_are_on_no_disk_and_in_no_memory_without_the_key_and_arrive(tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ import gc
 import io
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -25,6 +23,7 @@ from honeyhive_litellm.testing._model_server.media import png, wav
 from tests.faults.programs import until_written
 from tests.golden.scripted import provider
 from tests.realtime import SPOKEN, converse, typed
+from tests.support.forked_programs import PythonProcess
 
 KEY = "sk-local"
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -307,7 +306,7 @@ def interrupted(stage: Stage) -> None:
     honeyhive_litellm.shutdown(5)
     stage.models.behave("gpt-4o", "hang")
     arguments = [stage.collector.url, str(stage.spool), stage.models.url]
-    child = subprocess.Popen([sys.executable, "-c", _DYING, *arguments], env=dict(os.environ))
+    child = PythonProcess("-c", _DYING, *arguments, env=dict(os.environ))
     try:
         assert stage.models.wait_for(1, 60)
         until_written(stage.spool, b"chat_history")

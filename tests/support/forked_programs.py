@@ -1,7 +1,7 @@
 """Processes that need not import LiteLLM: hundreds of programs in these tests need it, and each import takes seconds.
 
 A server, one for each process of pytest, has imported it and waits. For each program it forks, and the child runs the
-program as `python -c` does, up to the exit handlers and the end of the interpreter. The server has imported nothing of
+program as `python` does, up to the exit handlers and the end of the interpreter. The server has imported nothing of
 ours, and has no thread and no loop, so that a program is what it would be in a process that it has to itself.
 """
 
@@ -15,17 +15,24 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, Optional, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
+
+if TYPE_CHECKING:
+    _Popen = subprocess.Popen[str]
+else:
+    _Popen = subprocess.Popen  # Python 3.8 knows no other
 
 IS_SUPPORTED = sys.platform == "linux" and sys.version_info >= (3, 9) and not os.environ.get("COVERAGE_PROCESS_CONFIG")
-"""Whether `fork_program` works: elsewhere processes have no subreapers, and coverage starts with an interpreter."""
+"""Elsewhere processes have no subreapers, and coverage starts with an interpreter: there programs import it."""
 
 _SERVER = """
 import gc, sys
 import aiohttp, aiosqlite, litellm, opentelemetry.trace, orjson, tenacity
 from tests.support.forked_programs import next_program
 gc.freeze()
-exec(compile(next_program(int(sys.argv.pop())), "<string>", "exec"))
+exec(next_program(int(sys.argv.pop())))
 """
 
 _READ_AT_IMPORT = ("PYTHON", "LITELLM_", "LD_")
@@ -54,15 +61,15 @@ class ProgramServer:
             )
         atexit.register(self._end)
 
-    def fork(self, code: str, variables: Dict[str, str], pipes: Sequence[int]) -> int:
-        """Run a program with this environment, these files as its first ones, and a session of its own; its id.
+    def fork(self, command: Sequence[str], cwd: str, variables: Dict[str, str], files: Sequence[int]) -> int:
+        """Run `python command...` there, with this environment, these first files, and a session of its own; its id.
 
         It is a child of this process: the child that forks it ends at once, and this process adopts orphans meanwhile.
         """
-        request = json.dumps({"code": code, "variables": variables, "cwd": os.getcwd()}).encode()
+        request = json.dumps({"command": command, "cwd": cwd, "variables": variables}).encode()
         _adopt_orphans(True)
         try:
-            socket.send_fds(self._control, [request], pipes)
+            socket.send_fds(self._control, [request], files)
             return int(self._control.recv(32))
         finally:
             _adopt_orphans(False)
@@ -81,17 +88,53 @@ _server: Optional[ProgramServer] = None
 _lock = threading.Lock()
 
 
-def fork_program(code: str, variables: Dict[str, str], pipes: Sequence[int]) -> Optional[int]:
-    """See `ProgramServer.fork`; None where that does not work, or the server fixes variables to other values."""
+def _server_for(variables: Dict[str, str]) -> Optional[ProgramServer]:
+    """The server, if it can run a program with this environment."""
     global _server
     if not IS_SUPPORTED:
         return None
-    with _lock:
-        if _server is None:
-            _server = ProgramServer(variables)
-        if _server.fixed != fixed_variables(variables):
-            return None
-        return _server.fork(code, variables, pipes)
+    if _server is None:
+        _server = ProgramServer(variables)
+    return _server if _server.fixed == fixed_variables(variables) else None
+
+
+class PythonProcess(_Popen):
+    """`python command...`, where the command is `-c CODE`, `-m MODULE` or a file, and its arguments."""
+
+    def __init__(self, *command: str, **options: Any) -> None:
+        """`options` are those of `Popen`."""
+        self._command = command
+        super().__init__([sys.executable, *command], **options)
+
+    def _execute_child(self, *arguments: Any) -> None:
+        """What `Popen` does to start the process, once it has opened its files."""
+        cwd, variables, (stdin, _, _, stdout, _, stderr) = arguments[5], arguments[6], arguments[10:16]
+        variables = dict(os.environ if variables is None else variables)
+        with _lock:
+            server = _server_for(variables)
+            if server is None:
+                super()._execute_child(*arguments)  # type: ignore[misc]
+                return
+            opened = (stdin, stdout, stderr)
+            files = [number if file == -1 else file for number, file in enumerate(opened)]
+            self.pid = server.fork(self._command, str(cwd or os.getcwd()), variables, files)
+        self._child_created = True
+        self._close_pipe_fds(*arguments[10:16])  # type: ignore[attr-defined]
+
+
+def run_python(
+    *command: str, env: Dict[str, str], timeout: float, cwd: Optional[Path] = None
+) -> subprocess.CompletedProcess[str]:
+    """`PythonProcess`, to its end: what it printed, and its status."""
+    pipe = subprocess.PIPE
+    with PythonProcess(
+        *command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
 def _adopt_orphans(adopts: bool) -> None:
@@ -102,11 +145,11 @@ def _adopt_orphans(adopts: bool) -> None:
 # ---- in the server
 
 
-def next_program(control_fd: int) -> str:
+def next_program(control_fd: int) -> CodeType:
     """Serve requests. Returns in each child that is forked for one, with the program that it is to run."""
     control = socket.socket(fileno=control_fd)
     while True:
-        request, pipes, _flags, _address = socket.recv_fds(control, _MOST_BYTES, 3)
+        request, files, _flags, _address = socket.recv_fds(control, _MOST_BYTES, 3)
         if not request:
             os._exit(0)
         read_end, write_end = os.pipe()
@@ -117,20 +160,32 @@ def next_program(control_fd: int) -> str:
                 os._exit(0)
             for inherited in (read_end, write_end, control.detach()):
                 os.close(inherited)
-            return _become(json.loads(request), pipes)
+            return _become(json.loads(request), files)
         os.wait()
         control.send(os.read(read_end, 32))
-        for done in (read_end, write_end, *pipes):
+        for done in (read_end, write_end, *files):
             os.close(done)
 
 
-def _become(request: Dict[str, Any], pipes: Sequence[int]) -> str:
+def _become(request: Dict[str, Any], files: Sequence[int]) -> CodeType:
     os.setsid()
-    for pipe, standard in zip(pipes, (0, 1, 2)):
-        os.dup2(pipe, standard)
-        os.close(pipe)
+    for file, standard in zip(files, (0, 1, 2)):
+        os.dup2(file, standard)
+        os.close(file)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["variables"])
-    code: str = request["code"]
-    return code
+    first, *others = request["command"]
+    if first == "-c":
+        code, *arguments = others
+        sys.argv[:] = ["-c", *arguments]
+        return compile(code, "<string>", "exec")
+    if first == "-m":
+        module, *arguments = others
+        sys.argv[:] = ["-m", *arguments]
+        sys.path[0] = os.getcwd()
+        return compile(f"import runpy; runpy._run_module_as_main({module!r})", "<string>", "exec")
+    sys.argv[:] = [first, *others]
+    sys.path[0] = os.path.dirname(os.path.abspath(first))
+    sys.modules["__main__"].__file__ = first
+    return compile(Path(first).read_text(encoding="utf-8"), first, "exec")
