@@ -57,6 +57,10 @@ _ROUTERS = (
 """Names that the Router writes; with `_ENOUGH` of them, and the id of a deployment, a dictionary is one of its."""
 _ENOUGH = 5
 
+_HIDDEN_PARAMS = frozenset(
+    ("additional_headers", "api_base", "custom_llm_provider", "litellm_call_id", "model_id", "response_cost")
+)
+
 _JSON_TYPES = (str, int, float, dict, list, tuple)
 
 _LITELLM_PREFIXES = (
@@ -249,7 +253,7 @@ def add_custom(
     for source in reversed(sources):  # the strongest last
         for name, value in source.items():
             if _is_litellms(name, litellm_names):
-                if value is None or isinstance(value, _JSON_TYPES):
+                if not _is_left_behind(name, value) and (value is None or isinstance(value, _JSON_TYPES)):
                     renamed[name] = value
             elif name in RESERVED_METADATA:
                 renamed[name] = value
@@ -258,6 +262,17 @@ def add_custom(
             elif not is_same(metadata[name], value):  # a stronger source has another value
                 renamed[name] = value
     return renamed
+
+
+def _is_left_behind(name: str, value: object) -> bool:
+    """Whether LiteLLM wrote this value into the caller's own dictionary, in an earlier call with the same one."""
+    if name == "hidden_params":
+        return isinstance(value, dict) and len(_HIDDEN_PARAMS & value.keys()) > 1
+    if name == "raw_request":
+        return isinstance(value, str) and (
+            "Request Sent from LiteLLM:" in value[:64] or value.startswith(("redacted-by-litellm", "Unable to Log"))
+        )
+    return name == "llm_api_timing_windows" and isinstance(value, tuple)  # JSON has lists
 
 
 def is_same(first: object, second: object) -> bool:

@@ -113,6 +113,17 @@ def test_of_a_dictionary_that_a_router_wrote_into_its_entries_are_not_the_caller
     assert note_metadata({"metadata": {"user_api_key_auth": object()}}) == []
 
 
+def test_what_litellm_left_of_an_earlier_call_is_not_the_callers_and_what_only_has_its_name_is() -> None:
+    left = {
+        "hidden_params": {"model_id": None, "api_base": "https://x", "response_cost": 0.1},
+        "llm_api_timing_windows": ((1.0, 2.0),),
+        "raw_request": "\n\nPOST Request Sent from LiteLLM:\ncurl",
+    }
+    assert "user_metadata" not in noted({"mine": 1, **left}).metadata
+    theirs = {"hidden_params": {"api_base": 1}, "llm_api_timing_windows": [[1.0, 2.0]], "raw_request": "POST /x"}
+    assert noted(theirs).metadata["user_metadata"] == theirs
+
+
 def test_what_a_client_sent_to_the_proxy_is_the_callers() -> None:
     sent = {"litellm_x": 1, "error_information": 2, "headers": {"host": "h"}, "mine": None}
     params = {"metadata": {**sent, "user_api_key_hash": "k", "requester_metadata": sent, "litellm_api_version": "1"}}
