@@ -36,5 +36,7 @@ def needs_python(oldest: Tuple[int, int], why: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(sys.version_info < oldest, reason=f"before Python {oldest[0]}.{oldest[1]}: {why}")
 
 
+NEEDS_RESPONSES = needs_python((3, 9), "LiteLLM's Responses API does not import")
+
 SERVER_ERROR = "InternalServerError" if has_litellm("1.80") else "APIError"
 """The class of LiteLLM's error for a provider's status 500, and for a mocked exception."""

@@ -23,6 +23,7 @@ from honeyhive_litellm import Settings
 from honeyhive_litellm import _json as event
 from honeyhive_litellm._capture.recorder import Recorder
 from honeyhive_litellm._privacy import sanitize as redaction
+from honeyhive_litellm._privacy.clean_texts import CleanTexts
 from honeyhive_litellm._privacy.credentials import possible_rules
 from honeyhive_litellm._spool.record import EVENT, START, Entry, Record
 
@@ -119,6 +120,12 @@ def calls_of(*steps: Callable[[], None]) -> Counter[str]:
     finally:
         gc.enable()
     return counted
+
+
+@pytest.fixture(autouse=True)
+def _no_known_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After other tests the memory of texts that hold no credential may be about to forget some."""
+    monkeypatch.setattr(redaction, "_clean_texts", CleanTexts(2**21))
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import List
 
@@ -59,6 +60,8 @@ FIRST_CALLS = {
     "async stream": "asyncio.run(killed(first_chunk(question)))",
     "async events": "asyncio.run(killed(first_event(question)))",
 }
+if sys.version_info < (3, 9):  # LiteLLM's Responses API does not import
+    del FIRST_CALLS["sync events"], FIRST_CALLS["async events"]
 
 
 SLOW_DISK = """

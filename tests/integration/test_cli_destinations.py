@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
-from click.testing import CliRunner, Result
 
 from honeyhive_litellm._cli.folder_metrics import Exposition, FolderReader
-from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._cli.spool_folder import folder_to_read, settings_of
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._privacy.cipher import Cipher, key_of, new_key
@@ -22,6 +20,7 @@ from honeyhive_litellm._runtime.pipeline import spool_folder_of
 from honeyhive_litellm._spool.record import START, Record
 from honeyhive_litellm.testing import Collector
 from tests.spools import spool_in
+from tests.support.commands import Ran, run_command
 
 from .test_cli_spool import bury, event, leave
 
@@ -60,9 +59,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield Site(tmp_path / "spool", stack, monkeypatch)
 
 
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+def run(*arguments: str) -> Ran:
+    result = run_command(*arguments)
     assert not [key for key in KEYS.values() if key in result.output]
     return result
 

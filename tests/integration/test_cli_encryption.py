@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from click.testing import CliRunner, Result
 
 from honeyhive_litellm._cli.folder_metrics import FolderReader
-from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._cli.serve import _read_spool
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher, id_of, key_of, new_key
 from honeyhive_litellm._spool.record import EVENT, Record
 from honeyhive_litellm.testing import Collector
 from tests.spools import spool_in
+from tests.support.commands import Ran, run_command
 
 KEY, OTHER_KEY = new_key(), new_key()
 SESSION = str(uuid.UUID(int=7))
@@ -54,9 +53,8 @@ def event(number: int) -> Record:
     return Record(EVENT, id_, 1.0, f"{SESSION} the session", json.dumps(body).encode())
 
 
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+def run(*arguments: str) -> Ran:
+    result = run_command(*arguments)
     assert KEY not in result.output and OTHER_KEY not in result.output
     return result
 

@@ -23,7 +23,7 @@ from honeyhive_litellm._mapping.model import Outcome, Request
 from honeyhive_litellm.testing import ModelServer
 
 from ..unit.mapping_calls import MappingOptions
-from ..versions import has_litellm, needs_litellm, needs_python
+from ..versions import NEEDS_RESPONSES, has_litellm, needs_litellm
 
 # LiteLLM never closes its HTTP clients, one set for each loop. All tests share one loop, whose clients are closed at
 # its end.
@@ -407,7 +407,7 @@ async def test_text_completions(litellm: Any, seen: Seen, http: Dict[str, Any], 
 
 
 @needs_litellm("1.80", "it has no Responses API")
-@needs_python((3, 9), "LiteLLM's Responses API does not import")
+@NEEDS_RESPONSES
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 async def test_the_responses_api(litellm: Any, seen: Seen, http: Dict[str, Any], stream: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..versions import needs_python
+from ..versions import NEEDS_RESPONSES
 from ..waiting import until
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -73,7 +73,6 @@ WAYS = {
     "responses": responses,
     "messages": messages,
 }
-NEEDS_RESPONSES = needs_python((3, 9), "LiteLLM's Responses API does not import")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ _HOLDS = """
 import sys
 from pathlib import Path
 from honeyhive_litellm._spool.lease import Lease
-assert Lease.take(Path(sys.argv[1])) is not None
+lease = Lease.take(Path(sys.argv[1]))
+assert lease is not None
 print("taken", flush=True)
 sys.stdin.read()
 """

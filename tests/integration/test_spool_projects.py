@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Set
 
 import pytest
-from click.testing import CliRunner
 
-from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._config.paths import file_name_of
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.late_writer import LateWriter
@@ -21,6 +19,7 @@ from honeyhive_litellm.testing import Collector
 
 from ..rig import Rig, event, running
 from ..spools import dies, spool_in
+from ..support.commands import run_command
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -83,7 +82,7 @@ async def test_with_a_broker_the_stream_decides_and_files_belong_to_no_project(t
 
 
 def run(*arguments: str, code: int) -> Dict[str, Any]:
-    result = CliRunner().invoke(main, [*arguments, "--json"])
+    result = run_command(*arguments, "--json")
     assert result.exit_code == code, result.output
     found: Dict[str, Any] = json.loads(result.stdout)
     return found

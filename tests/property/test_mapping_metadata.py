@@ -20,6 +20,7 @@ from honeyhive_litellm._mapping.model import RESERVED_METADATA
 from honeyhive_litellm._privacy.sanitize import clean
 from honeyhive_litellm.testing import Collector
 
+from ..versions import NEEDS_RESPONSES
 from ..waiting import until
 
 READ = ("headers", "model_info", "requester_metadata")
@@ -90,7 +91,13 @@ def held(event: Json, name: str, value: object) -> bool:
     return False
 
 
-WAYS: List[Callable[[Json], None]] = [by_call, by_async_call, by_litellm_metadata, by_responses, by_router]
+WAYS = [
+    by_call,
+    by_async_call,
+    pytest.param(by_litellm_metadata, marks=NEEDS_RESPONSES),
+    pytest.param(by_responses, marks=NEEDS_RESPONSES),
+    by_router,
+]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +111,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         honeyhive_litellm.shutdown(5)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(calls=metadata_of_calls)
 def test_all_metadata_of_the_caller_comes_back(

@@ -17,7 +17,7 @@ import pytest
 
 from honeyhive_litellm.testing._model_server.server import ModelServer
 
-from ..versions import SERVER_ERROR, needs_litellm, needs_python
+from ..versions import NEEDS_RESPONSES, SERVER_ERROR, needs_litellm
 
 WEATHER = {
     "type": "function",
@@ -483,7 +483,7 @@ def test_litellm_reports_a_stream_that_broke(server: ModelServer, litellm: Any) 
 
 
 @needs_litellm("1.80", "it has no Responses API")
-@needs_python((3, 9), "LiteLLM's Responses API does not import")
+@NEEDS_RESPONSES
 def test_litellm_completes_text_and_responses(server: ModelServer, litellm: Any) -> None:
     text = litellm.text_completion(prompt="tell", **through(server, "text-completion-openai/gpt-3.5-turbo-instruct"))
     answer = litellm.responses(input="hello", **through(server))
