@@ -45,21 +45,11 @@ _MOST_BYTES = 200_000
 
 
 class ProgramServer:
-    """The server, as its client sees it."""
+    """The server, as its client sees it: at the other end of `control`."""
 
-    def __init__(self, variables: Dict[str, str]) -> None:
+    def __init__(self, control: socket.socket, variables: Dict[str, str]) -> None:
         self.fixed = fixed_variables(variables)
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, str(theirs.fileno())],
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        atexit.register(self._end)
+        self._control = control
 
     def fork(self, command: Sequence[str], cwd: str, variables: Dict[str, str], files: Sequence[int]) -> int:
         """Run `python command...` there, with this environment, these first files, and a session of its own; its id.
@@ -74,9 +64,26 @@ class ProgramServer:
         finally:
             _adopt_orphans(False)
 
-    def _end(self) -> None:
-        self._control.close()
-        self._process.wait()
+
+def _start_server(variables: Dict[str, str]) -> ProgramServer:
+    """Start the server as a process that ends with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, str(theirs.fileno())],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ProgramServer(ours, variables)
 
 
 def fixed_variables(variables: Dict[str, str]) -> Dict[str, str]:
@@ -94,7 +101,7 @@ def _server_for(variables: Dict[str, str]) -> Optional[ProgramServer]:
     if not IS_SUPPORTED:
         return None
     if _server is None:
-        _server = ProgramServer(variables)
+        _server = _start_server(variables)
     return _server if _server.fixed == fixed_variables(variables) else None
 
 
@@ -140,6 +147,21 @@ def run_python(
 def _adopt_orphans(adopts: bool) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(adopts), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+# ---- in a program that itself starts programs
+
+
+def become_server() -> Optional[CodeType]:
+    """Fork a server of one's own. In its forks: the program that they are to run."""
+    global _server
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if not os.fork():
+        ours.close()
+        return next_program(theirs.detach())
+    theirs.close()
+    _server = ProgramServer(ours, dict(os.environ))
+    return None
 
 
 # ---- in the server
