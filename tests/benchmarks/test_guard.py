@@ -123,7 +123,7 @@ def calls_of(*steps: Callable[[], None]) -> Counter[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_known_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_texts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """After other tests the memory of texts that hold no credential may be about to forget some."""
     monkeypatch.setattr(redaction, "_clean_texts", CleanTexts(2**21))
 
