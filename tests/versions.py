@@ -36,7 +36,10 @@ def needs_python(oldest: Tuple[int, int], why: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(sys.version_info < oldest, reason=f"before Python {oldest[0]}.{oldest[1]}: {why}")
 
 
-NEEDS_RESPONSES = needs_python((3, 9), "LiteLLM's Responses API does not import")
+NEEDS_RESPONSES = pytest.mark.skipif(
+    not has_litellm("1.80") or sys.version_info < (3, 9),
+    reason="before LiteLLM 1.80 there is no Responses API, and before Python 3.9 it does not import",
+)
 
 SERVER_ERROR = "InternalServerError" if has_litellm("1.80") else "APIError"
 """The class of LiteLLM's error for a provider's status 500, and for a mocked exception."""

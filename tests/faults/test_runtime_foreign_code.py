@@ -21,6 +21,7 @@ from honeyhive_litellm._runtime import lifecycle
 from honeyhive_litellm._spool import queue
 from honeyhive_litellm.testing import Collector
 
+from ..versions import has_litellm
 from ..waiting import until, until_committed
 
 
@@ -78,6 +79,8 @@ def test_a_value_that_raises_anything_costs_at_most_itself(traced: Collector, me
     litellms_own = {"__bool__", "__len__"}  # LiteLLM itself looks whether a session id is true
     names = ("x", "tags", "event_name", "honeyhive_capture_content", "user_properties", "session_id")
     positions = [name for name in names if name != "session_id" or method not in litellms_own]
+    if method == "__class__" and not has_litellm("1.80"):
+        positions.remove("tags")  # LiteLLM itself looks at their type, on the thread that is to report the call
     for kind, name in itertools.product(KINDS, positions):
         call(metadata={name: hostile(method, kind)})
     events = delivered(traced, len(KINDS) * len(positions))

@@ -99,12 +99,12 @@ def test_synchronous_messages_keep_them_although_litellm_records_another_call(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("call", [litellm.responses, litellm.aresponses])
+@pytest.mark.parametrize("call", ["responses", "aresponses"])
 def test_responses_of_any_provider_keep_their_instructions_and_session(
-    traced: Collector, models: ModelServer, call: Callable[..., Any], stream: bool
+    traced: Collector, models: ModelServer, call: str, stream: bool
 ) -> None:
     request = {"input": "Why?", "instructions": SYSTEM, "metadata": METADATA, "stream": stream}
-    assert_is_what_the_caller_gave(made(traced, models, call, MODELS, **request), SYSTEM)
+    assert_is_what_the_caller_gave(made(traced, models, getattr(litellm, call), MODELS, **request), SYSTEM)
 
 
 @pytest.mark.parametrize("call", ["generate_content", "agenerate_content", "agenerate_content_stream"])
