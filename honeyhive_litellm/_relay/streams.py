@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from nats.aio.client import Client
 from nats.errors import Error
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -37,9 +38,9 @@ _MOST_REPLICAS = 3
 _STANDALONE = 10074  # replicas > 1 not supported in non-clustered mode
 _NO_PEERS = 10005  # no suitable peers for placement
 _NO_STORAGE = (10023, 10047)  # insufficient resources; insufficient storage resources available
-_TIMEOUT_S = 10.0
+_TIMEOUT_S, _ASK_AGAIN_S = 10.0, 2.0
 _OFFLINE = "peer offline"
-_JOINING_S, _JOINING_POLL_S = 10.0, 0.25
+_JOINING_S, _JOINING_POLL_S = 30.0, 0.25
 """How long a node may be "peer offline": one that has just started is so for some seconds although it is healthy."""
 
 _LOOKED_AT = 100
@@ -101,7 +102,7 @@ async def jetstream(connection: Connection) -> JetStreamContext:
         )
     js = client.jetstream(timeout=_TIMEOUT_S)
     try:
-        await js.account_info()
+        await _until_it_answers(client)
     except (Error, asyncio.TimeoutError) as error:
         reason = f"not permitted: {connection.denial}" if connection.denial else type(error).__name__
         raise BrokerError(
@@ -109,6 +110,18 @@ async def jetstream(connection: Connection) -> JetStreamContext:
             f"subscribe {RELAY_INBOX}.>, where the answers come"
         ) from error
     return js
+
+
+async def _until_it_answers(client: Client) -> None:
+    """Ask for the account until there is an answer: what is asked while the nodes elect a leader has none, ever."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            await client.jetstream(timeout=_ASK_AGAIN_S).account_info()
+            return
+        except asyncio.TimeoutError:
+            if time.monotonic() >= deadline:
+                raise
 
 
 async def init(js: JetStreamContext, config: RelayConfig) -> List[Made]:

@@ -53,9 +53,11 @@ async def test_a_relay_works_with_the_permissions_of_the_page_and_says_what_is_d
 
 async def test_streams_are_made_although_a_node_joins_late(tmp_path: Path) -> None:
     with Broker(tmp_path, nodes=3) as broker, Collector() as collector:
-        broker.nodes[2].kill()
+        leader = broker.nodes[0].monitor("jsz")["meta_cluster"]["leader"]
+        late = next(node for node in broker.nodes if node.name != leader)
+        late.kill()
         making = asyncio.ensure_future(make_streams(config_for(broker, {"a": collector.url})))
-        broker.nodes[2].start()
+        late.start()
         assert {made.replicas for made in await making} == {3}
 
 
