@@ -238,7 +238,7 @@ async def test_space_comes_back_after_a_backlog(tmp_path: Path) -> None:
 def test_dropped_events_are_reported_as_one_event_when_delivery_resumes(tmp_path: Path) -> None:
     code = """
 for i in range(60):
-    messages = [{"role": "user", "content": "%d " % i + "x" * 4000}]
+    messages = [{"role": "user", "content": "%d " % i + "x" * 6000}]
     litellm.completion(model="gpt-4o", messages=messages, mock_response="hi")
     committed(i + 1)  # one group of all would be one segment, and what is being written stays
 print("full", flush=True)
