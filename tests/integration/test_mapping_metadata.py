@@ -11,7 +11,7 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm.testing import Collector, ModelServer
 
-from ..versions import NEEDS_RESPONSES, needs_litellm
+from ..versions import NEEDS_RESPONSES, has_litellm, needs_litellm
 from ..waiting import until
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -90,7 +90,7 @@ def test_what_litellm_left_in_a_dictionary_is_not_the_callers_metadata_of_the_ne
         for number in (1, 2):
             WAYS[way]({**route, "metadata": metadata})
             until(lambda done=number: honeyhive_litellm.flush(20) == 0 and len(traced.events) == done)  # type: ignore[misc]
-    assert metadata.keys() > {"mine"}  # or this tests nothing
+    assert metadata.keys() > {"mine"} or not has_litellm("1.110")  # or this tests nothing
     for event in traced.events:
         assert event["metadata"]["mine"] == 1
         assert event["metadata"].get("user_metadata") is None

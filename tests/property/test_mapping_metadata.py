@@ -96,7 +96,7 @@ WAYS = [
     by_async_call,
     pytest.param(by_litellm_metadata, marks=NEEDS_RESPONSES),
     pytest.param(by_responses, marks=NEEDS_RESPONSES),
-    pytest.param(by_router, marks=needs_litellm("1.80", "its Router writes into the metadata before the call begins")),
+    pytest.param(by_router, marks=needs_litellm("1.83", "its Router writes into the metadata before the call begins")),
 ]
 
 
