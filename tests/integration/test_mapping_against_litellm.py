@@ -406,7 +406,6 @@ async def test_text_completions(litellm: Any, seen: Seen, http: Dict[str, Any], 
     assert outcome.outputs == {"text": "answer to: hello", "finish_reason": "stop"}
 
 
-@needs_litellm("1.80", "it has no Responses API")
 @NEEDS_RESPONSES
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")

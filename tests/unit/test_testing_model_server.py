@@ -482,7 +482,6 @@ def test_litellm_reports_a_stream_that_broke(server: ModelServer, litellm: Any) 
     assert "".join(texts).startswith("answer to:")
 
 
-@needs_litellm("1.80", "it has no Responses API")
 @NEEDS_RESPONSES
 def test_litellm_completes_text_and_responses(server: ModelServer, litellm: Any) -> None:
     text = litellm.text_completion(prompt="tell", **through(server, "text-completion-openai/gpt-3.5-turbo-instruct"))
