@@ -80,7 +80,7 @@ def test_each_hook_is_timed_and_the_way_to_the_disk(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_import_and_exit_are_timed(tmp_path: Path) -> None:
     printed, result = run("ends.py", "--rounds", "1", result=tmp_path / "ends.json")
-    assert abs(result["import_ms"]) < 60_000  # a difference: on a busy machine it may be below zero
+    assert result["import_ms"] > 0
     assert set(result["exit_s"]) == {"noop", "honeyhive"}
     assert "`import honeyhive_litellm`" in printed
 

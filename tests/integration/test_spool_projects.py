@@ -69,7 +69,8 @@ async def test_files_that_are_handed_off_or_written_late_stay_the_projects(tmp_p
     await rig.spool.close()
     late = LateWriter(tmp_path, new_owner(file_name_of("search")))
     late.append(event(2))
-    assert late._lease is not None
+    assert late._db is not None and late._lease is not None
+    late._db.close()
     late._lease.release(remove=False)
     owners = owners_in(tmp_path)
     assert len(owners) == 2 and {project_of(owner) for owner in owners} == {file_name_of("search")}
