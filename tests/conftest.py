@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import gc
 import os
 import runpy
@@ -8,7 +9,7 @@ import signal
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 import pytest
 from hypothesis import HealthCheck, settings, strategies
@@ -38,6 +39,9 @@ settings.register_profile("shared-machine", deadline=None, suppress_health_check
 settings.load_profile("shared-machine")
 
 
+_TAKE_MINUTES = ("packaging", "proxy")
+"""Folders of tests with processes that install or import much."""
+
 # A Router starts it on the loop that it is made on, which may end before its first turn.
 _ROUTERS = "coroutine object BaseRoutingStrategy.periodic_sync_in_memory_spend_with_redis"
 _CONNECTIONS = "function (Connection|ClientSession|TCPConnector).__del__"
@@ -49,6 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
     for leaked in (_ROUTERS, *older):
         line = f"ignore:Exception ignored in. <{leaked}:pytest.PytestUnraisableExceptionWarning"
         config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Begin with the files that take minutes, then those with the most tests: several processes share the files.
+
+    At the end, no process is to wait for another that has begun such a file last.
+    """
+    tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name not in _TAKE_MINUTES, -tests[item.path], item.path))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -76,12 +89,17 @@ def _no_garbage_collection_while_python_parses() -> Iterator[None]:
         yield
 
 
+_has_frozen = False
+
+
 @pytest.fixture(autouse=True)
 def _what_litellm_imports_is_no_garbage() -> None:
     """A garbage collection looks at some 400,000 objects of LiteLLM, which takes 0.3 s; frozen, at none of them."""
-    if "litellm" in sys.modules and gc.get_freeze_count() < 100_000:
+    global _has_frozen
+    if not _has_frozen and "litellm" in sys.modules:
         gc.collect()
         gc.freeze()
+        _has_frozen = True
 
 
 @pytest.fixture(autouse=True)

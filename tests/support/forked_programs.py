@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import importlib
 import json
 import os
 import socket
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 else:
     _Popen = subprocess.Popen  # Python 3.8 knows no other
 
-IS_SUPPORTED = sys.platform == "linux" and sys.version_info >= (3, 9) and not os.environ.get("COVERAGE_PROCESS_CONFIG")
-"""Elsewhere processes have no subreapers, and coverage starts with an interpreter: there programs import it."""
+IS_SUPPORTED = sys.platform == "linux" and sys.version_info >= (3, 9)
+"""Elsewhere processes have no subreapers, or sockets take no files: there programs import it."""
 
 _SERVER = """
 import gc, sys
@@ -37,6 +38,9 @@ exec(next_program(int(sys.argv.pop())))
 
 _READ_AT_IMPORT = ("PYTHON", "LITELLM_", "LD_")
 """The variables with these beginnings have taken effect when the server forks."""
+
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""Where coverage is measured, an interpreter that starts with this variable measures itself."""
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _MOST_BYTES = 200_000
@@ -71,7 +75,7 @@ def _start_server(variables: Dict[str, str]) -> ProgramServer:
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", _SERVER, str(theirs.fileno())],
-            env=variables,
+            env={name: value for name, value in variables.items() if name != _COVERAGE},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
@@ -197,6 +201,8 @@ def _become(request: Dict[str, Any], files: Sequence[int]) -> CodeType:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["variables"])
+    if _COVERAGE in os.environ:
+        importlib.import_module("coverage").process_startup()
     first, *others = request["command"]
     if first == "-c":
         code, *arguments = others
