@@ -25,7 +25,6 @@ class Span(NamedTuple):
 _NAME_CHARS = 64
 _DECORATION = " \t*_?!]\"'`\\"
 _REVERSED_NAME = re.compile(r"[\w$@.-]{1,64}(?:[ ][\w$@.-]{1,24}){0,2}")
-_TAG = re.compile(r"</?\w{1,8}>[ \t]*\Z")
 _VERBS = tuple(f" {verb}" for verb in VERBS)
 
 
@@ -46,8 +45,6 @@ class Name(NamedTuple):
 def name_before(text: str, place: int) -> Optional[Name]:
     """The credential's name that ends before `place`: its last word, or its last three, as in "api key"."""
     before = text[max(place - _NAME_CHARS, 0) : place]
-    if before.endswith(">"):
-        before = _TAG.sub("", before)
     core = before.rstrip(_DECORATION)
     if core.endswith(_VERBS):
         core = core.rpartition(" ")[0]

@@ -31,6 +31,7 @@ _SIGN = re.compile(r"[:=][ \t]*")
 _IN_LIST = re.compile(r"[\[(][ \t\r\n]*\\{0,7}[\"']\Z")
 _COMMA = re.compile(r",\s{0,16}(?=\\{0,7}[\"'])")
 _NEXT_ELEMENT = re.compile(r"</[\w:.-]{1,32}>\s{0,32}<[\w:.-]{1,32}>")
+_CLOSED_NAME = re.compile(r"</[\w:.-]{1,32}>[ \t]{0,8}[:=]")
 _SOME_VALUE = re.compile(r"\\{0,7}[\"']?[^\s\"'\\<>]{1,512}")
 
 _OPTION = re.compile(r"--(?P<name>[A-Za-z][\w-]{0,48})[ ](?![ -])")
@@ -85,6 +86,9 @@ def _named(text: str, place: int) -> Optional[Span]:
     if sign == "\n":
         return value_below(text, place, name, has_sign=False)
     if sign == "<":
+        closed = _CLOSED_NAME.match(text, place)
+        if closed is not None:
+            return value_from(text, closed.end(), name)
         element = _NEXT_ELEMENT.match(text, place)
         return value_from(text, element.end(), name._replace(is_quoted=False)) if element is not None else None
     return value_at(text, place, name) or (_value_member(text, place) if "alue" in name.word else None)

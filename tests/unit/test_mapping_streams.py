@@ -9,7 +9,8 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from honeyhive_litellm._mapping.outputs import outputs
-from honeyhive_litellm._mapping.streams.answer import add_estimated_usage, answer_of, assembled
+from honeyhive_litellm._mapping.streams.answer import add_estimated_usage, answer_of, assembled, may_be_last
+from honeyhive_litellm._mapping.streams.snapshot import snapshot
 
 
 def lines(*events: object) -> List[bytes]:
@@ -264,3 +265,95 @@ def test_the_events_show_whether_a_stream_is_one_of_anthropics_messages(
 ) -> None:
     """Whatever call it belongs to: a proxy passes such streams through."""
     assert answer_of([f"data: {json.dumps(event)}\n\n".encode()]).is_message is is_message
+
+
+def test_a_chat_of_an_older_kind_of_functions_with_probabilities_and_sources() -> None:
+    found = assembled(
+        lines(
+            {"choices": [{"delta": {"function_call": {"name": "weather", "arguments": '{"a"'}}}], "citations": ["s1"]},
+            {
+                "choices": [
+                    {
+                        "delta": {"function_call": {"arguments": ": 1}"}},
+                        "logprobs": {"content": [{"token": "x"}], "refusal": None},
+                        "finish_reason": "function_call",
+                    }
+                ],
+                "citations": ["s1", "s2"],
+            },
+        )
+    )
+    assert found is not None
+    assert found["citations"] == ["s1", "s2"]
+    (only,) = found["choices"]
+    assert only["message"]["function_call"] == {"name": "weather", "arguments": '{"a": 1}'}
+    assert only["logprobs"] == {"content": [{"token": "x"}]}
+
+
+def test_a_providers_own_fields_are_all_kept() -> None:
+    pieces = [{"trace": [1], "region": "eu", "kind": "a"}, {"trace": 2, "region": "eu", "kind": "b"}, {"trace": [3]}]
+    found = choice(*({"choices": [{"delta": {"provider_specific_fields": piece}}]} for piece in pieces))
+    kept = {"trace": [1, 2, 3], "region": "eu", "kind": ["a", "b"]}
+    assert found["message"]["provider_specific_fields"] == kept
+
+
+@pytest.mark.parametrize(("begun", "calls"), [('{"a": 1}', 2), ('{"a":', 1)])
+def test_a_tool_call_without_an_id_begins_where_the_one_before_is_whole(begun: str, calls: int) -> None:
+    deltas = [{"name": "f", "arguments": begun}, {"name": "g", "arguments": " 2}", "strict": True}]
+    chunks = ({"choices": [{"delta": {"tool_calls": [{"function": function}]}}]} for function in deltas)
+    found = choice(*chunks)["message"]["tool_calls"]
+    assert len(found) == calls
+    assert all("strict" not in call["function"] for call in found)
+
+
+def test_anthropics_citations_are_those_of_their_block() -> None:
+    found = assembled(
+        lines(
+            {"type": "message_start", "message": {"role": "assistant"}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": {"n": 1}}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "a_new_kind", "text": "?"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "so"}},
+        )
+    )
+    assert found is not None
+    assert found["content"] == [{"type": "text", "text": "so", "citations": [{"n": 1}]}]
+
+
+def test_a_response_has_the_annotations_of_its_text() -> None:
+    found = assembled(
+        lines(
+            {
+                "type": "response.output_text.delta",
+                "item_id": "i",
+                "output_index": 0,
+                "content_index": 0,
+                "delta": "so",
+            },
+            {
+                "type": "response.output_text.annotation.added",
+                "item_id": "i",
+                "output_index": 0,
+                "annotation": {"n": 1},
+            },
+        )
+    )
+    assert found is not None
+    ((part,),) = (item["content"] for item in found["output"])
+    assert part == {"type": "output_text", "text": "so", "annotations": [{"n": 1}]}
+
+
+@pytest.mark.parametrize(("piece", "is_last"), [("data: message_stop", False), ('{"type": "message_stop"}', True)])
+def test_a_text_may_be_the_last_piece(piece: str, is_last: bool) -> None:
+    assert may_be_last(piece) is is_last
+
+
+def test_a_chunk_is_kept_as_it_was_although_its_buffer_is_used_again() -> None:
+    buffer = bytearray(b"data: 1")
+    kept = snapshot(buffer)
+    buffer[:] = b"data: 2"
+    assert kept == b"data: 1"
+    chunk = {"choices": [{"text": "so", "logprobs": {"tokens": ["so"]}}], "usage": {"odd": object()}}
+    taken: Any = snapshot(chunk)
+    assert taken["choices"][0]["logprobs"] == {"tokens": ["so"]}
+    assert taken["usage"] == {"odd": "object"}

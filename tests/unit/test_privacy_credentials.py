@@ -159,3 +159,21 @@ def test_a_value_without_a_sign_before_it_in_its_line_is_found(text: str, value:
 )  # fmt: skip
 def test_a_line_below_a_name_that_is_no_clear_value_stays(text: str) -> None:
     assert scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<b>password</b>: hunter2Hunter", "<b>password</b>: [redacted]"),
+        ("<code>db_password</code> = hunter2Hunter", "<code>db_password</code> = [redacted]"),
+        ("the <b>password</b> is here: yes", "the <b>password</b> is here: yes"),
+        ("token: 'correct horse battery staple here'", "token: 'correct horse battery staple here'"),
+        ("<b>Password</b>: correct horse", "<b>Password</b>: correct horse"),
+        ("csk-configurationManagerFactory", "csk-configurationManagerFactory"),
+        ("password: |\n  hunter2Hunter\n", "password: |\n  [redacted]\n"),
+        ("OLDPWD=/srv/app", "OLDPWD=/srv/app"),
+        ("name,password\nme,[redacted]\nyou,hunter2Hunter\n", "name,password\nme,[redacted]\nyou,[redacted]\n"),
+    ],
+)
+def test_the_value_alone_is_replaced(text: str, expected: str) -> None:
+    assert scrub(text) == expected

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import threading
 import uuid
-from typing import Any, List
+from typing import Any, Callable, ClassVar, Dict, Iterator, List
 
 import pytest
 
 from honeyhive_litellm._json import encode
 from honeyhive_litellm._privacy import sanitize
 from honeyhive_litellm._privacy.credentials import scrub
+from honeyhive_litellm._privacy.redactor import Redactor
 from honeyhive_litellm._privacy.sanitize import MAX_DEPTH, clean, clean_text
 
 LIMIT = 10_000
@@ -171,3 +174,57 @@ def test_a_long_text_in_a_list_and_a_long_key_are_cleaned_like_any_other() -> No
 
 def test_plain_values_in_a_list_are_kept() -> None:
     assert clean([None, True, 1, 1.5, "a"], LIMIT) == [None, True, 1, 1.5, "a"]
+
+
+class Interrupted(Exception):
+    """What the application's own signal handler raises, such as a timeout."""
+
+
+@contextlib.contextmanager
+def signals_that_raise() -> Iterator[None]:
+    def handler(number: int, frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+class SignalledModel:
+    """A value of the caller's, in the midst of which a signal comes."""
+
+    model_fields: ClassVar[Dict[str, object]] = {}
+
+    def model_dump(self, **options: object) -> Dict[str, object]:
+        signal.raise_signal(signal.SIGUSR1)
+        return {}
+
+
+class SignalledText(str):
+    def isascii(self) -> bool:
+        signal.raise_signal(signal.SIGUSR1)
+        return True
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(lambda: clean({"a": SignalledModel()}, LIMIT), id="a value"),
+        pytest.param(lambda: clean_text(SignalledText("é"), LIMIT), id="a text"),
+        pytest.param(
+            lambda: Redactor((lambda content: SignalledModel().model_dump(),), LIMIT, ()).redact_request(
+                {"inputs": {}}
+            ),
+            id="a function of the caller's",
+        ),
+    ],
+)
+def test_what_a_signal_handler_raises_reaches_the_application(work: Callable[[], object]) -> None:
+    with signals_that_raise(), pytest.raises(Interrupted):
+        work()
+
+
+def test_a_name_that_is_one_of_a_credential_at_times_hides_keys_alone() -> None:
+    assert clean({"token": 12, "key": "a word"}, LIMIT) == {"token": 12, "key": "a word"}
