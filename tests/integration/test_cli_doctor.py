@@ -25,10 +25,13 @@ from honeyhive_litellm._cli.doctor import application, versions
 from honeyhive_litellm._cli.doctor.clock import check_clock, check_skew
 from honeyhive_litellm._cli.doctor.finding import Level
 from honeyhive_litellm._cli.doctor.mounts import file_system_of
+from honeyhive_litellm._cli.doctor.spool import check_spool
 from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._config.paths import IN_MEMORY
 from honeyhive_litellm._config.settings import OPTIONS
 from honeyhive_litellm._privacy.cipher import id_of, key_of, new_key
 from honeyhive_litellm._spool import dead_letters
+from honeyhive_litellm._spool.layout import QUARANTINE_NAME, new_owner, segment_path
 from honeyhive_litellm._spool.record import Row
 from honeyhive_litellm.testing import Collector
 
@@ -375,3 +378,44 @@ def test_a_broker_is_tried_without_storing_anything(tmp_path: Path, monkeypatch:
         assert asyncio.run(broker.messages("HH_default")) == []
         monkeypatch.setenv("HONEYHIVE_BROKER", broker.address_of("app:secret2@"))
         assert tried()[1].endswith("the broker refuses the login")
+
+
+def test_each_trouble_of_a_spool_is_a_finding_with_a_remedy(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fill() -> None:
+        spool = spool_in(environment, max_bytes=2**17)
+        for number in range(20):
+            await spool.append([event(f"{number}", size=20_000)])
+        await spool.close()
+
+    environment.mkdir(mode=0o700)
+    asyncio.run(fill())
+    segment_path(environment, new_owner(), 1).write_bytes(b"no database, but as long as a page of one" * 100)
+    (environment / QUARANTINE_NAME).mkdir()
+    (environment / QUARANTINE_NAME / "damaged.db").touch()
+    monkeypatch.setenv("HONEYHIVE_SPOOL_MAX_BYTES", "100000")
+    monkeypatch.setenv("HONEYHIVE_SPOOL_MIN_FREE_BYTES", str(2**49))
+    found = doctor()[1]
+    for check, level, text, remedy in (
+        ("free_space", "problem", "less than spool_min_free_bytes", "Free disk space."),
+        ("capacity", "warning", "used", "raise HONEYHIVE_SPOOL_MAX_BYTES"),
+        ("dropped", "warning", "dropped", "reasons"),
+        ("unreadable", "problem", "cannot be read", "check the disk"),
+        ("quarantine", "warning", "has damaged files", "Check the disk"),
+    ):
+        finding = found[f"spool.{check}"]
+        assert finding["level"] == level
+        assert text in finding["text"]
+        assert remedy in finding["remedy"]
+
+
+def test_a_spool_in_memory_says_what_a_kill_loses() -> None:
+    (finding,) = check_spool(IN_MEMORY, None)
+    assert finding.level is Level.OK
+    assert "a kill loses" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [((3, 20), Level.PROBLEM), ((3, 30), Level.WARNING), ((3, 45), Level.OK)]
+)
+def test_a_sqlite_that_is_too_old_is_a_problem(version: Tuple[int, int], level: Level) -> None:
+    assert versions._sqlite(version).level is level

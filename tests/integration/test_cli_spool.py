@@ -9,18 +9,23 @@ import uuid
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+import litellm
 import pytest
 from click.testing import CliRunner, Result
 
+import honeyhive_litellm
 from honeyhive_litellm._cli import common
 from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._spool import dead_letters
+from honeyhive_litellm._spool.layout import new_owner, segment_path
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record, Row
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._stats import Counters
 from honeyhive_litellm.testing import Collector
+
+from ..waiting import until
 
 KEY = "hh_key_of_the_test"
 
@@ -275,3 +280,22 @@ def test_a_terminal_gets_tables_that_take_a_servers_words_as_they_are(
     common.table("dead letters", ("id", "reason"), [("1", "[bold]no[/bold]"), ("2", None)])
     printed = capsys.readouterr().out
     assert "[bold]no[/bold]" in printed and printed.count("\n") == 4
+
+
+def test_status_describes_living_processes_and_names_what_cannot_be_read(spool: Path, collector: Collector) -> None:
+    collector.fail(503, times=1000)
+    honeyhive_litellm.init()
+    try:
+        litellm.completion(model="gpt-4o", messages=[{"role": "user", "content": "hello"}], mock_response="hi")
+        until(lambda: "last error: " in run("status").output, what=lambda: run("status").output)
+        segment_path(spool, new_owner(), 1).write_bytes(b"no database, but as long as a page of one" * 100)
+        found = run("status").output
+        assert "Living processes, each with its numbers since it started" in found
+        assert f"pid {os.getpid()}, delivers, as of" in found
+        assert "accepted 1, delivered 0, pending 1, dead 0, dropped 0, in flight 0" in found
+        assert "Cannot be read" in found
+        checked = run("status", "--check", "--max-age", "0.001s")
+        assert checked.exit_code == 3
+        assert "1 file cannot be read" in checked.output and "the oldest event has waited for" in checked.output
+    finally:
+        honeyhive_litellm.shutdown(0)

@@ -17,6 +17,7 @@ ITEMS = [
     {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
     {"type": "function_call_output", "call_id": "c", "output": "done"},
 ]
+NICE_SYSTEM = {"role": "system", "content": "be brief"}
 NICE = {"role": "system", "content": "be nice"}
 TRANSLATED: List[Tuple[List[Any], List[Any]]] = [
     ([user("hi")], [user("hi")]),
@@ -292,3 +293,27 @@ def test_without_content_a_tool_has_its_name_or_its_type() -> None:
     request = mapped(MappingOptions(capture_message_content=False), messages="hi", optional_params={"tools": tools})
 
     assert request.inputs["functions"] == [{"type": "web_search"}, {"type": "custom", "name": "sql"}, {}]
+
+
+def test_a_message_to_an_agent_that_cannot_be_read_is_recorded_as_a_chat() -> None:
+    found = mapped(call_type="send_message", messages=[user("hi")], **{ARGUMENTS_KEY: {"request": 7}})
+    assert found.inputs == {"chat_history": [user("hi")]}
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"),
+    [
+        ({}, [user("hi")]),
+        ({"input": "hello"}, [user("hello")]),
+        ({"input": "hello", "system_instruction": "be brief"}, [NICE_SYSTEM, user("hello")]),
+    ],
+)
+def test_the_turns_of_an_interaction(noted: Dict[str, Any], expected: List[Any]) -> None:
+    call_details: Dict[str, Any] = {
+        "call_type": "create_interaction",
+        "messages": [user("hi")],
+        ARGUMENTS_KEY: noted,
+    }
+    assert mapped(**call_details).inputs == {"chat_history": expected}
+    silent = mapped(MappingOptions(capture_message_content=False), **call_details)
+    assert silent.inputs == {"chat_history": [{"role": turn["role"]} for turn in expected]}

@@ -505,3 +505,8 @@ def test_log_probabilities_are_bounded() -> None:
     listed = bounded({"content": [TOKEN] * (MAX_TOKENS + 5)})["content"]
     assert isinstance(listed, list)
     assert listed[-1] == "[5 more]" and len(listed) == MAX_TOKENS + 1
+
+
+@pytest.mark.parametrize("odd", ["a text", 7, [1]])
+def test_a_record_that_is_none_is_recorded_as_it_came(odd: object) -> None:
+    assert succeeded(odd, call_type="run_code").outputs == succeeded(odd, call_type="completion").outputs

@@ -10,6 +10,7 @@ import pytest
 
 from honeyhive_litellm._capture.payments import Payments
 from honeyhive_litellm._mapping.mapper import map_request, map_success
+from honeyhive_litellm._mapping.reading import ARGUMENTS_KEY
 
 from .mapping_calls import MappingOptions
 
@@ -138,3 +139,19 @@ def test_a_request_about_what_is_stored_is_a_tool_without_cost(method: str, path
     )
     Payments().keep_once(attempt, outcome, None)
     assert ("total_tokens" in outcome.metadata) is not is_tool
+
+
+@pytest.mark.parametrize("body", [BODY, json.dumps(BODY), json.dumps(BODY).encode()], ids=["object", "text", "bytes"])
+@pytest.mark.parametrize("argument", ["json", "data", "content"])
+def test_the_body_of_a_routed_request_is_an_argument_in_any_form(argument: str, body: object) -> None:
+    details = {"call_type": "llm_passthrough_route", "model": "gpt-4o", ARGUMENTS_KEY: {argument: body}}
+    assert map_request(details, MappingOptions()).inputs == {"chat_history": BODY["messages"]}
+
+
+def test_a_response_about_what_is_stored_stays_as_it_came() -> None:
+    about = {"request_method": "GET", "url": "https://api.example.com/v1/batches/b"}
+    body = {"id": "b", "status": "completed"}
+    details = call(passthrough_logging_payload={**about, "response_body": body})
+    assert map_success(details, {"response": "made up"}, MappingOptions(), True).outputs == body
+    details = call(passthrough_logging_payload=about)
+    assert map_success(details, {"response": json.dumps(body)}, MappingOptions(), True).outputs == body

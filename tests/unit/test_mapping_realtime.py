@@ -92,3 +92,8 @@ def test_an_item_of_a_session_that_cannot_be_read_costs_itself_only() -> None:
 class Unreadable:
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError(name)
+
+
+def test_a_session_without_messages_has_its_tools_alone_and_another_call_nothing() -> None:
+    assert late_inputs({"call_type": "acompletion"}, [], True) == {}
+    assert late_inputs({"call_type": "_arealtime", "messages": 7}, 7, True) == {}

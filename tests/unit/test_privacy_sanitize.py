@@ -176,14 +176,14 @@ def test_plain_values_in_a_list_are_kept() -> None:
     assert clean([None, True, 1, 1.5, "a"], LIMIT) == [None, True, 1, 1.5, "a"]
 
 
-class Interrupted(Exception):
+class TimeIsUpError(Exception):
     """What the application's own signal handler raises, such as a timeout."""
 
 
 @contextlib.contextmanager
 def signals_that_raise() -> Iterator[None]:
     def handler(number: int, frame: object) -> None:
-        raise Interrupted
+        raise TimeIsUpError
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
@@ -214,15 +214,13 @@ class SignalledText(str):
         pytest.param(lambda: clean({"a": SignalledModel()}, LIMIT), id="a value"),
         pytest.param(lambda: clean_text(SignalledText("é"), LIMIT), id="a text"),
         pytest.param(
-            lambda: Redactor((lambda content: SignalledModel().model_dump(),), LIMIT, ()).redact_request(
-                {"inputs": {}}
-            ),
+            lambda: Redactor((lambda _: SignalledModel().model_dump(),), LIMIT, set()).redact_request({"inputs": {}}),
             id="a function of the caller's",
         ),
     ],
 )
 def test_what_a_signal_handler_raises_reaches_the_application(work: Callable[[], object]) -> None:
-    with signals_that_raise(), pytest.raises(Interrupted):
+    with signals_that_raise(), pytest.raises(TimeIsUpError):
         work()
 
 

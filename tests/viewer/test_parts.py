@@ -15,6 +15,7 @@ from honeyhive_litellm.collector._summary import Summary, search_text, summarize
 from honeyhive_litellm.collector.viewer import formats
 from honeyhive_litellm.collector.viewer.conversation import conversation
 from honeyhive_litellm.collector.viewer.differences import differences
+from honeyhive_litellm.collector.viewer.export import event_markdown, trace_markdown
 from honeyhive_litellm.collector.viewer.trace import totals, trace
 
 TEXT = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
@@ -23,6 +24,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=12,
 )
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+PNG = {"url": {"mime_type": "image/png", "bytes": 1234, "sha256": "abc"}}
 FIELDS = ("inputs", "outputs", "config", "metadata", "user_properties", "error", "start_time", "end_time", "duration")
 
 
@@ -175,3 +178,65 @@ def test_no_number_breaks_a_format(value: Optional[float]) -> None:
 def test_a_cursor_is_read_as_it_was_written(start: float, seq: int) -> None:
     assert Cursor.read(str(Cursor(start, seq))) == Cursor(start, seq)
     assert Cursor.read("x") is None and Cursor.read("1_") is None
+
+
+CHAT: Dict[str, Any] = {
+    "event_id": "e1",
+    "session_id": "s",
+    "event_type": "model",
+    "event_name": "chat",
+    "duration": 1500.0,
+    "config": {"model": "gpt-4o", "provider": "openai"},
+    "inputs": {
+        "chat_history": [
+            {"role": "system", "content": "be brief"},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": PNG}],
+            },
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": '{"snow": true}'},
+        ],
+        "functions": [{"type": "function", "function": {"name": "weather"}}],
+        "suffix": "?",
+    },
+    "outputs": {"role": "assistant", "content": "```\nsnow\n```", "reasoning_content": "white\nand cold"},
+    "metadata": {"status": "success", "total_tokens": 12, "prompt_tokens": 9, "completion_tokens": 3, "cost": 0.5},
+}
+
+
+def test_an_event_is_markdown_that_shows_all_of_its_conversation() -> None:
+    found = event_markdown(summarize(CHAT, 1.0, 2), CHAT)
+    assert found.splitlines()[0] == "# chat: success"
+    for part in (
+        "model, gpt-4o, openai, 1.5 s, 9 + 3 tokens, $0.50, id e1",
+        "## system\n\nbe brief",
+        "what is this?\n\n[image/png, 1.2 KiB, sha256 abc]",
+        'Calls `weather`:\n\n```json\n{\n  "city": "Oslo"\n}\n```',
+        "Result:",
+        '"snow": true',
+        "> white\n> and cold",
+        "## Other inputs",
+        '"suffix": "?"',
+        "Tools offered: weather",
+    ):
+        assert part in found, found
+
+
+def test_a_failed_event_is_markdown_with_its_error() -> None:
+    event = {**CHAT, "error": "Timeout: after 3 s", "metadata": {"status": "failure"}, "outputs": {}}
+    found = event_markdown(summarize(event, 1.0, 2), event)
+    assert found.startswith("# chat: failure\n") and "**Error:** Timeout: after 3 s" in found
+
+
+def test_a_trace_is_markdown_with_an_indented_line_an_event() -> None:
+    rows = [
+        row("root", None, 0, 100, event_name="chat", metadata={"status": "success"}),
+        row("try", "root", 10, 60, error="Timeout:\n3 s", metadata={"status": "failure", "attempt": 1}),
+        row("open", "root", 80, None, metadata={"status": "interrupted", "last_seen": "2026-03-01T12:00:00Z"}),
+    ]
+    first, second, *lines = trace_markdown("the trace", trace(rows)).splitlines()
+    assert (first, second) == ("# the trace", "")
+    assert lines[0].startswith("- +0 ms **success** ")
+    assert lines[1].startswith("  - +10 ms **failure** ") and lines[1].endswith(": Timeout: 3 s")
+    assert lines[2].startswith("  - +80 ms **interrupted** ")
