@@ -53,7 +53,7 @@ screenshots: $(VENV)/.test ## the pictures in docs/images of the collector's pag
 	$(BIN)/python examples/screenshots.py
 
 test: $(VENV)/.test ## the whole test suite
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 matrix: ## the suite on every supported Python and on older LiteLLMs (ONLY="py38 py39", ARGS="tests/unit")
 	$(PYTHON) tests/matrix.py --only="$(ONLY)" --args="$(ARGS)"

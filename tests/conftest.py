@@ -48,6 +48,7 @@ _CONNECTIONS = "function (Connection|ClientSession|TCPConnector).__del__"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # the order is ours, see below; an old pytest-xdist has no such option
     # Before 1.110 LiteLLM leaves connections open, and coroutines unawaited.
     older = () if has_litellm("1.110") else (_CONNECTIONS, "coroutine object acompletion")
     for leaked in (_ROUTERS, *older):
