@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import ast
 import collections
+import contextlib
 import gc
+import importlib
 import os
 import runpy
 import signal
@@ -39,7 +41,7 @@ settings.register_profile("shared-machine", deadline=None, suppress_health_check
 settings.load_profile("shared-machine")
 
 
-_TAKE_MINUTES = ("packaging", "proxy")
+_TAKE_LONG = ("packaging", "proxy", "benchmarks", "faults", "relay", "docs", "viewer")
 """Folders of tests with processes that install or import much."""
 
 # A Router starts it on the loop that it is made on, which may end before its first turn.
@@ -57,12 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Begin with the files that take minutes, then those with the most tests: several processes share the files.
+    """Begin with the folders that take long, then the files with the most tests: several processes share the files.
 
     At the end, no process is to wait for another that has begun such a file last.
     """
     tests = collections.Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.parent.name not in _TAKE_MINUTES, -tests[item.path], item.path))
+    turns = {name: turn for turn, name in enumerate(_TAKE_LONG)}
+    items.sort(key=lambda item: (turns.get(item.path.parent.name, len(turns)), -tests[item.path], item.path))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -87,6 +90,10 @@ def _no_garbage_collection_while_python_parses() -> Iterator[None]:
         if sys.version_info[:2] == (3, 11):
             patch.setattr(ast, "parse", parse_without_collection)
         strategies.randoms().validate()  # else Hypothesis imports a part of it in the midst of a test
+        # OpenAI's client imports it in the midst of a call. Before Python 3.12 that fails if a garbage collection comes
+        # then and warns (https://github.com/python/cpython/issues/91351), and half of it stays imported.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("numpy")
         yield
 
 
