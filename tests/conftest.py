@@ -41,7 +41,7 @@ settings.register_profile("shared-machine", deadline=None, suppress_health_check
 settings.load_profile("shared-machine")
 
 
-_TAKE_LONG = ("packaging", "proxy", "benchmarks", "faults", "relay", "docs", "viewer")
+_TAKE_MINUTES = ("packaging", "proxy")
 """Folders of tests with processes that install or import much."""
 
 # A Router starts it on the loop that it is made on, which may end before its first turn.
@@ -59,13 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Begin with the folders that take long, then the files with the most tests: several processes share the files.
+    """Begin with the files that take minutes, then those with the most tests: several processes share the files.
 
     At the end, no process is to wait for another that has begun such a file last.
     """
     tests = collections.Counter(item.path for item in items)
-    turns = {name: turn for turn, name in enumerate(_TAKE_LONG)}
-    items.sort(key=lambda item: (turns.get(item.path.parent.name, len(turns)), -tests[item.path], item.path))
+    items.sort(key=lambda item: (item.path.parent.name not in _TAKE_MINUTES, -tests[item.path], item.path))
 
 
 @pytest.fixture(autouse=True, scope="session")
