@@ -25,7 +25,6 @@ BIN = Path(sys.executable).parent
 START_S = 150.0
 END_S = 40.0
 
-# Every client here has `verify=False`: reading the certificates of all authorities takes 20 ms, for plain HTTP.
 COMMAND = [str(BIN / "honeyhive-litellm"), "proxy"]
 LITELLM = [str(BIN / "litellm")]
 HOOK = {"LITELLM_WORKER_STARTUP_HOOKS": "honeyhive_litellm.proxy:register"}
@@ -41,6 +40,7 @@ class Proxy:
         self.key = key
         self.log = log
         self.collector = collector
+        # Every client here has `verify=False`: to read all authorities' certificates takes 20 ms, for plain HTTP.
         self.client = httpx.Client(base_url=url, timeout=30, headers={"Authorization": f"Bearer {key}"}, verify=False)
 
     def ask(self, path: str = "/v1/chat/completions", **body: Any) -> httpx.Response:

@@ -94,6 +94,6 @@ class Unreadable:
         raise RuntimeError(name)
 
 
-def test_a_session_without_messages_has_its_tools_alone_and_another_call_nothing() -> None:
+def test_a_session_that_cannot_be_read_and_any_other_call_have_no_late_inputs() -> None:
     assert late_inputs({"call_type": "acompletion"}, [], True) == {}
     assert late_inputs({"call_type": "_arealtime", "messages": 7}, 7, True) == {}
