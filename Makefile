@@ -38,7 +38,12 @@ $(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install 'build~=1.2' 'twine>=6.1'
 	@touch $@
 
-environments: $(VENV)/.lint $(VENV)/.docs # not with --jobs: both install into one environment
+environments: $(VENV)/.check
+
+$(VENV)/.check: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --no-compile -e '.[test,lint,docs]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip would compile on one core
+	@touch $@ $(VENV)/.lint $(VENV)/.docs $(VENV)/.test $(VENV)/.demo $(VENV)/.fleet
 
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
 	$(BIN)/python examples/demo.py

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from nats.aio.subscription import Subscription
+from nats.errors import Error
 
 from honeyhive_litellm._json import decode
 
 from .client import BrokerClient
-from .connection import Connection
+from .connection import Connection, NotConnectedError
 from .message import encoded
 
 ACK_TIMEOUT_S = 5.0
@@ -91,7 +92,11 @@ class Publisher:
         self._connection.forget_denial()
         inbox = client.new_inbox()
         subscription = await client.listen(f"{inbox}.*", self._on_answer)
-        await client.flush(_SUBSCRIBING_S)
+        try:
+            await client.flush(_SUBSCRIBING_S)
+        except Error as error:  # the broker hangs, or the connection is lost
+            await client.unlisten(subscription)
+            raise NotConnectedError("no answer in time", is_refused=False) from error
         denial = self._connection.denial
         if denial is not None:
             await client.unlisten(subscription)

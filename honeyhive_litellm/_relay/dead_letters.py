@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from nats.errors import Error
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NoStreamResponseError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.message import decrypted, encrypted, headers_of, received
@@ -41,6 +41,8 @@ _KIND = 6
 
 _TIMEOUT_S = 5.0
 _NO_STREAM = 10059  # stream not found; a message that is not there has another error
+_NO_SUCH_MESSAGE = (10037, 10043)  # no message found; sequence not found
+_NO_MESSAGE = "no message found"  # a deletion says so with the number of every failed deletion, 10057
 
 
 class DeadLetterError(HoneyHiveError):
@@ -219,8 +221,10 @@ async def _next(js: JetStreamContext, subject: str, seq: int) -> Optional[RawStr
 async def _remove(js: JetStreamContext, letter: RelayLetter) -> None:
     try:
         await js.delete_msg(DEAD_STREAM, letter.seq)
-    except NotFoundError:
-        pass  # another process has removed it
+    except APIError as error:
+        is_gone = error.err_code in _NO_SUCH_MESSAGE or _NO_MESSAGE in (error.description or "")
+        if not is_gone:  # else another process has removed it
+            raise
 
 
 def _letter(destination: str, found: RawStreamMsg, cipher: Cipher) -> Optional[RelayLetter]:

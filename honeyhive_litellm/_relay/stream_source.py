@@ -274,7 +274,12 @@ class StreamSource:
     # ---- acknowledging
 
     async def _settle(self, messages: Sequence[Message], *, are_delivered: bool) -> None:
+        waiting = self._inbound.waiting
         done = self._inbound.settle(messages, are_delivered=are_delivered)
+        copies = self._inbound.waiting - waiting
+        if copies:  # of refused events: no message announces them any more
+            self._counters.adopt(copies)
+            self._on_events()
         await self._acknowledge_later({message.row.seq: message.reply for message in done})
 
     async def _acknowledge_later(self, replies: Dict[int, str]) -> None:

@@ -21,7 +21,6 @@ from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._privacy.cipher import cipher_of
 from honeyhive_litellm._spool.layout import destination_folder, destinations_in, owners_in
 from honeyhive_litellm._spool.private_files import effective_folder
-from honeyhive_litellm._spool.record import Entry
 from honeyhive_litellm._spool.status import FolderStatus, status_of
 from honeyhive_litellm._stats import Stats, sum_of
 
@@ -100,10 +99,6 @@ class Channels:
     def __iter__(self) -> Iterator[Channel]:
         yield self.main
         yield from self.named.values()
-
-    def submit_to(self, name: str) -> Callable[[Entry], int]:
-        """What puts a record into the queue of a destination."""
-        return self.named[name].submit
 
     # ---- numbers, on any thread
 

@@ -15,7 +15,7 @@ import pytest
 
 from honeyhive_litellm._errors import ConfigError
 from honeyhive_litellm.collector._database import Database, QueryTimeoutError
-from honeyhive_litellm.collector._migrations import APPLICATION_ID, FORMAT
+from honeyhive_litellm.collector._migrations import APPLICATION_ID, FORMAT, migrate
 from honeyhive_litellm.collector._store import Counts, Store
 
 FORMAT_1 = f"""
@@ -112,6 +112,17 @@ def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
         Store(tmp_path / "pipe.db")
 
 
+@posix
+def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "theirs.db"
+    path.write_bytes(b"")
+    somebody_else = path.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    with pytest.raises(ConfigError, match="another user"):
+        Store(path)
+    assert path.read_bytes() == b""
+
+
 def test_format_1_is_taken_on_with_all_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     once, twice = event(event_name="once"), event(event_name="twice")
@@ -151,18 +162,83 @@ def test_a_format_1_that_a_crash_left_without_tables_is_taken_on(tmp_path: Path)
     store.close()
 
 
-def test_a_migration_that_fails_leaves_format_1_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("in_the_way", "trouble"),
+    [
+        ("CREATE TABLE facets (x)", "facets"),  # a table that the migration makes late
+        ("CREATE TRIGGER theirs BEFORE UPDATE ON events BEGIN SELECT RAISE(ROLLBACK, 'no changes'); END", "no changes"),
+    ],
+    ids=["a table", "what rolls back by itself"],
+)
+def test_a_migration_that_fails_leaves_format_1_as_it_was(tmp_path: Path, in_the_way: str, trouble: str) -> None:
     path = tmp_path / "old.db"
-    write_format_1(path, [event()], [])
+    write_format_1(path, [event(), event(event_type="session")], [])
     connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE facets (x)")  # in the way of a table that the migration makes late
+    connection.execute(in_the_way)
     connection.commit()
     before = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
-    with pytest.raises(ConfigError, match="facets"):
+    with pytest.raises(ConfigError, match=trouble):
         Store(path)
     assert connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall() == before
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
+
+
+def test_of_two_processes_that_make_a_database_the_second_uses_it_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "local.db"
+    kept = event()
+
+    def make_first(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":  # of the second one, which has seen an empty file
+            connection.set_trace_callback(None)
+            first = Store(path)
+            first.add([kept], now_ms=1.0)
+            first.close()
+
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.set_trace_callback(make_first)
+    migrate(connection)
+    assert connection.execute("SELECT event_id FROM records").fetchall() == [(kept["event_id"],)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    connection.close()
+
+
+def test_a_full_disk_stops_a_migration_and_nothing_is_half_made(tmp_path: Path) -> None:
+    path = tmp_path / "local.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA max_page_count = 5")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        migrate(connection)
+    assert not connection.in_transaction
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+    Store(path).close()
+
+
+@pytest.mark.parametrize("kept", ["in a file", "temporarily"])
+def test_a_full_disk_refuses_an_event_and_takes_the_next_one(tmp_path: Path, kept: str) -> None:
+    store = Store(tmp_path / "local.db" if kept == "in a file" else None)
+    with store.database.read() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    with store.database.write() as connection:
+        connection.execute(f"PRAGMA max_page_count = {pages + 8}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.add([event(inputs={"prompt": "x" * 200_000})], now_ms=1.0)
+    assert store.counts() == Counts(events=0, sessions=0, receipts=0)
+    store.add([event()], now_ms=2.0)
+    assert store.counts() == Counts(events=1, sessions=0, receipts=1)
+    store.close()
+
+
+def test_a_transaction_that_sqlite_has_rolled_back_shows_its_own_error() -> None:
+    store = Store()
+    kept = event()
+    store.add([kept], now_ms=1.0)
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"), store.database.write() as connection:
+        connection.execute("DELETE FROM receipts")
+        connection.execute("INSERT OR ROLLBACK INTO records SELECT * FROM records")
+    assert store.events() == [kept] and store.counts().receipts == 1
+    store.close()
 
 
 def test_a_newer_format_is_refused_with_the_remedy_and_left_alone(tmp_path: Path) -> None:
@@ -196,6 +272,25 @@ def test_a_query_that_takes_too_long_is_interrupted_and_the_next_one_works(tmp_p
     with database.read(timeout_s=5.0) as connection:
         assert connection.execute("SELECT count(*) FROM records").fetchone() == (0,)
     database.close()
+
+
+@pytest.mark.parametrize("kept", ["in a file", "temporarily"])
+def test_a_query_that_fails_is_no_timeout(tmp_path: Path, kept: str) -> None:
+    database = Database(tmp_path / "local.db" if kept == "in a file" else None)
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), database.read(timeout_s=5.0) as connection:
+        connection.execute("SELECT * FROM nowhere")
+    with database.read(timeout_s=5.0) as connection:
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (0,)
+    database.close()
+
+
+def test_a_reader_that_ends_its_transaction_itself_leaves_a_sound_connection(tmp_path: Path) -> None:
+    store = Store(tmp_path / "local.db")
+    with store.database.read() as connection:
+        connection.execute("ROLLBACK")
+    store.add([event()], now_ms=1.0)
+    assert len(store.events()) == 1
+    store.close()
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:

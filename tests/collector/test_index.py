@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
-from honeyhive_litellm.collector import _index
+from honeyhive_litellm._log_codes import LogCode
+from honeyhive_litellm.collector import _index, _measures, _migrations
 from honeyhive_litellm.collector import _queries as queries
 from honeyhive_litellm.collector._filter import Filter
 from honeyhive_litellm.collector._index import Index, Indexer, Lag
@@ -76,6 +79,84 @@ def test_a_changed_event_is_found_by_what_it_says_now(again: str) -> None:
     assert found(store, index, q="old") == [] and found(store, index, q="new words") == ["newest words"]
     assert found(store, index, tag=("x",)) == []
     assert facets(store)["project"] == {"three": 1} and facets(store)["status"] == {"success": 2}
+    store.close()
+
+
+@pytest.mark.parametrize("q", ["", "honey"])
+def test_pages_of_a_list_and_of_a_search_lead_on_and_back(q: str) -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([{**event(f"honey {at}"), "start_time": 1000.0 + at} for at in range(5)], 1.0)
+    index.catch_up()
+    search = queries.search_for(Filter(q=q), 1.0, index.has_full_text)
+
+    def page(**edge: Any) -> queries.EventPage:
+        with store.database.read() as connection:
+            return queries.events(connection, search, limit=2, **edge)
+
+    def cursor(row: queries.Row) -> queries.Cursor:
+        return queries.Cursor(row.summary.start_ms, row.seq)
+
+    pages = [page()]
+    while pages[-1].has_older:
+        pages.append(page(before=cursor(pages[-1].rows[-1])))
+    shown = [[str(row.summary.question)[-1] for row in one.rows] for one in pages]
+    assert shown == [["4", "3"], ["2", "1"], ["0"]]
+    assert [one.has_newer for one in pages] == [False, True, True]
+    assert page(after=cursor(pages[-1].rows[0])).rows == pages[1].rows
+    assert page(after=cursor(pages[1].rows[0])) == queries.EventPage(pages[0].rows, False, True)
+    store.close()
+
+
+@pytest.mark.parametrize("q", ["-honey", "***"])
+def test_a_search_for_nothing_that_could_be_found_finds_nothing(q: str) -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([event("honey")], 1.0)
+    index.catch_up()
+    if index.has_full_text:
+        search = queries.search_for(Filter(q=q), 1.0, True)
+        with store.database.read() as connection:
+            assert queries.events(connection, search) == queries.EventPage([], False, False)
+            assert queries.arrived_since(connection, search, 0, 10) == []
+            assert queries.count(connection, search, Filter(q=q)) == (0, True)
+    store.close()
+
+
+def test_what_changes_before_a_search_can_find_it_is_found_by_what_it_says_now() -> None:
+    store = Store()
+    index = Index(store.database)
+    first = event("old words")
+    store.add([first], 1.0)
+    index.catch_up(summaries_only=True)
+    store.put([event("new words", first["event_id"])], 2.0)
+    index.catch_up()
+    assert found(store, index, q="old") == [] and found(store, index, q="new") == ["new words"]
+    store.close()
+
+
+def test_the_index_catches_up_with_so_many_records_and_no_more() -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([event(str(number)) for number in range(250)], 1.0)
+    index.catch_up(summaries_only=True, most=200)
+    assert index.lag().summaries == 50
+    store.close()
+
+
+def test_the_percentiles_of_many_calls_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([{**event(str(at)), "start_time": 1e12 + at, "duration": float(at)} for at in range(1, 1001)], 1e12)
+    index.catch_up(summaries_only=True)
+    monkeypatch.setattr(_measures, "_SAMPLE", 100)
+    with store.database.read() as connection:
+        everything = overview(connection, Filter(), 1e12)
+        some = overview(connection, Filter(duration_max=300.0), 1e12)  # so few of all that each is looked at
+    for taken, calls, every in ((everything, 1000, 10), (some, 300, 3)):
+        assert (taken.sums.calls, taken.sampled) == (calls, every)
+        assert taken.durations.p50 == pytest.approx(calls * 0.5, abs=2 * every)
+        assert taken.durations.p99 == pytest.approx(calls * 0.99, abs=2 * every)
     store.close()
 
 
@@ -153,9 +234,12 @@ def test_clearing_leaves_nothing_and_what_comes_later_is_indexed() -> None:
     store.close()
 
 
-def test_without_full_text_the_stored_json_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lacks", [(_index,), (_index, _migrations), (_migrations,)], ids=["now", "always", "once"])
+def test_without_full_text_the_stored_json_is_searched(monkeypatch: pytest.MonkeyPatch, lacks: Tuple[Any, ...]) -> None:
+    """This SQLite may lack FTS5, or the one that made the database."""
+    for module in lacks:
+        monkeypatch.setattr(module, "has_full_text", lambda connection: False)
     store = Store()
-    monkeypatch.setattr(_index, "has_full_text", lambda connection: False)
     index = Index(store.database)
     assert not index.has_full_text
     store.add([event("100% honey"), event("100 percent_")], 1.0)
@@ -165,7 +249,7 @@ def test_without_full_text_the_stored_json_is_searched(monkeypatch: pytest.Monke
     store.close()
 
 
-def test_the_thread_indexes_what_was_stored_and_survives_a_trouble(tmp_path: Path) -> None:
+def test_the_thread_indexes_what_was_stored_and_what_comes(tmp_path: Path) -> None:
     store = Store(tmp_path / "local.db")
     index = Index(store.database)
     helpings: List[int] = []
@@ -178,4 +262,79 @@ def test_the_thread_indexes_what_was_stored_and_survives_a_trouble(tmp_path: Pat
     until(lambda: found(store, index, q="late"), what="the late event in the index")
     assert len(helpings) >= 4
     indexer.close()
+    store.close()
+
+
+def test_the_thread_says_once_that_it_stands_still_and_goes_on_after_the_trouble(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path / "local.db")
+    index = Index(store.database)
+    other = sqlite3.connect(tmp_path / "local.db", isolation_level=None)
+    other.execute("ALTER TABLE tags RENAME TO put_away")
+    store.add([event("kept waiting", tags=["t"])], 1.0)
+    indexer = Indexer(index)
+    indexer.start()
+    until(lambda: "stands still: no such table" in caplog.text, what=lambda: caplog.text)
+    other.execute("ALTER TABLE put_away RENAME TO tags")
+    other.close()
+    indexer.notify()
+    until(lambda: found(store, index, tag=("t",)), what="the event in the index")
+    indexer.close()
+    logged = [vars(record)["event_code"] for record in caplog.records if record.levelno == logging.WARNING]
+    assert logged == [LogCode.COLLECTOR_INDEX_STALLED.code]
+    store.close()
+
+
+def test_what_fails_while_the_thread_is_closed_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store()
+    index = Index(store.database)
+    announced: List[int] = []
+
+    def announce() -> None:
+        announced.append(1)
+        indexer.close()  # on the thread itself, which cannot wait for itself
+        announced.append(2)
+
+    indexer = Indexer(index, announce)
+    store.add([event("last")], 1.0)
+    indexer.start()
+    until(lambda: announced)
+    indexer.close()
+    assert announced == [1] and caplog.records == []
+    store.close()
+
+
+def test_an_indexer_that_never_started_is_closed_at_once_and_leaves_all_to_the_next() -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([event("kept")], 1.0)
+    idle = Indexer(index)
+    idle.notify()
+    idle.close()
+    assert index.lag().summaries == 1
+    following = Indexer(index)
+    following.start()
+    until(lambda: index.lag() == Lag(0, 0), what=index.lag)
+    following.close()
+    store.close()
+
+
+def test_while_events_pour_in_they_are_indexed_and_the_list_comes_first() -> None:
+    store = Store()
+    index = Index(store.database)
+    store.add([event(f"number {at}") for at in range(120)], 1.0)
+    helpings: List[Lag] = []
+    indexer = Indexer(index, lambda: helpings.append(index.lag()))
+    indexer.start()
+
+    def pour() -> bool:
+        indexer.notify(500)
+        return index.lag().summaries == 0
+
+    until(pour, what=index.lag)
+    until(lambda: index.lag() == Lag(0, 0), what=index.lag)
+    indexer.close()
+    search = 120 if index.has_full_text else 0
+    assert helpings[:2] == [Lag(20, search), Lag(0, search)]
     store.close()

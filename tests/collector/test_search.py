@@ -70,7 +70,9 @@ def test_the_date_range_includes_both_ends() -> None:
     exact = {"start_time": "2023-11-14T22:13:20Z", "end_time": "2023-11-14T22:13:20.000Z"}
     later = {"start_time": "2023-11-14T22:13:21Z", "end_time": "2023-11-15T00:00:00Z"}
     assert read_search({"dateRange": exact}).matches(EVENT)
+    earlier = {"start_time": "2023-11-14T00:00:00Z", "end_time": "2023-11-14T22:13:19Z"}
     assert not read_search({"dateRange": later}).matches(EVENT)
+    assert not read_search({"dateRange": earlier}).matches(EVENT)
     assert not read_search({"dateRange": exact}).matches({"event_id": "without a time"})
     assert read_export({"dateRange": {"$gte": exact["start_time"], "$lte": exact["end_time"]}}).matches(EVENT)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyhive_litellm._errors import ConfigError
+from honeyhive_litellm.collector import _store
 from honeyhive_litellm.collector._store import Counts, Store
 from honeyhive_litellm.testing import Collector
 
@@ -64,6 +65,35 @@ def test_a_transaction_that_fails_stores_nothing() -> None:
     assert store.counts() == Counts(events=0, sessions=0, receipts=0)
     store.add([event()], now_ms=1.0)
     assert store.counts() == Counts(events=1, sessions=0, receipts=1)
+    store.close()
+
+
+def nested(levels: int) -> Any:
+    value: Any = "deep"
+    for level in range(levels):
+        value = [value, 1] if level % 2 else {"a": value, "b": 1}
+    return value
+
+
+@pytest.mark.parametrize("is_sound", [True, False], ids=["this orjson", "an orjson that would abort"])
+def test_an_event_that_is_too_deep_is_refused_and_any_other_is_kept(
+    monkeypatch: pytest.MonkeyPatch, is_sound: bool
+) -> None:
+    monkeypatch.setattr(_store, "_ORJSON_IS_SOUND", is_sound and _store._ORJSON_IS_SOUND)
+    store = Store()
+    with pytest.raises(_store.TooDeepError, match="nested too deeply"):
+        store.add([event(), event(inputs={"value": nested(400)})], now_ms=1.0)
+    deep = event(inputs={"value": nested(100)})
+    store.add([deep], now_ms=1.0)
+    assert store.events() == [deep]
+    store.close()
+
+
+def test_what_is_no_json_is_refused() -> None:
+    store = Store()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        store.add([event(inputs={"value": object()})], now_ms=1.0)
+    assert store.events() == []
     store.close()
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
+import signal
+import sys
 import threading
 import time
 import urllib.error
@@ -23,6 +27,8 @@ from honeyhive_litellm._spool.status import FolderStatus
 from honeyhive_litellm._stats import Totals
 
 from ..spools import batches_of, event, spool_in
+from ..support.broker import free_ports
+from ..waiting import until
 
 
 def get(url: str) -> Tuple[int, str]:
@@ -75,6 +81,63 @@ def test_other_paths_are_not_there_and_a_port_that_is_taken_is_an_error(url: str
     assert result.exit_code == 1 and "cannot be used" in result.output
     result = CliRunner().invoke(main, ["drain", "--metrics-port", "0"], env=environment)
     assert result.exit_code == 2 and "needs --follow" in result.output
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Dict[str, str]:
+    values = {"API_KEY": "hh_key", "PROJECT": "p", "API_URL": "http://127.0.0.1:9", "SPOOL_PATH": str(tmp_path)}
+    return {f"HONEYHIVE_{name}": value for name, value in values.items()}
+
+
+@pytest.fixture
+def _logging_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets up the logging of a process that it has to itself."""
+    for logger in (logging.getLogger(), logging.getLogger("honeyhive_litellm")):
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "level", logger.level)
+
+
+@pytest.mark.usefixtures("_logging_is_as_before")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_metrics_are_served_until_a_signal_ends_the_drain(environment: Dict[str, str], log_format: str) -> None:
+    pytest.importorskip("prometheus_client", reason="the extra prometheus")
+    (port,) = free_ports(1)
+    before = signal.getsignal(signal.SIGTERM)
+    answers: List[Tuple[int, str]] = []
+
+    def scrape() -> None:
+        until(lambda: signal.getsignal(signal.SIGTERM) != before)  # it serves before it takes signals
+        try:
+            answers.extend(get(f"http://127.0.0.1:{port}/{path}") for path in ("livez", "readyz", "metrics"))
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    arguments = ["drain", "--follow", "--timeout", "60", "--metrics-port", str(port), "--metrics-host", "127.0.0.1"]
+    began = time.monotonic()
+    result = CliRunner().invoke(main, [*arguments, "--log-format", log_format], env=environment)
+    thread.join(30)
+    assert (result.exit_code, time.monotonic() - began < 50) == (0, True)
+    if log_format == "text":
+        assert f"metrics: http://127.0.0.1:{port}/metrics" in result.output
+        assert "delivered 0, dead letters 0, dropped 0, left 0" in result.output
+    else:
+        lines = [json.loads(line) for line in result.output.splitlines()]
+        assert f"metrics and health are served on port {port}" in [line["message"] for line in lines]
+    assert [status for status, _ in answers] == [200, 200, 200]
+    assert "honeyhive_events_accepted_total" in answers[2][1]
+
+
+def test_without_the_extra_it_says_what_to_install(
+    environment: Dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "prometheus_client"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    result = CliRunner().invoke(main, ["drain", "--follow", "--metrics-port", "0"], env=environment)
+    assert result.exit_code == 1
+    assert "Error: --metrics-port needs: pip install 'honeyhive-litellm[prometheus]'" in result.output
 
 
 async def test_a_folder_is_read_with_all_its_numbers(tmp_path: Path) -> None:

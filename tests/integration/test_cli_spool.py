@@ -19,10 +19,11 @@ from honeyhive_litellm._cli.main import main
 from honeyhive_litellm._config.paths import default_spool_path
 from honeyhive_litellm._spool import dead_letters
 from honeyhive_litellm._spool.layout import new_owner, segment_path
+from honeyhive_litellm._spool.ledger import Ledger
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.record import EVENT, Record, Row
 from honeyhive_litellm._spool.spool import Spool
-from honeyhive_litellm._stats import Counters
+from honeyhive_litellm._stats import Counters, Totals
 from honeyhive_litellm.testing import Collector
 
 from ..waiting import until
@@ -299,3 +300,30 @@ def test_status_describes_living_processes_and_names_what_cannot_be_read(spool: 
         assert "1 file cannot be read" in checked.output and "the oldest event has waited for" in checked.output
     finally:
         honeyhive_litellm.shutdown(0)
+
+
+def test_status_names_why_events_were_dropped_and_a_sum_that_is_wrong(spool: Path) -> None:
+    bury(spool, [event(i) for i in range(3)])
+    assert run("dead", "purge", "--all").exit_code == 0
+    plain = run("status")
+    assert (plain.exit_code, "  dropped: 3 purged\n" in plain.output, "adds up" in plain.output) == (0, True, True)
+    asyncio.run(Ledger(spool).correct(Totals(accepted=1)))  # an event that is nowhere
+    wrong = run("status")
+    assert (wrong.exit_code, "the sum DOES NOT ADD UP" in wrong.output) == (3, True)
+    checked = run("status", "--check")
+    assert checked.exit_code == 3
+    assert checked.output == f"the numbers do not add up: 0 events pending in {spool}\n"
+    assert json.loads(run("status", "--json").stdout)["ok"] is False
+
+
+def test_a_loop_without_signal_handlers_drains_all_the_same(
+    spool: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    leave(spool, [event(1)])
+    loop = asyncio.new_event_loop()
+    loop.close()
+    if "add_signal_handler" in vars(type(loop)):
+        monkeypatch.delattr(type(loop), "add_signal_handler")
+    assert run("drain").output == "delivered 1, dead letters 0, dropped 0, left 0\n"
+    assert len(collector.events) == 1

@@ -325,6 +325,13 @@ async def test_an_answer_in_another_language_leaves_the_outcome_open() -> None:
     assert result_of(reply, 2).ambiguous
 
 
+async def test_an_address_that_no_connection_can_be_made_to_is_unreachable() -> None:
+    async with connected("http://255.255.255.255:9") as transport:  # broadcast: no TCP, on any network
+        reply = await transport.post("/", b"{}")
+    assert reply == Reply(None, error="unreachable", was_sent=False)
+    assert result_of(reply, 2).verdict is Verdict.RETRY and not result_of(reply, 2).ambiguous
+
+
 async def test_a_connection_dropped_after_an_answer_costs_the_next_request_nothing() -> None:
     closed = asyncio.Event()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import litellm
@@ -141,3 +142,40 @@ def test_withheld_content_leaves_counts_and_cost(listed: Collector) -> None:
     assert (event["inputs"], event["outputs"]) == ({}, {})
     assert event["metadata"]["total_tokens"] == 1500
     assert event["metadata"]["cost"] > 0
+
+
+def test_the_loop_gets_a_turn_within_a_large_part(listed: Collector) -> None:
+    from litellm.batches.batch_line_items import dispatch_batch_line_items
+
+    names = [str(number) for number in range(50)]
+    (part,) = parts_of(
+        "batch_3", "openai", jsonl(*(request(n, n) for n in names)), jsonl(*(result(n, CHAT) for n in names))
+    )
+
+    async def run() -> int:
+        turns = 0
+        task = asyncio.ensure_future(dispatch_batch_line_items(part, redact_bodies=False))
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await honeyhive_litellm.aflush(10)
+        return turns
+
+    assert asyncio.run(run()) > 2
+    assert sorted(event["metadata"]["custom_id"] for event in listed.events) == sorted(names)
+
+
+def test_lines_of_a_team_without_a_destination_are_recorded_nowhere(collector: Collector, tmp_path: Path) -> None:
+    rule = {"project": "jobs", "api_key": "hh_of_jobs", "match": {"key_alias": "batch jobs"}}
+    options = {"api_key": "hh_key", "project": "tests", "api_url": collector.url, "spool_path": tmp_path}
+    requests, results = jsonl(request("a", "Why?")), jsonl(result("a", CHAT))
+    for alias, expected in (("others", 0), ("batch jobs", 1)):
+        rule["match"] = {"key_alias": alias}
+        logger = HoneyHiveLogger(**options, destinations={"jobs": rule}, default_destination="none")
+        litellm.batch_line_item_callbacks = [logger]
+        try:
+            dispatch(parts_of("batch_4", "openai", requests, results))
+        finally:
+            litellm.batch_line_item_callbacks = ()
+            honeyhive_litellm.shutdown(5)
+        assert [event["metadata"]["project"] for event in collector.events] == ["jobs"] * expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any, List
 import pytest
 
 from honeyhive_litellm._errors import SpoolError
-from honeyhive_litellm._spool.lease import Lease
+from honeyhive_litellm._spool import lease as lease_module
+from honeyhive_litellm._spool.lease import Lease, is_free, may_be_about_to_be_taken
 
 _HOLDS = """
 import sys
@@ -74,3 +76,36 @@ def test_a_lease_that_cannot_be_made_says_where_and_why(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "a.lease"
     with pytest.raises(SpoolError, match=r"a\.lease: .*No such file"):
         Lease.take(path)
+
+
+@pytest.mark.parametrize("may_unlink", [False, True])
+def test_a_lease_that_is_released_is_free_and_its_file_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_unlink: bool
+) -> None:
+    monkeypatch.setattr(lease_module, "CAN_UNLINK_OPEN_FILES", may_unlink)
+    path = tmp_path / "a.lease"
+    take(path).release(remove=True)
+    assert not path.exists()
+    held = take(path)
+    path.unlink()  # by somebody who cleans up
+    held.release(remove=True)
+    take(path).release(remove=False)
+    assert path.exists() and is_free(path)
+
+
+def test_a_lease_that_cannot_be_taken_at_all_is_not_free(tmp_path: Path) -> None:
+    (tmp_path / "a.lease").mkdir()
+    assert not is_free(tmp_path / "a.lease")
+    held = take(tmp_path / "b.lease")
+    assert not is_free(tmp_path / "b.lease")
+    held.release(remove=False)
+    assert is_free(tmp_path / "b.lease")
+
+
+def test_a_file_that_is_new_or_just_gone_may_be_about_to_be_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.lease"
+    assert may_be_about_to_be_taken(path)
+    path.touch()
+    assert may_be_about_to_be_taken(path)
+    os.utime(path, (1.0, 1.0))
+    assert not may_be_about_to_be_taken(path)

@@ -11,12 +11,12 @@ import pytest
 
 from honeyhive_litellm._spool.limits import Limits
 from honeyhive_litellm._spool.queue import RecordQueue
-from honeyhive_litellm._spool.record import EVENT, Record
+from honeyhive_litellm._spool.record import EVENT, START, Record
 from honeyhive_litellm._spool.spool import Spool
 from honeyhive_litellm._spool.writer import Writer
 from honeyhive_litellm._stats import Counters
 
-from ..waiting import until_on_loop
+from ..waiting import let_others_run, until_on_loop
 
 COUNT = 3000
 
@@ -122,3 +122,73 @@ async def test_who_waits_for_a_commit_does_not_wait_for_the_pause_to_end(tmp_pat
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await spool.close()
+
+
+async def test_a_record_that_sqlite_cannot_take_is_counted_and_keeps_no_other_from_the_disk(tmp_path: Path) -> None:
+    counters = Counters()
+    queue = RecordQueue(counters)
+    spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+    writer = Writer(queue, spool, lambda group: None, pause_s=0)
+    start = Record(START, "e1", 1.0, None, b"{}")
+    for record in (start, event(0), event(1), event(2)._replace(id="\ud800"), event(3)):
+        assert queue.put(record)
+    await writer.commit_all()
+    assert counters.snapshot().dropped == {"fault": 1}
+    batch = await spool.next_batch()
+    assert batch is not None and [row.id for row in batch.rows] == ["e0", "e1", "e3"]
+    await spool.close()
+
+
+async def test_a_writer_that_has_ended_leaves_the_queue_to_another(tmp_path: Path) -> None:
+    counters = Counters()
+    queue = RecordQueue(counters)
+    spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+    groups: List[int] = []
+
+    def committed(group: Sequence[Record]) -> None:
+        groups.append(len(group))
+        writer.end()  # in the midst of the task's work
+
+    writer = Writer(queue, spool, committed, pause_s=0.0)
+    queue.put(event(0))
+    writing = asyncio.ensure_future(writer.run())
+    await until_on_loop(lambda: groups == [1])
+    await let_others_run()
+    queue.put(event(1))
+    await let_others_run()
+    assert (groups, queue.is_committed(1), queue.is_committed(2)) == ([1], True, False)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+    other = Writer(queue, spool, lambda group: groups.append(len(group)), pause_s=0.0)
+    await other.commit_all()
+    writing = asyncio.ensure_future(other.run())
+    await let_others_run()
+    queue.put(event(2))  # wakes the writer, which ends before it gets its turn
+    other.end()
+    await let_others_run()
+    assert not queue.is_committed(3)
+    await other.commit_all()
+    assert queue.is_committed(3)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    await spool.close()
+
+
+def test_a_record_that_comes_after_the_end_of_the_loop_stays_in_the_queue(tmp_path: Path) -> None:
+    counters = Counters()
+    queue = RecordQueue(counters)
+
+    async def become_quiet() -> None:
+        spool = Spool(tmp_path, counters, durability="process", limits=Limits(2**30))
+        writer = Writer(queue, spool, lambda group: None, pause_s=0.0)
+        writing = asyncio.ensure_future(writer.run())
+        await until_on_loop(lambda: writer._is_quiet)
+        writing.cancel()
+        await spool.close()
+
+    asyncio.run(become_quiet())
+    assert queue.put(event(1))
+    called: List[bool] = []
+    queue.when_committed(lambda: called.append(True))
+    assert queue.take() == [event(1)] and not called

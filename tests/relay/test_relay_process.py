@@ -29,6 +29,7 @@ from ..waiting import until
 from .fleet import Balance, assert_once, config_for, event, make_streams, publish, table, until_balance, write_config
 
 KILLS = 5
+KEYS = {"HONEYHIVE_API_KEY": "hh_secret_1", "READS": "hh_ro_secret_2", "WRITES": "hh_ingst_secret_3"}
 EVENTS = 1500
 
 
@@ -190,6 +191,20 @@ def test_where_streams_are_missing_or_do_not_fit_every_command_says_what_to_do(t
             'broker = "nats://n1"\n[destinations.a]\napi_key_env = "NO_SUCH_KEY"',
             "variable NO_SUCH_KEY, which is not set; set it",
         ),
+        (
+            'broker = "nats://n1"\n[destinations.a]\napi_key_env = "READS"',
+            r"destinations.a.api_key_env: the variable READS begins with hh_ro_, so it cannot write events",
+        ),
+        (
+            'broker = "nats://n1"\n[destinations.a]\nlookup_api_key_env = "WRITES"',
+            "destinations.a.lookup_api_key_env: the variable WRITES begins with hh_ingst_, so it cannot read events",
+        ),
+        ('broker = ["nats://n1", 3]\n[destinations.a]', "broker is no text"),
+        ('broker = "nats://n1"\ndestinations = 3', "destinations is no table"),
+        ('broker = "nats://n1"\n[destinations]\na = 3', "destinations is no table"),
+        ('broker = "nats://n1"\n[destinations.a]\nworkers = 65', "destinations.a.workers is no number from 1 to 64"),
+        ('broker = "nats://n1"\nreplicas = true\n[destinations.a]', "replicas is no number from 1 to 5"),
+        ("[destinations.a]", "broker is missing; add broker = .*, or set HONEYHIVE_BROKER"),
         ('broker = "nats://hunter2', r"is no valid TOML \(at end of document\)"),
         ("replicas = 3\nbroker = hunter2", r"is no valid TOML \(at line 2, column 10\)"),
         ('broker = "\udcff"', r"is no valid TOML \(at byte 11, which is no UTF-8\)"),
@@ -199,8 +214,23 @@ def test_a_configuration_that_cannot_work_is_refused_with_the_reason(text: str, 
     path = tmp_path / "relay.toml"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ConfigError, match=message) as refused:
-        read_config(path, {"HONEYHIVE_API_KEY": "hh_key"}, with_keys=True)
-    assert "hunter2" not in str(refused.value)
+        read_config(path, KEYS, with_keys=True)
+    assert not any(secret in str(refused.value) for secret in ("hunter2", *KEYS.values()))
+
+
+def test_a_configuration_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"relay\.toml cannot be read: No such file"):
+        read_config(tmp_path / "relay.toml", KEYS, with_keys=True)
+
+
+def test_the_nodes_of_a_broker_may_be_a_list_and_come_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text('broker = ["nats://n1:4222", "nats://n2:4222"]\n[destinations.a]\n')
+    listed = read_config(path, KEYS, with_keys=True)
+    path.write_text("[destinations.a]\n")
+    environ = {**KEYS, "HONEYHIVE_BROKER": " nats://n1:4222,nats://n2:4222 "}
+    assert read_config(path, environ, with_keys=True).broker.servers == listed.broker.servers
+    assert len(listed.broker.servers) == 2
 
 
 def has_got(collector: Collector, requests: int) -> bool:

@@ -124,6 +124,34 @@ def test_all_that_is_wrong_is_named_at_once_with_the_remedy() -> None:
     assert "did you mean sample_rate?" in found[2]
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("{not JSON", "is not JSON; give a JSON object such as {"),
+        ("[" * 100_000, "is not JSON; give a JSON object such as {"),
+        ("[1]", "is of type list; give a dict of destinations by name, such as {"),
+        (7, "is of type int; give a dict of destinations by name, such as {"),
+    ],
+    ids=["no JSON", "too deep", "a list", "a number"],
+)
+def test_what_is_no_dict_of_destinations_is_refused_with_an_example(value: object, problem: str) -> None:
+    (line,) = problems(value)
+    assert line.startswith(f"destinations (argument; variable HONEYHIVE_DESTINATIONS) {problem}")
+
+
+def test_a_destination_needs_a_project_and_says_yes_or_no_to_being_selectable() -> None:
+    found = problems({"a": {"api_key": "hh_of_a", "selectable": "perhaps"}})[1:]
+    assert found[0] == "a.project is missing; add it"
+    assert found[1].startswith("a.selectable is 'perhaps'") and len(found) == 2
+
+
+@pytest.mark.parametrize("name", ["Two Words", "a/b"])
+def test_a_default_that_can_be_no_name_is_refused(name: str) -> None:
+    (line,) = problems({"search": GOOD}, default_destination=name)
+    assert f'is {name.lower()!r}; give the name of a destination, "default" or "none"' in line
+    assert resolve({"search": GOOD}, default_destination="SEARCH").default_destination == "search"
+
+
 def test_a_destination_that_no_call_reaches_and_a_default_that_is_none_are_refused() -> None:
     unmatched = {"project": "p", "api_key": "hh_of_p"}
     assert "search gets no call; give it a match" in problems({"search": unmatched})[0]

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, List, Type
 import pytest
 
 from honeyhive_litellm import _foreign, _log
-from honeyhive_litellm._foreign import is_interrupt
+from honeyhive_litellm._foreign import contained, is_interrupt
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._mapping.reading import or_default
 
@@ -70,6 +70,20 @@ def test_ctrl_c_and_what_a_signal_handler_raises_reach_the_application(restored:
     for handler in (lambda *_: sys.exit(0), Handler(), Handler().method):
         signal.signal(signal.SIGTERM, handler)
         assert type(error_of(signalled(signal.SIGTERM))) in (SystemExit, RuntimeError)
+
+
+def test_an_exception_that_nobody_raised_is_no_interrupt() -> None:
+    assert not any(is_interrupt(kind()) for kind in ANY)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_what_foreign_code_raises_is_contained_and_what_a_signal_handler_raises_is_not(restored: None) -> None:
+    signal.signal(signal.SIGTERM, Handler())
+    for kind in ANY:
+        with contained():
+            raise kind("of its own")
+    with pytest.raises(RuntimeError, match="time is up"), contained():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_what_another_thread_raises_in_the_midst_of_our_code_reaches_the_thread() -> None:

@@ -97,3 +97,11 @@ class Unreadable:
 def test_a_session_that_cannot_be_read_and_any_other_call_have_no_late_inputs() -> None:
     assert late_inputs({"call_type": "acompletion"}, [], True) == {}
     assert late_inputs({"call_type": "_arealtime", "messages": 7}, 7, True) == {}
+
+
+def test_a_session_whose_items_have_odd_ids_is_a_success_without_late_inputs() -> None:
+    events = [item("added", id=["no", "text"], role="user", content=[{"text": "hello"}])]
+    call_details = {"call_type": "_arealtime", "messages": [{"role": "user", "content": "hello"}]}
+
+    assert late_inputs(call_details, events, True) == {}
+    assert map_success(call_details, events, MappingOptions(), True).status == "success"

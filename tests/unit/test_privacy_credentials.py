@@ -173,6 +173,16 @@ def test_a_line_below_a_name_that_is_no_clear_value_stays(text: str) -> None:
         ("password: |\n  hunter2Hunter\n", "password: |\n  [redacted]\n"),
         ("OLDPWD=/srv/app", "OLDPWD=/srv/app"),
         ("name,password\nme,[redacted]\nyou,hunter2Hunter\n", "name,password\nme,[redacted]\nyou,[redacted]\n"),
+        (f"name,api key\nme,[redacted]{TAIL}\n", "name,api key\nme,[redacted]\n"),
+        ('pwd="/srv/app"', 'pwd="/srv/app"'),
+        ('pwd="hunter2/Hunter"', 'pwd="[redacted]"'),
+        ("password = 'correct horse battery staple here'", "password = '[redacted]'"),
+        (rf'{{\"password\": \"{TAIL}" and more', r'{\"password\": \"[redacted]" and more'),
+        (f"private_key: |\n  {TAIL}\n  {TAIL}", "private_key: |\n  [redacted]"),
+        (f"private_key: |\n  {TAIL}\nnext: 1", "private_key: |\n  [redacted]\nnext: 1"),
+        (f"password{' ' * 70}= hunter2Hunter", f"password{' ' * 70}= hunter2Hunter"),  # too far to be its own
+        ("password: {'length': 8}", "password: {'length': 8}"),
+        ("user,password\njoe,hunter2Hunter", "user,password\njoe,[redacted]"),
     ],
 )
 def test_the_value_alone_is_replaced(text: str, expected: str) -> None:

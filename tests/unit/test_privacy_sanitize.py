@@ -228,3 +228,18 @@ def test_what_a_signal_handler_raises_reaches_the_application(work: Callable[[],
 
 def test_a_name_that_is_one_of_a_credential_at_times_hides_keys_alone() -> None:
     assert clean({"token": 12, "key": "a word"}, LIMIT) == {"token": 12, "key": "a word"}
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        ({"my_token": TAIL}, {"my_token": "[redacted]"}),
+        ({"my_token": "hello"}, {"my_token": "hello"}),
+        ({"name": "deploy_key", "value": TAIL}, {"name": "deploy_key", "value": "[redacted]"}),
+        ({"name": "deploy_key", "value": 12}, {"name": "deploy_key", "value": 12}),
+        (["--password", "hunter2Hunter", "-v"], ["--password", "[redacted]", "-v"]),
+        (["--token", "none", "--user", "joe"], ["--token", "none", "--user", "joe"]),
+    ],
+)
+def test_of_a_value_by_its_name_only_what_can_be_a_credential_goes(value: object, cleaned: object) -> None:
+    assert clean(value, LIMIT) == cleaned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Callable
+from typing import Callable, List
 
 import pytest
 
@@ -74,3 +74,35 @@ def test_a_disk_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, i
     queue.committed()
     waiting.join(30)
     assert not waiting.is_alive()
+
+
+async def test_a_strict_call_returns_although_the_disk_hangs_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = RecordQueue(Counters())
+    waiter = CommitWaiter(queue)
+    await waiter.all_committed()
+    assert caplog.text == ""
+    put(queue)
+    monkeypatch.setattr(commit_waiter, "STRICT_PATIENCE_S", 0.01)
+    await waiter.all_committed()
+    assert "the disk has not answered for 0.01 s; a strict call returns before its event is on disk" in caplog.text
+
+
+def test_a_caller_whose_loop_has_ended_keeps_no_other_waiting() -> None:
+    queue = RecordQueue(Counters())
+    waiter, position = CommitWaiter(queue), put(queue)
+    loop = asyncio.new_event_loop()
+    abandoned = waiter.start_committed(position)
+
+    async def begin() -> None:
+        abandoned.send(None)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    called: List[bool] = []
+    queue.when_committed(lambda: called.append(True))
+    queue.take()
+    queue.committed()
+    assert called == [True]
+    abandoned.close()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Callable, List, Optional, Type
+import signal
+from typing import Callable, Iterator, List, Optional, Type
 
 import pytest
 
@@ -179,3 +180,57 @@ def test_a_full_queue_still_takes_what_voids_a_start(monkeypatch: pytest.MonkeyP
     assert not entries.put(event(1))
     assert entries.put(void)
     assert taken(entries) == [event(0), void]
+
+
+class Interrupt(BaseException):
+    """What a signal handler of the application raises, in the frame that happens to run."""
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Raises as a signal of this moment would."""
+
+    def handler(_number: int, _frame: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_of_a_thread_that_encodes_loses_no_entry(
+    monkeypatch: pytest.MonkeyPatch, interrupt: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(queue, "MAX_UNENCODED", 0)
+    entries = RecordQueue(Counters())
+    entries.put(event(0))
+    made = []
+
+    def make() -> Record:
+        made.append(1)
+        if len(made) == 1:
+            interrupt()
+        return event(1)
+
+    with pytest.raises(Interrupt):
+        entries.put(Draft(EVENT, make))
+    assert taken(entries) == [event(0), event(1)]
+
+
+@pytest.mark.parametrize(("interrupts", "expected"), [(1, [event(1)]), (2, [Record(CLOSED, "an id", 0.0, None, b"")])])
+def test_an_entry_is_encoded_once_more_after_an_interrupt_and_lost_if_it_interrupts_each_time(
+    interrupt: Callable[[], None], interrupts: int, expected: List[Record]
+) -> None:
+    counters = Counters()
+    entries = RecordQueue(counters)
+    made = []
+
+    def make() -> Record:
+        made.append(1)
+        if len(made) <= interrupts:
+            interrupt()
+        return event(1)
+
+    entries.put(Draft(EVENT, make))
+    assert taken(entries) == expected
+    assert counters.snapshot().dropped == ({} if interrupts == 1 else {"fault": 1})

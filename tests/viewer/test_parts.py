@@ -110,6 +110,7 @@ def test_a_tree_has_its_events_below_their_parents_and_marks_what_overlaps() -> 
 def test_a_circle_of_parents_and_a_parent_that_is_missing_lose_no_event() -> None:
     rows = [row("a", "b", 0, 1), row("b", "a", 1, 1), row("self", "self", 2, 1), row("orphan", "gone", 3, None)]
     assert sorted(span.event.event_id for span in trace(rows).spans) == ["a", "b", "orphan", "self"]
+    assert trace([]).spans == []
 
 
 @given(st.lists(st.tuples(st.floats(-1e15, 1e15), st.none() | st.floats(-1e9, 1e9)), min_size=1, max_size=8))
@@ -240,3 +241,151 @@ def test_a_trace_is_markdown_with_an_indented_line_an_event() -> None:
     assert lines[0].startswith("- +0 ms **success** ")
     assert lines[1].startswith("  - +10 ms **failure** ") and lines[1].endswith(": Timeout: 3 s")
     assert lines[2].startswith("  - +80 ms **interrupted** ")
+
+
+# What people see of rare events
+
+
+def shown(inputs: Any = None, outputs: Any = None) -> List[Any]:
+    """Of each message its role, and of each of its parts the kind, the text and the label."""
+    talk = conversation({"inputs": inputs, "outputs": outputs})
+    return [
+        (message.role, [(part.kind, part.text, part.label) for part in message.parts])
+        for message in (*talk.messages, *talk.answers)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "messages"),
+    [
+        ({"input": ["a", "b"]}, [("input", [("text", "a", "1"), ("text", "b", "2")])]),
+        ({"query": "q", "documents": ["a"]}, [("query", [("text", "q", "")]), ("documents", [("text", "a", "1")])]),
+        ({"documents": ["a", 7]}, []),
+        ({"documents": []}, []),
+        ({"chat_history": "hello"}, []),
+        ({"chat_history": ["hello"]}, [("user", [("text", "hello", "")])]),
+        ({"chat_history": [{"content": ["a", 7]}]}, [("user", [("text", "a", ""), ("json", "7", "")])]),
+        ({"chat_history": [{"content": 7}]}, [("user", [("json", "7", "")])]),
+        ({"chat_history": [{"content": {"text": "a"}}]}, [("user", [("text", "a", "")])]),
+        (
+            {"chat_history": [{"content": [{"type": "thinking", "thinking": "hm"}]}]},
+            [("user", [("text", "hm", "thinking")])],
+        ),
+        (
+            {"chat_history": [{"content": [{"type": "image_url", "image_url": "https://a.example/b.png"}]}]},
+            [("user", [("address", "https://a.example/b.png", "image, not loaded")])],
+        ),
+        ({"chat_history": [{"role": "user", "kind": "x"}]}, [("user", [("json", '{\n  "kind": "x"\n}', "")])]),
+        ({"chat_history": [{"role": "tool", "content": "{cut"}]}, [("tool", [("text", "{cut", "")])]),
+    ],
+)
+def test_inputs_of_every_form_are_messages(inputs: Dict[str, Any], messages: List[Any]) -> None:
+    assert shown(inputs=inputs) == messages
+
+
+@pytest.mark.parametrize(
+    ("outputs", "answers", "rest"),
+    [
+        ({"text": "because", "finish_reason": "stop"}, [("answer", [("text", "because", "")])], ""),
+        ({"text": 7}, [], '{\n  "text": 7\n}'),
+        ({"role": "assistant", "refusal": "no"}, [("assistant", [("text", "no", "refusal")])], ""),
+        (
+            {"content": "a", "choices": [{"content": "b"}]},
+            [("assistant", [("text", "a", "")]), ("assistant", [("text", "b", "")])],
+            "",
+        ),
+    ],
+)
+def test_outputs_of_every_form_are_answers(outputs: Dict[str, Any], answers: List[Any], rest: str) -> None:
+    assert shown(outputs=outputs) == answers
+    assert conversation({"outputs": outputs}).other_outputs == rest
+
+
+def test_media_far_down_in_a_message_are_json() -> None:
+    def below(levels: int) -> Any:
+        value: Any = PNG["url"]
+        for _ in range(levels):
+            value = [value]
+        return {"chat_history": [{"content": [{"deep": value}]}]}
+
+    assert [kind for _, parts in shown(inputs=below(3)) for kind, *_ in parts] == ["media"]
+    assert [kind for _, parts in shown(inputs=below(30)) for kind, *_ in parts] == ["json"]
+
+
+def test_a_result_without_a_call_and_a_second_result_of_one_stay_messages() -> None:
+    call = {"role": "assistant", "tool_calls": [CALL, {"function": {"arguments": '{"cut'}}, 7]}
+    results = [{"role": "tool", "tool_call_id": id_, "content": id_} for id_ in ("c1", "c1", "gone")]
+    talk = conversation({"inputs": {"chat_history": [call, *results]}})
+    assert [message.plain() for message in talk.messages] == ["", "c1", "gone"]
+    assert [(found.name, found.arguments) for found in talk.messages[0].calls] == [
+        ("weather", '{\n  "city": "Oslo"\n}'),
+        ("tool", '{"cut'),
+        ("tool", ""),
+    ]
+
+
+def test_markdown_says_what_it_leaves_out_and_its_fences_hold() -> None:
+    history = [{"role": "user", "content": f"number {number}"} for number in range(403)]
+    event = {**CHAT, "inputs": {"chat_history": history, "suffix": "```\n# not a heading"}}
+    lines = event_markdown(summarize(event, 1.0, 2), event).splitlines()
+    assert "(3 earlier messages left out)" in lines and "number 2" not in lines and "number 3" in lines
+    start = lines.index("````json")
+    assert "````" in lines[start + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "\u2013"), (0, "0"), (950, "950"), (1200, "1.2k"), (34_000, "34k"), (1_100_000, "1.1M"), (2e9, "2.0B")],
+)
+def test_a_number_in_little_room_has_a_unit(value: Optional[float], text: str) -> None:
+    assert formats.short_count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "\u2013"), ("", "\u2013"), ("call-1", "call-1"), ("a" * 36, "a" * 8)]
+)
+def test_an_id_is_its_beginning(value: Optional[str], text: str) -> None:
+    assert formats.short_id(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "\u2013"), (True, "\u2013"), (float("inf"), "\u2013"), (5, "5 bytes"), (2**21, "2.0 MiB")],
+)
+def test_a_size_is_a_number_of_bytes(value: Any, text: str) -> None:
+    assert formats.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "question"),
+    [
+        ({"chat_history": [{"role": "user", "content": "why?"}, {"role": "user", "content": [PNG]}]}, "why?"),
+        ({"chat_history": [{"role": "system", "content": "be brief"}, 7]}, "be brief"),
+        ({"chat_history": [{"role": "user", "content": [PNG]}], "prompt": "unseen"}, None),
+        ({"prompt": "a **b**\n  c"}, "a b c"),
+        ({"other": {"text": "words"}}, "words"),
+        ({"other": {"n": 1}}, None),
+    ],
+)
+def test_a_question_is_the_first_words_of_what_was_sent(inputs: Dict[str, Any], question: Optional[str]) -> None:
+    assert summarize({**CHAT, "inputs": inputs}, 1.0, 2).question == question
+
+
+@pytest.mark.parametrize(
+    ("outputs", "answer"),
+    [
+        ({"content": None, "tool_calls": [7, {"function": {}}, CALL]}, 'weather({"city": "Oslo"})'),
+        ({"tool_calls": []}, None),
+        ({"served_by": {"model_group": "fast"}}, "served by fast"),
+        ({"results": [{"text": "first"}, {"text": "second"}]}, "first"),
+        ({"results": 7}, None),
+    ],
+)
+def test_an_answer_is_the_first_words_of_what_came_back(outputs: Dict[str, Any], answer: Optional[str]) -> None:
+    assert summarize({**CHAT, "outputs": outputs}, 1.0, 2).answer == answer
+
+
+def test_a_duration_that_is_not_sent_lies_between_start_and_end() -> None:
+    times = {"duration": None, "start_time": 1000.0, "end_time": 1750.0}
+    assert summarize({**CHAT, **times}, 1.0, 2).duration_ms == 750.0
+    assert summarize({**CHAT, **times, "start_time": None}, 1.0, 2).duration_ms is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from honeyhive_litellm._config.paths import DEFAULT_URL, NEWER_URL
 from honeyhive_litellm._config.readers import WRITE_ONLY_KEY
@@ -141,20 +141,21 @@ class HoneyHiveSink:
 
     async def _post(self, path: str, body: bytes, legacy_path: str, legacy_body: Callable[[], bytes]) -> Reply:
         """Post to the route that worked last, and if that answers 404 to the other one."""
-        first = None
-        for is_legacy in (True, False) if self._is_legacy else (False, True):
+
+        async def post(is_legacy: bool) -> Tuple[Reply, Verdict]:
             reply = await self._transport.post(*((legacy_path, legacy_body()) if is_legacy else (path, body)))
             verdict = result_of(reply, 1).verdict
             if verdict is Verdict.DELIVERED:
                 self._is_legacy = is_legacy
-            if first is not None and verdict not in (Verdict.DELIVERED, Verdict.RETRY):
-                # This route has never worked here: its refusal says that address or key is wrong, not the event.
-                return first
-            if reply.status != 404:
-                return reply
-            first = reply
-        assert first is not None
-        return first
+            return reply, verdict
+
+        is_legacy = self._is_legacy
+        first, _ = await post(is_legacy)
+        if first.status != 404:
+            return first
+        second, verdict = await post(not is_legacy)
+        # The other route has never worked here: its refusal says that address or key is wrong, not the event.
+        return second if verdict in (Verdict.DELIVERED, Verdict.RETRY) else first
 
 
 def _user_properties_of(event: bytes) -> Dict[str, Any]:

@@ -78,8 +78,6 @@ class NumberPages:
 
 def _charts(meant: Filter, buckets: List[Bucket], step_ms: float) -> List[Tuple[str, str, Any]]:
     """Each chart: its heading, what its colours mean, and itself."""
-    if not buckets:
-        return []
     long = step_ms * len(buckets) > _DAY_MS
     labels = [_label(bucket.start_ms, long) for bucket in buckets]
 

@@ -33,10 +33,6 @@ class Trace(NamedTuple):
     start_ms: float
     length_ms: float
 
-    def ticks(self) -> List[float]:
-        """Where the axis is marked, in per cent."""
-        return [0.0, 25.0, 50.0, 75.0, 100.0]
-
 
 class Totals(NamedTuple):
     """Sums over events; a chain sums up its attempts and is not counted again."""
