@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH := build/bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+export PYTHONDONTWRITEBYTECODE = # else hundreds of processes compile the same modules
 
-.PHONY: help environments demo fleet view screenshots test matrix lint format docs dist check bench faults forks kills soak clean
+.PHONY: help environments demo fleet view screenshots test collect matrix lint format docs dist check bench faults forks kills soak clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -41,8 +42,7 @@ $(VENV)/.dist: pyproject.toml | $(VENV)/bin/python
 environments: $(VENV)/.check
 
 $(VENV)/.check: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --no-compile -e '.[test,lint,docs]'
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip would compile on one core
+	$(PIP) install --no-compile -e '.[test,lint,docs]' # what is imported is compiled then
 	@touch $@ $(VENV)/.lint $(VENV)/.docs $(VENV)/.test $(VENV)/.demo $(VENV)/.fleet
 
 demo: $(VENV)/.demo ## the main job, end to end, on this machine alone
@@ -62,6 +62,9 @@ test: $(VENV)/.test ## the whole test suite
 
 matrix: ## the suite on every supported Python and on older LiteLLMs (ONLY="py38 py39", ARGS="tests/unit")
 	$(PYTHON) tests/matrix.py --only="$(ONLY)" --args="$(ARGS)"
+
+collect: $(VENV)/.test ## import every test without running it; pytest keeps what it compiles
+	$(BIN)/python -m pytest --collect-only -qq
 
 lint: $(VENV)/.lint ## ruff and mypy --strict, on package and tests
 	$(BIN)/python -m ruff check .
