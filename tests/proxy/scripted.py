@@ -132,7 +132,11 @@ def assert_as_read(script: Script, client: Client, event: Event) -> None:
         assert outputs.get("finish_reason") == client.finish_reason
         # A stream without a single byte has nothing that could be missing.
         is_success = (client.is_complete or client.is_empty) and not client.has_error
-        assert metadata["status"] == ("success" if is_success else "failure")
+        # LiteLLM's proxy logs an error that follows a response's last event, and passes it on to no client.
+        is_hidden = is_success and script.api == "responses" and script.events[-1].get("type") == "error"
+        assert metadata["status"] == ("success" if is_success else "failure") or (
+            is_hidden and metadata["status"] == "failure"
+        )
     assert metadata["success"] is (metadata["status"] == "success")
     assert bool(event.get("error")) is (metadata["status"] == "failure")
     assert 0 <= metadata.get("time_to_first_token_ms", 0) <= metadata["duration_ms"]
