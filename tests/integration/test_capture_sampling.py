@@ -111,13 +111,14 @@ async def main():
     for _ in range(20):
         await call("an answer outside the sample")
     await until_on_loop(lambda: honeyhive_litellm.stats().sampled == 20)
-    await litellm.acompletion(model="openai/hang", messages=MESSAGES, api_base="{models.url}", api_key="sk-x")
+    messages = [{{"role": "user", "content": "the last question"}}]
+    await litellm.acompletion(model="openai/hang", messages=messages, api_base="{models.url}", api_key="sk-x")
 asyncio.run(main())
 """
         variables = {"HONEYHIVE_SAMPLE_RATE": "0", "HONEYHIVE_STRICT": strict}
         with start(code, collector.url, tmp_path, **variables) as process:
             models.wait_for(1, 60)
-            until_written(tmp_path, b"hello")
+            until_written(tmp_path, b"the last question")
             process.kill()
             process.communicate()
         drain(collector.url, tmp_path)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import List
 
@@ -55,7 +56,7 @@ async def test_where_no_thread_can_be_started_any_more_a_connection_works_withou
     assert list(await db.execute_fetchall("SELECT x FROM t")) == [(1,), (2,)]
     await db.close()
     await db.close()
-    with sqlite3.connect(str(path)) as other:
+    with closing(sqlite3.connect(str(path))) as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
 
 
