@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from pathlib import Path
@@ -75,9 +76,15 @@ def call(name: str, text: str = "") -> None:
     )
 
 
-def calls(name: str, count: int, text: str) -> None:
-    for _ in range(count):
+def has_committed(name: str, count: int) -> bool:
+    return honeyhive_litellm.stats().destinations[name].committed >= count
+
+
+def calls(name: str, count: int, text: str, *, one_commit_each: bool) -> None:
+    for number in range(1, count + 1):
         call(name, text)
+        if one_commit_each:  # the limit is kept between commits
+            until(functools.partial(has_committed, name, number))
 
 
 def bytes_in(folder: Path) -> int:
@@ -109,7 +116,11 @@ def test_one_that_fails_delays_drops_and_costs_nothing_of_the_others(
             destinations=destinations,
         )
         try:
-            flood = threading.Thread(target=calls, args=(FAILING, fault.calls, fault.text))
+            flood = threading.Thread(
+                target=calls,
+                args=(FAILING, fault.calls, fault.text),
+                kwargs={"one_commit_each": bool(fault.options)},
+            )
             flood.start()
             waited: List[float] = []
             for _ in range(CALLS):
