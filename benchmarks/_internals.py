@@ -44,9 +44,14 @@ def records(count: int, size: int, first: int = 0) -> List[Record]:
     return [_event_record(number, size) for number in range(first, first + count)]
 
 
+def event_id(number: int, process: int) -> str:
+    """The id of event `number` of `records`, made in the process with this id."""
+    return f"{number:08x}-0000-4000-8000-{process:012x}"
+
+
 def _event_record(number: int, size: int) -> Record:
     """A finished event like those of the callback, `size` bytes of JSON; the number is in its id."""
-    id_ = f"{number:08x}-0000-4000-8000-{os.getpid():012x}"
+    id_ = event_id(number, os.getpid())
     start = 1_700_000_000_000.0 + number
     body = f'{{"event_id":"{id_}","event_type":"model","source":"bench","start_time":{start},"end_time":{start + 1},'
     body += '"duration":1,"config":{"provider":"openai","model":"gpt-4o"},"metadata":{},"inputs":{"text":"'

@@ -1,56 +1,117 @@
-"""Real NATS servers on loopback, and what the benchmarks that use them report."""
+"""Real NATS servers on loopback, which can be killed, stopped and started, and what the benchmarks with them report."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sysconfig
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
-from typing import List
+from typing import Callable, List, Optional, Sequence
 
 from _common import CHILD_TIMEOUT_S, Json, environment_line, median, table
 
 _SERVER = Path(sysconfig.get_path("scripts"), "nats-server")
+_POLL_S = 0.05
+
+
+class Node:
+    """One server. It keeps its ports, its configuration and its folder `store` when it is killed and started again."""
+
+    def __init__(self, name: str, folder: Path, ports: Sequence[int]) -> None:
+        self.name = name
+        self.store = folder / name
+        self.client_port, self.route_port, self._monitor_port = ports
+        self._folder = folder
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def configure(self, routes: Sequence[str], extra: str) -> None:
+        """Write the configuration: a member of a cluster if there are routes, and `extra` as further lines."""
+        lines = [
+            f"server_name: {self.name}\nlisten: 127.0.0.1:{self.client_port}\nhttp: 127.0.0.1:{self._monitor_port}",
+            f'max_payload: 2MB\njetstream {{ store_dir: "{self.store}", sync_interval: always, max_file_store: 40GB }}',
+        ]
+        if routes:
+            listen = f'listen: 127.0.0.1:{self.route_port}, advertise: "127.0.0.1:1"'  # no routes but the configured
+            lines.append(f"cluster {{ name: bench, {listen}, routes: [{', '.join(routes)}] }}")
+        (self._folder / f"{self.name}.conf").write_text("\n".join([*lines, extra, ""]))
+
+    def start(self) -> None:
+        with (self._folder / f"{self.name}.log").open("ab") as log:
+            command = [str(_SERVER), "-c", str(self._folder / f"{self.name}.conf")]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def send(self, number: int) -> None:
+        """Send it a signal, such as SIGSTOP, SIGCONT or SIGHUP."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def end(self, number: int = signal.SIGKILL) -> None:
+        """End it by this signal, if it runs."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(CHILD_TIMEOUT_S)
+
+    def is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._monitor_port}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
 
 class NatsServers:
-    """So many nodes, a cluster if there are several, inside `with`."""
+    """So many nodes, a cluster if there are several, inside `with`.
 
-    def __init__(self, folder: str, nodes: int) -> None:
-        self._folder = Path(folder)
-        self._nodes = nodes
-        self._processes: List[subprocess.Popen[bytes]] = []
+    `extra` is text of every node's configuration. `route(i, j)` is the port on which node i reaches node j; by default
+    that of node j itself.
+    """
+
+    def __init__(
+        self, folder: str, nodes: int, *, extra: str = "", route: Optional[Callable[[Node, Node], int]] = None
+    ) -> None:
+        ports = free_ports(3 * nodes)
+        names = [f"n{number + 1}" for number in range(nodes)]
+        self.nodes = [Node(name, Path(folder), ports[part::nodes]) for part, name in enumerate(names)]
+        self._route = route
+        self.configure(extra)
+
+    @property
+    def address(self) -> str:
+        """What a client is configured with."""
+        return self.address_of("nats", "")
+
+    def address_of(self, scheme: str, login: str) -> str:
+        """The same with another scheme and with "user:password@"."""
+        return f"{scheme}://{login}" + ",".join(f"127.0.0.1:{node.client_port}" for node in self.nodes)
+
+    def configure(self, extra: str) -> None:
+        """Write every node's configuration. A node that runs reads it at SIGHUP."""
+        for node in self.nodes:
+            others = [other for other in self.nodes if other is not node]
+            ports = [self._route(node, other) if self._route else other.route_port for other in others]
+            node.configure([f"nats://127.0.0.1:{port}" for port in ports], extra)
 
     def __enter__(self) -> NatsServers:
-        ports = _free_ports(3 * self._nodes)
-        clients, routes, monitors = (ports[part::3] for part in range(3))
-        self.address = "nats://" + ",".join(f"127.0.0.1:{port}" for port in clients)
-        for node, (client, route, monitor) in enumerate(zip(clients, routes, monitors)):
-            store = self._folder / f"n{node}"
-            lines = [
-                f"server_name: n{node}\nlisten: 127.0.0.1:{client}\nhttp: 127.0.0.1:{monitor}\nmax_payload: 2MB",
-                f'jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 20GB }}',
-            ]
-            if self._nodes > 1:
-                peers = ", ".join(f"nats://127.0.0.1:{port}" for port in routes)
-                lines.append(f"cluster {{ name: bench, listen: 127.0.0.1:{route}, routes: [{peers}] }}")
-            configuration = self._folder / f"n{node}.conf"
-            configuration.write_text("\n".join(lines))
-            with (self._folder / f"n{node}.log").open("wb") as log:
-                self._processes.append(subprocess.Popen([_SERVER, "-c", configuration], stdout=log, stderr=log))
-        deadline = time.monotonic() + CHILD_TIMEOUT_S
-        while not all(_is_healthy(port) for port in monitors):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the NATS servers are not healthy in time")
-            time.sleep(0.05)
+        for node in self.nodes:
+            node.start()
+        self.wait_until_healthy()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
+        for node in self.nodes:
+            node.end()
+
+    def wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + CHILD_TIMEOUT_S
+        while not all(node.is_healthy() for node in self.nodes):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the NATS servers are not healthy in time")
+            time.sleep(_POLL_S)
 
 
 def report(result: Json) -> str:
@@ -65,17 +126,8 @@ def report(result: Json) -> str:
     return f"{intro}{environment_line(result['environment'])}\n\n{table(head, rows)}"
 
 
-def _is_healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _free_ports(count: int) -> List[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+def free_ports(count: int) -> List[int]:
+    """Ports on loopback on which nobody listened a moment ago."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]

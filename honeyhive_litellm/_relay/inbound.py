@@ -50,14 +50,22 @@ class StreamBatch(NamedTuple):
         return StreamBatch(rows, self.ambiguous_since, tuple(by_id[row.id] for row in rows))
 
 
-def seq_and_deliveries(reply: str) -> Optional[Tuple[int, int]]:
-    """The message's number in its stream and how often it was delivered, from its reply subject; None without."""
+class Numbers(NamedTuple):
+    """What the broker says of a message: its number in the stream, how often it was delivered, how many are behind."""
+
+    seq: int
+    deliveries: int
+    behind: int
+
+
+def numbers_in(reply: str) -> Optional[Numbers]:
+    """The numbers in a message's reply subject; None without."""
     if not reply.startswith(_ACK_PREFIX):
         return None
     tokens = reply.split(".")
     first = 2 if len(tokens) == _TOKENS else 4
     try:
-        return int(tokens[first + 3]), int(tokens[first + 2])
+        return Numbers(int(tokens[first + 3]), int(tokens[first + 2]), int(tokens[first + 6]))
     except (IndexError, ValueError):
         return None
 

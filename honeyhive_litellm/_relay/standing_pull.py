@@ -25,6 +25,8 @@ from .config import RUN_INIT
 
 _EXPIRES_S = 10.0
 _HEARTBEAT_S = 2.0
+_GAP_S = 3.0
+"""Longer than between two heartbeats, and shorter than the broker takes to elect another leader."""
 _SILENCE_S = 5.0
 _TICK_S = 0.5
 _RETRY_S = 1.0
@@ -33,14 +35,8 @@ _NANOSECONDS = 1_000_000_000
 _HEARTBEAT = "100"
 _ENDED = ("404", "408", "409")
 _COMPLETED = "batch completed"
-_ORDINARY = (
-    "",
-    "leadership change",
-    "message size exceeds maxbytes",
-    "no messages",
-    "request timeout",
-    "server shutdown",
-)
+_LEADER_GOES = ("leadership change", "server shutdown")
+_ORDINARY = (*_LEADER_GOES, "", "message size exceeds maxbytes", "no messages", "request timeout")
 """What the broker says of a request that ended early in the course of things."""
 
 
@@ -57,8 +53,12 @@ class StandingPull:
         room: Callable[[], int],
         most_room: int,
         on_message: Callable[[Msg], None],
+        on_loss: Callable[[], None],
     ) -> None:
-        """`room` is how many messages may come now, at most `most_room`; one request asks for at most `most_bytes`."""
+        """`room` is how many messages may come now, at most `most_room`; one request asks for at most `most_bytes`.
+
+        `on_loss` is called when requests may be lost, before any message comes for new ones.
+        """
         self._connection = connection
         self._stream = stream
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
@@ -66,8 +66,10 @@ class StandingPull:
         self._room = room
         self._most_room = most_room
         self._on_message = on_message
+        self._on_loss = on_loss
         self._requests: Deque[List[float]] = deque()
         self._heard_at = 0.0
+        self._has_received = False
         self._wake = asyncio.Event()
         self._trouble: Optional[str] = None
 
@@ -91,14 +93,15 @@ class StandingPull:
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=self._received, pending_bytes_limit=0)
         try:
-            self._requests.clear()
-            connections = client.stats["reconnects"]
             self._heard_at = time.monotonic()
+            if self._has_received:
+                self._lose_requests()
+            self._has_received = True
+            connections = client.stats["reconnects"]
             while not client.is_closed:
                 if client.stats["reconnects"] != connections:  # the broker forgot the requests
                     connections = client.stats["reconnects"]
-                    self._requests.clear()
-                    self._heard_at = time.monotonic()
+                    self._lose_requests()
                 if client.is_connected:
                     await self._request(client, inbox)
                     await self._notice_silence(client)
@@ -118,7 +121,9 @@ class StandingPull:
     async def _request(self, client: Client, inbox: str) -> None:
         now = time.monotonic()
         while self._requests and (self._requests[0][0] <= 0 or self._requests[0][1] <= now):
-            self._requests.popleft()
+            messages, _ = self._requests.popleft()
+            if messages > 0:  # the broker would have said that it ended
+                self._on_loss()
         room = self._room() - int(sum(messages for messages, _ in self._requests))
         if room < self._most_room // 2:
             return
@@ -128,14 +133,15 @@ class StandingPull:
             "expires": int(_EXPIRES_S * _NANOSECONDS),
             "idle_heartbeat": int(_HEARTBEAT_S * _NANOSECONDS),
         }
+        if not self._requests:
+            self._heard_at = now  # nobody was to be heard
         self._requests.append([room, now + _EXPIRES_S + _HEARTBEAT_S])
         await client.publish(self._subject, json.dumps(request).encode(), reply=inbox)
 
     async def _notice_silence(self, client: Client) -> None:
         if not self._requests or time.monotonic() - self._heard_at < _SILENCE_S:
             return
-        self._requests.clear()
-        self._heard_at = time.monotonic()
+        self._lose_requests()
         denial = self._connection.denial
         if denial is not None:
             self._warn(f"not permitted: {denial}")
@@ -145,7 +151,10 @@ class StandingPull:
         self._wake.set()
 
     async def _received(self, message: Msg) -> None:
-        self._heard_at = time.monotonic()
+        now = time.monotonic()
+        if self._requests and now - self._heard_at > _GAP_S:
+            self._on_loss()  # of an older request: the answer is to a newer one
+        self._heard_at = now
         if message.reply:
             if self._requests:
                 self._requests[0][0] -= 1
@@ -171,12 +180,18 @@ class StandingPull:
             # Which of the requests ended is not said, but never a newer one before an older one.
             if self._requests:
                 self._requests.popleft()
+            if reason in _LEADER_GOES:
+                self._on_loss()
             self._wake.set()
             return
-        self._requests.clear()
-        self._heard_at = time.monotonic()
+        self._lose_requests()
         no_answer = f"the stream or its consumer has no leader or is missing: if this lasts, {RUN_INIT}"
         self._warn(no_answer if status == "503" else f"status {status}: {words}")
+
+    def _lose_requests(self) -> None:
+        self._requests.clear()
+        self._heard_at = time.monotonic()
+        self._on_loss()
 
     def _warn(self, reason: str) -> None:
         self._trouble = reason

@@ -27,7 +27,8 @@ from honeyhive_litellm._stats import Counters
 
 from .config import Destination
 from .dead_letters import DeadLetterError, add_dead_letter
-from .inbound import Inbound, Message, StreamBatch, seq_and_deliveries
+from .inbound import Inbound, Message, StreamBatch, numbers_in
+from .leader_changes import LeaderChanges
 from .locked import LockedMessages
 from .standing_pull import StandingPull
 
@@ -35,6 +36,9 @@ _ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
 
 _ROOM_BYTES = 8 * 1024 * 1024
 """How many bytes of events may wait to be taken; a batch has half of it at most."""
+
+_PICKED_PER_ROOM = 2
+"""After a loss so many times the room is looked up: what other relays had in hand, and what they settled meanwhile."""
 
 _ACK_TIMEOUT_S = 5.0
 _TICK_S = 1.0
@@ -79,6 +83,7 @@ class StreamSource:
         self._unacknowledged: Dict[int, str] = {}
         self._is_ending = False
         self._tasks: Set[asyncio.Future[None]] = set()
+        self._leader_changes = LeaderChanges(most=_PICKED_PER_ROOM * self._most_room)
         self._pull = StandingPull(
             connection,
             destination.stream,
@@ -87,6 +92,7 @@ class StreamSource:
             room=self._room,
             most_room=self._most_room,
             on_message=self._take_in,
+            on_loss=self._leader_changes.note_loss,
         )
 
     @property
@@ -191,10 +197,11 @@ class StreamSource:
         return max(0, self._most_room - kept)
 
     def _take_in(self, message: Msg) -> None:
-        numbers = seq_and_deliveries(message.reply)
+        numbers = numbers_in(message.reply)
         if numbers is None:
             return
-        seq, deliveries = numbers
+        seq = numbers.seq
+        may_be_repeat = numbers.deliveries > 1 or self._leader_changes.may_be_repeat(seq, numbers.behind)
         if self._is_ending:
             self._in_background(self._publish_to_all([message.reply], _NAK))
             return
@@ -207,12 +214,12 @@ class StreamSource:
             row = Row(seq, f"{self._destination.stream}.{seq}", 0.0, None, message.data)
             self._refuse(Message(message.reply, row, "", is_ambiguous=False), "the message holds no event")
             return
-        is_ambiguous = event.may_be_duplicate or deliveries > 1
+        is_ambiguous = event.may_be_duplicate or may_be_repeat
         found = Message(message.reply, event.row, event.project, is_ambiguous, key_id_of(message.data))
         try:
             found = found._replace(row=decrypted(event.row, self._cipher))
         except UnknownKeyError as error:
-            self._give_back_locked(found, deliveries, error.key_ids)
+            self._give_back_locked(found, numbers.deliveries, error.key_ids)
             return
         except DamagedBodyError:
             self._refuse(found._replace(key_id=None), "the encrypted event is damaged, or was sealed for another id")

@@ -89,3 +89,19 @@ async def test_a_follower_and_the_leader_die_and_a_node_hangs(tmp_path: Path) ->
             hanging.resume()
             await until_balance(config, Balance(sent, sent))
         assert_once(collector, range(sent))
+
+
+async def test_what_a_broker_forgot_that_it_delivered_is_not_sent_again(tmp_path: Path) -> None:
+    """A leader that is new may deliver for the first time, as it says, what its predecessor gave to another relay."""
+    with Broker(tmp_path) as broker, Collector() as collector:
+        config = config_for(broker, {"other": collector.url, "a": collector.url})
+        await make_streams(config)
+        async with relaying(config) as relay:
+            await publish(broker, [event(1)], "other")
+            await until_balance(config, Balance(1, 1), Balance(0, 0))
+            broker.nodes[0].kill()
+            await until_on_loop(lambda: not any(state.is_connected for state in relay.states()), what=relay.states)
+            await asyncio.get_running_loop().run_in_executor(None, broker.start)
+            await publish(broker, [event(1), event(2)], "a")
+            await until_balance(config, Balance(1, 1), Balance(2, 2))
+        assert_once(collector, [1, 2])

@@ -202,6 +202,7 @@ class Pull:
 
     def __init__(self, connection: Connection, room: int = 10) -> None:
         self.got: List[int] = []
+        self.losses = 0
         self.connection = connection
         self.pull = StandingPull(
             connection,
@@ -211,7 +212,11 @@ class Pull:
             room=lambda: room,
             most_room=room,
             on_message=lambda message: self.got.append(message.metadata.sequence.stream),
+            on_loss=self._note_loss,
         )
+
+    def _note_loss(self) -> None:
+        self.losses += 1
 
     async def __aenter__(self) -> Pull:
         self._running = asyncio.ensure_future(self.pull.run())
@@ -255,6 +260,7 @@ async def test_while_the_broker_hangs_requests_that_are_over_are_made_again(
         broker.nodes[0].stop()
         first = pulling.pull._requests[0]
         await until_on_loop(lambda: first not in pulling.pull._requests and pulling.pull._requests)
+        assert pulling.losses
         broker.nodes[0].resume()
         await publish(broker, [event(1)], NAME)
         await until_on_loop(lambda: pulling.got == [1])
@@ -271,9 +277,12 @@ async def test_a_pull_goes_on_over_a_connection_that_is_lost_drained_and_closed(
         await loop.run_in_executor(None, broker.start)
         await publish(broker, [event(1)], NAME)
         await until_on_loop(lambda: pulling.got == [1])
+        assert pulling.losses
+        losses = pulling.losses
         await (await connection.client()).close()
         await publish(broker, [event(2)], NAME)
         await until_on_loop(lambda: pulling.got == [1, 2])
+        assert pulling.losses > losses
     connection = connection_to(broker)
     client = await connection.client()
     async with draining(client):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 import pytest
 
 from honeyhive_litellm._relay import inbound
-from honeyhive_litellm._relay.inbound import Inbound, Message, seq_and_deliveries
+from honeyhive_litellm._relay.inbound import Inbound, Message, Numbers, numbers_in
 from honeyhive_litellm._spool.limits import BATCH_BYTES, BATCH_EVENTS
 from honeyhive_litellm._spool.record import Row
 
@@ -23,16 +23,17 @@ def seqs(messages: List[Message]) -> List[int]:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ("$JS.ACK.stream.consumer.3.71.5.0.0", (71, 3)),
-        ("$JS.ACK.domain.account.stream.consumer.3.71.5.0.0.token", (71, 3)),
+        ("$JS.ACK.stream.consumer.3.71.5.0.9", Numbers(71, 3, 9)),
+        ("$JS.ACK.domain.account.stream.consumer.3.71.5.0.9.token", Numbers(71, 3, 9)),
         ("_INBOX.hhapp.1", None),
         ("", None),
         ("$JS.ACK.stream.consumer.three.71.5.0.0", None),
         ("$JS.ACK.short", None),
+        ("$JS.ACK.stream.consumer.3.71.5.0", None),
     ],
 )
-def test_only_the_reply_subject_of_a_stream_has_a_number(reply: str, expected: Optional[Tuple[int, int]]) -> None:
-    assert seq_and_deliveries(reply) == expected
+def test_only_the_reply_subject_of_a_stream_has_numbers(reply: str, expected: Optional[Numbers]) -> None:
+    assert numbers_in(reply) == expected
 
 
 def test_a_message_that_comes_again_while_it_is_in_hand_counts_once() -> None:
