@@ -13,6 +13,7 @@ _REMEMBERED = 20_000
 """How many delivered events are remembered, so that a second message with one of them is acknowledged at once."""
 
 _ACK_PREFIX = "$JS.ACK."
+_NANOSECONDS = 1_000_000_000
 _TOKENS = 9
 """How many tokens a reply subject has; newer servers put a domain and an account in front of the stream."""
 
@@ -51,11 +52,14 @@ class StreamBatch(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What the broker says of a message: its number in the stream, how often it was delivered, how many are behind."""
+    """What the broker says of a message: its number in the stream, how often it was delivered, when it was published.
+
+    `published_at` is in Unix seconds.
+    """
 
     seq: int
     deliveries: int
-    behind: int
+    published_at: float
 
 
 def numbers_in(reply: str) -> Optional[Numbers]:
@@ -65,7 +69,7 @@ def numbers_in(reply: str) -> Optional[Numbers]:
     tokens = reply.split(".")
     first = 2 if len(tokens) == _TOKENS else 4
     try:
-        return Numbers(int(tokens[first + 3]), int(tokens[first + 2]), int(tokens[first + 6]))
+        return Numbers(int(tokens[first + 3]), int(tokens[first + 2]), int(tokens[first + 5]) / _NANOSECONDS)
     except (IndexError, ValueError):
         return None
 

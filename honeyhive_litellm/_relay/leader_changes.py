@@ -7,6 +7,11 @@ drops it; another one cannot know. What every relay notices is that its requests
 
 from __future__ import annotations
 
+import time
+
+_CLOCKS_DIFFER_S = 2.0
+"""By so much the clocks of broker and relay may differ."""
+
 
 class LeaderChanges:
     """Remembers when requests were lost, and picks the messages that may be repeats since."""
@@ -15,20 +20,17 @@ class LeaderChanges:
         """`most` is how many messages are picked after each loss: the first ones are those that were delivered last."""
         self._most = most
         self._left = 0
-        self._end = 0
+        self._end = 0.0
 
     def note_loss(self) -> None:
         """Requests were lost: the consumer may have another leader."""
         self._left = self._most
-        self._end = 0
+        self._end = time.time() + _CLOCKS_DIFFER_S
 
-    def may_be_repeat(self, seq: int, behind: int) -> bool:
-        """Whether this message, with so many behind it in the stream, may have been delivered before the loss."""
-        if not self._left:
-            return False
-        if not self._end:
-            self._end = seq + behind  # what is published from now on was delivered by nobody
-        if seq > self._end:
+    def may_be_repeat(self, published_at: float) -> bool:
+        """Whether a message that was published then, in Unix seconds, may have been delivered before the loss."""
+        # How many messages were in the stream at that time is not used: a new leader counts too few at first.
+        if not self._left or published_at > self._end:
             return False
         self._left -= 1
         return True

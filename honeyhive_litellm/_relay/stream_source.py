@@ -201,7 +201,7 @@ class StreamSource:
         if numbers is None:
             return
         seq = numbers.seq
-        may_be_repeat = numbers.deliveries > 1 or self._leader_changes.may_be_repeat(seq, numbers.behind)
+        may_be_repeat = numbers.deliveries > 1 or self._leader_changes.may_be_repeat(numbers.published_at)
         if self._is_ending:
             self._in_background(self._publish_to_all([message.reply], _NAK))
             return

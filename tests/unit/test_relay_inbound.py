@@ -23,13 +23,13 @@ def seqs(messages: List[Message]) -> List[int]:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ("$JS.ACK.stream.consumer.3.71.5.0.9", Numbers(71, 3, 9)),
-        ("$JS.ACK.domain.account.stream.consumer.3.71.5.0.9.token", Numbers(71, 3, 9)),
+        ("$JS.ACK.stream.consumer.3.71.5.1500000000.9", Numbers(71, 3, 1.5)),
+        ("$JS.ACK.domain.account.stream.consumer.3.71.5.1500000000.9.token", Numbers(71, 3, 1.5)),
         ("_INBOX.hhapp.1", None),
         ("", None),
         ("$JS.ACK.stream.consumer.three.71.5.0.0", None),
         ("$JS.ACK.short", None),
-        ("$JS.ACK.stream.consumer.3.71.5.0", None),
+        ("$JS.ACK.stream.consumer.3.71.5", None),
     ],
 )
 def test_only_the_reply_subject_of_a_stream_has_numbers(reply: str, expected: Optional[Numbers]) -> None:
