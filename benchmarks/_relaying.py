@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from _common import CHILD_TIMEOUT_S
 from _internals import records
 
 from honeyhive_litellm._broker.connection import Connection
@@ -22,7 +21,7 @@ _POLL_S = 0.01
 
 
 def _relay_config(broker: str, url: str) -> RelayConfig:
-    destination = {"api_url": url, "max_bytes": 10 * 2**30}
+    destination = {"api_url": url, "max_bytes": 30 * 2**30}
     options = {"broker": broker, "destinations": {"bench": destination}}
     return config_of(options, {"HONEYHIVE_API_KEY": "hh_bench"}, with_keys=True, source="the benchmark")
 
@@ -47,11 +46,11 @@ async def fill_stream(broker: str, url: str, count: int, size: int) -> None:
         await connection.aclose()
 
 
-async def relay_all(broker: str, url: str, count: int) -> None:
+async def relay_all(broker: str, url: str, count: int, timeout_s: float) -> None:
     """Run a relay until it has delivered so many events."""
     relay = Relay(_relay_config(broker, url))
     running = asyncio.ensure_future(relay.run())
-    deadline = time.monotonic() + CHILD_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while sum(state.delivered for state in relay.states()) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not delivered in time: {relay.states()}")
