@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AsyncIterator, Dict, Iterator, List, Optional, Tuple
@@ -157,7 +158,7 @@ async def test_the_broker_hears_of_each_of_many_messages_that_they_are_worked_on
 async def test_acknowledgements_that_a_closing_connection_refuses_are_kept(broker: Broker, confirms_acks: bool) -> None:
     connection = connection_to(broker)
     client = await connection.client()
-    async with source_at(connection, confirms_acks=confirms_acks, sign_every_s=0.01) as source:
+    async with answers(broker) as got, source_at(connection, confirms_acks=confirms_acks, sign_every_s=0.01) as source:
         async with draining(client):
             client._status = Client.DRAINING_PUBS  # the last step of a drain, which is short
             for seq in (1, 2):
@@ -168,11 +169,10 @@ async def test_acknowledgements_that_a_closing_connection_refuses_are_kept(broke
             source._take_in(message(3))
             assert source.pending == 2 and list(source._unacknowledged) == [1]
             client._status = Client.DRAINING_SUBS
-        async with answers(broker) as got:
-            await connection.client()
-            if not confirms_acks:
-                await until_on_loop(lambda: ("1", b"+ACK") in got)
-                await until_on_loop(lambda: not source._unacknowledged)
+        await connection.client()
+        if not confirms_acks:
+            await until_on_loop(lambda: ("1", b"+ACK") in got)
+            await until_on_loop(lambda: not source._unacknowledged)
 
 
 async def test_an_acknowledgement_that_nobody_confirms_is_repeated(broker: Broker) -> None:
@@ -264,6 +264,30 @@ async def test_while_the_broker_hangs_requests_that_are_over_are_made_again(
         broker.nodes[0].resume()
         await publish(broker, [event(1)], NAME)
         await until_on_loop(lambda: pulling.got == [1])
+
+
+async def test_an_answer_after_a_gap_and_a_leader_that_goes_are_losses(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_streams(config_for(broker, {NAME: "http://127.0.0.1:9"}))
+    monkeypatch.setattr(standing_pull, "_GAP_S", 0.1)
+    async with Pull(connection_to(broker)) as pulling:
+        await until_on_loop(lambda: pulling.pull._requests)
+        heard_at = pulling.pull._heard_at
+        await until_on_loop(lambda: time.monotonic() > heard_at + 0.2)
+        await publish(broker, [event(1)], NAME)
+        await until_on_loop(lambda: pulling.got == [1])
+        assert pulling.losses == 1
+        pulling.pull._note_status({"Status": "409", "Description": "Leadership Change"})
+        assert pulling.losses == 2
+
+
+async def test_a_heartbeat_ends_the_trouble(broker: Broker) -> None:
+    pulling = Pull(connection_to(broker))
+    pulling.pull._note_status({"Status": "503", "Description": "No Responders"})
+    assert pulling.pull.trouble is not None
+    pulling.pull._note_status({"Status": "100"})
+    assert pulling.pull.trouble is None
 
 
 async def test_a_pull_goes_on_over_a_connection_that_is_lost_drained_and_closed(broker: Broker) -> None:

@@ -141,6 +141,20 @@ def test_the_items_that_the_last_event_of_the_responses_api_lacks_are_those_that
     ]
 
 
+def test_a_whole_item_of_the_responses_api_without_a_text_keeps_what_was_streamed() -> None:
+    call = {**function_call("a"), "arguments": "[1]"}
+    message = {"type": "message", "content": []}
+    events = [
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "hi"},
+        {"type": "response.output_text.done", "output_index": 0, "content_index": 0},
+        {"type": "response.completed", "response": {"status": "completed", "output": [message, call]}},
+    ]
+    found: Dict[str, Any] = outputs(assembled(events), True)
+
+    assert found["content"] == "hi"
+    assert [tool_call["function"]["arguments"] for tool_call in found["tool_calls"]] == ["[1]"]
+
+
 def function_call(id_: str) -> Dict[str, str]:
     return {"type": "function_call", "call_id": id_, "name": "f", "arguments": ""}
 
