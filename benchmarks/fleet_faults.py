@@ -302,6 +302,7 @@ def _outcome(fleet: Fleet, fault: Fault) -> Json:
     parts = sum(numbers[part] for part in ("delivered", "waiting", "dead", "purged"))
     return {
         "events": len(expected) + numbers["dead"],
+        "wanted": sum(publisher.count for publisher in fleet.publishers),
         "lost": len(expected - set(receipts)),
         "doubled": sum(times - 1 for times in receipts.values()),
         "dead": numbers["dead"],
@@ -341,9 +342,11 @@ class RowError(Exception):
 
 
 def is_good(row: Json) -> bool:
-    """Nothing is lost or doubled, and every number adds up."""
-    lost_or_doubled = row["lost"] or row["doubled"] or row["dead"] != row["expected_dead"]
-    return "why_not" in row or (row["is_balanced"] and not lost_or_doubled)
+    """All that was to be published was, nothing is lost or doubled, and every number adds up."""
+    if "why_not" in row:
+        return True
+    is_whole = row["events"] == row["wanted"] and row["dead"] == row["expected_dead"] and row["is_balanced"]
+    return is_whole and not row["lost"] and not row["doubled"]
 
 
 def report(result: Json) -> str:
