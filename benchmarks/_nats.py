@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -36,7 +37,7 @@ class Node:
         ]
         if routes:
             listen = f'listen: 127.0.0.1:{self.route_port}, advertise: "127.0.0.1:1"'  # no routes but the configured
-            lines.append(f"cluster {{ name: bench, {listen}, routes: [{', '.join(routes)}] }}")
+            lines.append(f"cluster {{ name: bench{os.getpid()}, {listen}, routes: [{', '.join(routes)}] }}")
         (self._folder / f"{self.name}.conf").write_text("\n".join([*lines, extra, ""]))
 
     def start(self) -> None:

@@ -377,6 +377,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     size = Size(options.events or (4_000 if options.quick else 50_000), options.bytes, options.rate)
     outages = Outages(1.0, 6.0, 4) if options.quick else Outages(3.0, 20.0, 10)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no node and no relay is left
     result: Json = {"environment": environment(), **size._asdict(), "rows": []}
     for name in names:
         try:

@@ -151,6 +151,16 @@ def test_the_table_of_faults_has_a_row_for_each_that_the_benchmark_makes(monkeyp
         assert (delivered, duplicates, lost) == ("1,000", "0", "0")
 
 
+def test_the_table_of_a_fleets_faults_has_a_row_for_each_that_the_benchmark_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("fleet_faults").FAULTS.values()
+    rows = table("docs/explanation/guarantees.md", "fault of a fleet")
+    assert [events for _, events, *_ in rows] == ["1,000" if fault.bytes else "50,000" for fault in made]
+    assert [dead for _, _, dead, *_ in rows] == ["500" if fault.refused_of else "0" for fault in made]
+
+
 def test_every_guarantee_names_tests_that_exist() -> None:
     rows = table("docs/explanation/guarantees.md", "guarantee")
     assert len(rows) == PAGES["docs/explanation/guarantees.md"].partition("## What arrives")[0].count("\n**")

@@ -231,7 +231,8 @@ async def test_a_record_that_comes_while_a_channel_closes_opens_it_again(runtime
     assert search.pipeline is not first and search.pipeline is not None
     await until_on_loop(lambda: not search.has_queued)
     await channels.aclose()
-    assert search.counters.snapshot().committed == 2
+    stats = search.counters.snapshot()
+    assert stats.committed - stats.adopted == 2  # the pipeline that opened again may have adopted the first record
 
 
 async def test_a_fault_while_one_channel_closes_leaves_no_other_open(runtime: Runtime, tmp_path: Path) -> None:
