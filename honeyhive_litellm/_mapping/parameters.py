@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, Dict, Mapping, Optional
 
 from honeyhive_litellm._privacy.secret_names import is_secret_name
 
-from .reading import complete_input, mapping, text, without_credentials, without_none
+from .reading import complete_input, mapping, without_credentials, without_none
 
 # Parameters that hold content, which belongs to `inputs`, or that are recorded elsewhere in the event.
 _CONTENT = frozenset(
@@ -42,6 +43,9 @@ _HARMLESS = frozenset(
 )  # fmt: skip
 _HARMLESS_BY_TYPE = ("tool_choice", "response_format", "thinking")
 """Of these, where they are dictionaries, the `type` alone is harmless."""
+
+_WORD = re.compile(r"[\w.:/-]{1,64}")
+"""What a harmless text looks like. A caller may give any text for any parameter, and one with spaces may be content."""
 
 _CONFIG_NAMES = ("provider", "model", "is_streaming")
 """The names in `config` that the mapping sets itself."""
@@ -83,9 +87,13 @@ def _add_any(config: Dict[str, object], parameters: Mapping[str, Any]) -> None:
 def _add_harmless(config: Dict[str, object], parameters: Mapping[str, Any]) -> None:
     for name, value in parameters.items():
         if name in _HARMLESS_BY_TYPE and isinstance(value, dict):
-            config[name] = without_none(type=text(value.get("type")))
-        elif name in _HARMLESS and isinstance(value, (str, int, float)):
+            config[name] = without_none(type=_word(value.get("type")))
+        elif name in _HARMLESS and (isinstance(value, (int, float)) or _word(value)):
             config[name] = value
+
+
+def _word(value: object) -> Optional[str]:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -81,6 +81,28 @@ def test_the_proxys_own_arguments_to_its_router_are_no_parameters() -> None:
     assert request.config == {"n": 1, "is_streaming": False}
 
 
+def test_without_content_numbers_switches_and_single_words_stay() -> None:
+    harmless = {
+        "temperature": 0.5,
+        "store": True,
+        "service_tier": "auto",
+        "size": "1024x1024",
+        "voice": "en-US-Wavenet-A",
+        "thinking": {"type": "enabled", "budget_tokens": 9},
+    }
+    others = {
+        "n": "Alice has a cold",
+        "language": "x" * 65,
+        "quality": "",
+        "seed": ["Alice"],
+        "stop": "Alice",
+        "response_format": {"type": "Alice has a cold"},
+    }
+    config = mapped(MappingOptions(capture_message_content=False), optional_params={**harmless, **others}).config
+    found = {name: value for name, value in config.items() if name in {**harmless, **others}}
+    assert found == {**harmless, "thinking": {"type": "enabled"}, "response_format": {}}
+
+
 def test_the_raw_request_is_recorded_without_credentials_if_configured() -> None:
     call_details = {
         "litellm_params": {"api_base": "http://h/v1"},
