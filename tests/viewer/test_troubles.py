@@ -68,11 +68,13 @@ def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change(tmp_path: Path, *statements: str) -> None:
-    """Change the collector's database behind its back."""
+    """Change the collector's database behind its back, at once: it reads meanwhile."""
     with closing(sqlite3.connect(tmp_path / "local.db", timeout=10, isolation_level=None)) as connection:
         connection.execute("PRAGMA legacy_alter_table = 1")  # views and triggers keep the old name
+        connection.execute("BEGIN IMMEDIATE")
         for statement in statements:
             connection.execute(statement)
+        connection.execute("COMMIT")
 
 
 # A slow or broken database
