@@ -19,14 +19,15 @@ def write(folder: Path) -> Path:
 
     The authority is made with the first certificate.
     """
-    authority = folder / _AUTHORITY
-    key_file = folder / "ca.key"
-    if not authority.exists():
-        _write_key(key_file, ec.generate_private_key(ec.SECP256R1()))
-        key = _read_key(key_file)
-        authority.write_bytes(_signed("authority", key, key, is_authority=True))
+    authority, authority_key_file = folder / _AUTHORITY, folder / "ca.key"
+    if authority.exists():
+        authority_key = _read_key(authority_key_file)
+    else:
+        authority_key = ec.generate_private_key(ec.SECP256R1())
+        _write_key(authority_key_file, authority_key)
+        authority.write_bytes(_signed("authority", authority_key, authority_key, is_authority=True))
     server_key = ec.generate_private_key(ec.SECP256R1())
-    (folder / "server.pem").write_bytes(_signed("server", server_key, _read_key(key_file), is_authority=False))
+    (folder / "server.pem").write_bytes(_signed("server", server_key, authority_key, is_authority=False))
     _write_key(folder / "server.key", server_key)
     return authority
 

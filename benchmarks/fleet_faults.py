@@ -130,20 +130,20 @@ def _end_relays(fleet: Fleet, outages: Outages, number: int) -> None:
 
 
 def kill_publishers(fleet: Fleet, outages: Outages) -> None:
-    for kill in range(outages.ends // 2):
-        publisher = fleet.publishers[kill % len(fleet.publishers)]
-        publisher.kill()
-        publisher.start()
-        fleet.wait_for_deliveries(200)
+    _kill_publishers(fleet, outages, pause_s=0)
 
 
 def kill_publishers_beyond_window(fleet: Fleet, outages: Outages) -> None:
     """The broker's memory for duplicates is 0.1 s long; between a kill and the start after it is a second."""
     fleet.change_duplicate_window(0.1)
+    _kill_publishers(fleet, outages, pause_s=1)
+
+
+def _kill_publishers(fleet: Fleet, outages: Outages, pause_s: float) -> None:
     for kill in range(outages.ends // 2):
         publisher = fleet.publishers[kill % len(fleet.publishers)]
         publisher.kill()
-        time.sleep(1)
+        time.sleep(pause_s)
         publisher.start()
         fleet.wait_for_deliveries(200)
 
@@ -196,27 +196,28 @@ def make_dead_stream(fleet: Fleet, outages: Outages) -> None:
 def change_security(fleet: Fleet, outages: Outages) -> None:
     """A new certificate, then the application may not publish for a while; then a node is killed: all connect anew."""
     _certificate.write(fleet.folder)
-    _reload(fleet, SECURED)
-    _reload(fleet, SECURED.replace('publish: ["honeyhive.events.', 'publish: ["nothing.'))
+    _reload(fleet, secured(fleet.folder))
+    _reload(fleet, secured(fleet.folder, subject="nothing"))
     time.sleep(outages.short_s)
-    _reload(fleet, SECURED)
+    _reload(fleet, secured(fleet.folder))
     kill_leader(fleet, outages)
 
 
 def _reload(fleet: Fleet, configuration: str) -> None:
-    fleet.servers.configure(configuration.format(folder=fleet.folder))
+    fleet.servers.configure(configuration)
     for node in fleet.nodes:
         node.send(signal.SIGHUP)
 
 
-SECURED = f"""
-tls {{{{ cert_file: "{{folder}}/server.pem", key_file: "{{folder}}/server.key" }}}}
-accounts {{{{ HH {{{{ jetstream: enabled, users: [
-  {{{{ user: app, password: secret, permissions: {{{{ publish: ["honeyhive.events.{DESTINATION}"]
-                                            subscribe: ["_INBOX.hhapp.>"] }}}} }}}}
-  {{{{ user: relay, password: secret, permissions: {{{{ publish: ["$JS.API.>", "$JS.ACK.>", "honeyhive.>"]
-                                              subscribe: ["_INBOX.hhrelay.>"] }}}} }}}}
-] }}}} }}}}
+def secured(folder: Path, subject: str = f"honeyhive.events.{DESTINATION}") -> str:
+    """A broker's configuration with a certificate and two users, of whom the application may publish on `subject`."""
+    return f"""
+tls {{ cert_file: "{folder}/server.pem", key_file: "{folder}/server.key" }}
+accounts {{ HH {{ jetstream: enabled, users: [
+  {{ user: app, password: secret, permissions: {{ publish: ["{subject}"], subscribe: ["_INBOX.hhapp.>"] }} }}
+  {{ user: relay, password: secret, permissions: {{ publish: ["$JS.API.>", "$JS.ACK.>", "honeyhive.>"]
+                                                subscribe: ["_INBOX.hhrelay.>"] }} }}
+] }} }}
 """
 
 
@@ -280,7 +281,7 @@ def _fleet(name: str, folder: Path, collector: Collector, stack: ExitStack) -> F
     extra = authority = ""
     if name == "secured":
         authority = str(_certificate.write(folder))
-        extra = SECURED.format(folder=folder)
+        extra = secured(folder)
     servers = NatsServers(str(folder), NODES, extra=extra, route=routes.port if routes else None)
     access = Access(servers.address, servers.address)
     if authority:

@@ -1,8 +1,8 @@
 """Which messages may be repeats although the broker says that it delivers them for the first time: decisions only.
 
-The leader of a consumer delivers a message before it has told its followers. If it is killed, or cut off, its successor
-does not know what it delivered last, and delivers it again with a count of 1. A relay that has the message already
-drops it; another one cannot know. What every relay notices is that its requests for messages are lost.
+A consumer's leader delivers messages before its followers know of it. If it dies or is cut off, the next leader does
+not know which messages those were, and delivers them again with a count of 1. A relay that had one of them recognizes
+it; another relay cannot. But every relay notices that its requests for messages were lost.
 """
 
 from __future__ import annotations

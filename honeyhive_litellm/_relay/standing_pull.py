@@ -69,7 +69,6 @@ class StandingPull:
         self._on_loss = on_loss
         self._requests: Deque[List[float]] = deque()
         self._heard_at = 0.0
-        self._has_received = False
         self._wake = asyncio.Event()
         self._trouble: Optional[str] = None
 
@@ -93,10 +92,8 @@ class StandingPull:
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=self._received, pending_bytes_limit=0)
         try:
-            self._heard_at = time.monotonic()
-            if self._has_received:
+            if self._heard_at:  # there were requests over another connection
                 self._lose_requests()
-            self._has_received = True
             connections = client.stats["reconnects"]
             while not client.is_closed:
                 if client.stats["reconnects"] != connections:  # the broker forgot the requests
@@ -190,7 +187,6 @@ class StandingPull:
 
     def _lose_requests(self) -> None:
         self._requests.clear()
-        self._heard_at = time.monotonic()
         self._on_loss()
 
     def _warn(self, reason: str) -> None:

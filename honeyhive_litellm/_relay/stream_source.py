@@ -201,7 +201,6 @@ class StreamSource:
         if numbers is None:
             return
         seq = numbers.seq
-        may_be_repeat = numbers.deliveries > 1 or self._leader_changes.may_be_repeat(numbers.published_at)
         if self._is_ending:
             self._in_background(self._publish_to_all([message.reply], _NAK))
             return
@@ -214,7 +213,9 @@ class StreamSource:
             row = Row(seq, f"{self._destination.stream}.{seq}", 0.0, None, message.data)
             self._refuse(Message(message.reply, row, "", is_ambiguous=False), "the message holds no event")
             return
-        is_ambiguous = event.may_be_duplicate or may_be_repeat
+        is_ambiguous = (
+            event.may_be_duplicate or numbers.deliveries > 1 or self._leader_changes.may_be_repeat(numbers.published_at)
+        )
         found = Message(message.reply, event.row, event.project, is_ambiguous, key_id_of(message.data))
         try:
             found = found._replace(row=decrypted(event.row, self._cipher))
