@@ -210,7 +210,7 @@ def _reload(fleet: Fleet, configuration: str) -> None:
 
 
 def secured(folder: Path, subject: str = f"honeyhive.events.{DESTINATION}") -> str:
-    """A broker's configuration with a certificate and two users, of whom the application may publish on `subject`."""
+    """A broker's configuration with a certificate and two users. The application may publish on `subject`."""
     return f"""
 tls {{ cert_file: "{folder}/server.pem", key_file: "{folder}/server.key" }}
 accounts {{ HH {{ jetstream: enabled, users: [
