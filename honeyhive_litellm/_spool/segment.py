@@ -383,7 +383,7 @@ class Segment:
         # A script takes no parameters, but these are numbers.
         statements = [sql.DELETE_RANGES.format(lo=change.lo, hi=change.hi)]
         statements += [sql.ADD_RANGE.format(**new._asdict()) for new in change.ranges]
-        await self._connection.run_script("".join(statements))
+        await self._connection.change("".join(statements), self.size)
 
     def forget_missing(self) -> int:
         """Count no events that are not there, after `next_batch` found none although some are pending; how many."""

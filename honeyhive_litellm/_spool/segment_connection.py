@@ -22,6 +22,9 @@ not on disk."""
 INLINE_READ_BYTES = 512 * 1024
 """This much is read from the page cache in as short a time."""
 
+LEAST_JOURNAL_BYTES = 1024 * 1024
+"""A journal that changes have made longer than this is written back, if it is also long beside its segment."""
+
 
 class SegmentConnection:
     """Opens and closes, reads and writes. Each write is one transaction.
@@ -34,6 +37,8 @@ class SegmentConnection:
         self.is_synced = durability == "power"
         self.db: Optional[Connection] = None
         self._path = path
+        self._journal_bytes = 0
+        """By how much `change` has made the journal longer since it was last written back."""
         self._synchronous = sql.SYNCHRONOUS[durability]
 
     async def create(self, script: str) -> None:
@@ -68,6 +73,7 @@ class SegmentConnection:
                 raise refusal(f"{self._path}: {error}") from error
             raise
         self.db = db
+        self._journal_bytes = 0  # whoever closed it last wrote it back, or it is as long as a kill left it
 
     async def close(self, *, is_removed: bool = False) -> None:
         """Close; what is committed stays. `is_removed`: the file has no name any more. Idempotent."""
@@ -97,8 +103,13 @@ class SegmentConnection:
         except sqlite3.Error as error:
             raise self._spool_error(error) from error
 
-    async def run_script(self, statements: str) -> None:
-        """Run several statements as one transaction, inline unless it waits for an fsync. Raises SpoolError."""
+    async def change(self, statements: str, segment_bytes: int) -> None:
+        """Run several statements as one transaction, inline unless it waits for an fsync. Raises SpoolError.
+
+        `segment_bytes` is what the records take. A change replaces few bytes, but appends a page to the journal: while
+        a server is down, each attempt to send adds two. A journal that has become longer than half of the records by
+        that is written back.
+        """
         # A script is one call, and with that one wait for Python's lock.
         script = f"BEGIN;{statements}COMMIT;"
         db = self._opened()
@@ -111,6 +122,16 @@ class SegmentConnection:
             if db.in_transaction:
                 await db.rollback()
             raise self._spool_error(error) from error
+        self._journal_bytes += sql.PAGE_BYTES
+        if self._journal_bytes > max(LEAST_JOURNAL_BYTES, segment_bytes // 2):
+            await self._write_journal_back(db)
+
+    async def _write_journal_back(self, db: Connection) -> None:
+        self._journal_bytes = 0
+        try:
+            await db.executescript("PRAGMA wal_checkpoint(TRUNCATE);")
+        except sqlite3.Error:
+            pass  # a full disk, say: all of it stays in the journal, which is tried again once it is longer
 
     def _opened(self) -> Connection:
         if self.db is None:

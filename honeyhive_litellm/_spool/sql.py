@@ -16,13 +16,16 @@ FORMAT = 1
 ENCRYPTED_FORMAT = FORMAT + 256
 """That of an encrypted segment. Versions of this package that cannot decrypt take it for a newer one's."""
 
+PAGE_BYTES = 8192
+"""Of a segment's database."""
+
 # With its first page SQLite allocates as many as the cache may have then, 20 at most. A destination with a few events
 # needs fewer, and there may be hundreds: so the limit is low until that page is read. Later pages come one by one.
 _SEGMENT = f"""
 PRAGMA cache_size = 3;
 PRAGMA synchronous = OFF;
 PRAGMA locking_mode = EXCLUSIVE;
-PRAGMA page_size = 8192;
+PRAGMA page_size = {PAGE_BYTES};
 PRAGMA journal_mode = WAL;
 PRAGMA cache_size = -512;
 BEGIN;

@@ -11,7 +11,9 @@ import pytest
 from honeyhive_litellm import SpoolError
 from honeyhive_litellm._spool.record import CLOSED, EVENT, START, Record
 from honeyhive_litellm._spool.segment import Batch, Segment
+from honeyhive_litellm._spool.segment_connection import LEAST_JOURNAL_BYTES
 from honeyhive_litellm._spool.segment_files import MEMORY
+from honeyhive_litellm._spool.sql import PAGE_BYTES
 
 
 def event(name: str, size: int = 10) -> Record:
@@ -309,3 +311,49 @@ async def test_the_oldest_pending_event_is_the_first_one_that_is_not_settled(tmp
     await settle_next(reopened)
     assert await oldest(reopened) is None
     await reopened.close()
+
+
+async def test_an_outage_does_not_make_the_journal_longer_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "a.spool"
+    segment = await created(path)
+    names = [f"e{number}" for number in range(50)]
+    await segment.append([event(name, 3000) for name in names])
+    longest = 0
+    for _attempt in range(400):
+        batch = await segment.next_batch(100, 10**6)
+        assert batch is not None
+        await segment.unmark(batch)
+        segment.put_back()
+        longest = max(longest, path.stat().st_size + path.with_name("a.spool-wal").stat().st_size)
+    assert longest < segment.size + LEAST_JOURNAL_BYTES + 200_000  # of 6.5 MB that 800 changes append
+    assert segment.pending == 50
+    await segment.close()
+
+    again = Segment(path, "process")
+    await again.open()
+    assert [ids(batch) for batch in await drained(again)] == [names]
+    await again.close()
+
+
+async def test_a_journal_that_cannot_be_written_back_loses_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "a.spool"
+    segment = await created(path)
+    await segment.append([event("a"), event("b")])
+    assert segment.connection is not None
+    unread = await segment.connection.execute("SELECT seq FROM record")  # a statement that has not ended keeps it
+    for _attempt in range(LEAST_JOURNAL_BYTES // PAGE_BYTES):
+        batch = await segment.next_batch(1, 10**6)
+        assert batch is not None
+        await segment.unmark(batch)
+        segment.put_back()
+    assert path.with_name("a.spool-wal").stat().st_size > LEAST_JOURNAL_BYTES
+    batch = await segment.next_batch(1, 10**6)
+    assert batch is not None
+    await segment.settle(batch)
+    await unread.close()
+    await segment.close()
+
+    again = Segment(path, "process")
+    await again.open()
+    assert [ids(each) for each in await drained(again)] == [["b"]]
+    await again.close()
