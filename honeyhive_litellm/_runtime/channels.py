@@ -132,15 +132,16 @@ class Channels:
         targets: Targets,
         *,
         on_round: Callable[[], None],
+        may_rest: Callable[[], bool],
         on_committed: Optional[OnCommitted],
         on_delivered: Optional[OnDelivered],
     ) -> Pipeline:
-        """Open the main project's channel; `on_round` is called in each round of its maintenance."""
+        """Open the main project's channel; `on_round` and `may_rest` are for its maintenance."""
         self._targets = targets
         self._on_committed, self._on_delivered = on_committed, on_delivered
         self._closing_slots = asyncio.Semaphore(MOST_CLOSING)
         self._loop = asyncio.get_running_loop()  # a record that came before is found by `open_needed`
-        return self._open(self.main, on_round)
+        return self._open(self.main, on_round, may_rest)
 
     def _want_pipeline(self, channel: Channel) -> None:
         """Have the channel opened, from any thread. The main one is opened with the loop."""
@@ -169,9 +170,9 @@ class Channels:
         if channel.pipeline is None:
             self._idle_since.pop(channel, None)
             with destination_in_log(channel.name or ""):
-                self._open(channel, functools.partial(self._close_if_idle, channel))
+                self._open(channel, functools.partial(self._close_if_idle, channel), _never)
 
-    def _open(self, channel: Channel, on_round: Callable[[], None]) -> Pipeline:
+    def _open(self, channel: Channel, on_round: Callable[[], None], may_rest: Callable[[], bool]) -> Pipeline:
         flushes = channel.settings.flush
         pipeline = channel.pipeline = Pipeline(
             channel.settings,
@@ -190,6 +191,7 @@ class Channels:
             submit=channel.submit,
             on_round=on_round,
             on_first_scan=channel.first_scan.set,
+            may_rest=may_rest,
         )
         pipeline.start("writer", pipeline.writer.run)
         pipeline.start("maintenance", maintenance.run)
@@ -281,6 +283,11 @@ class Channels:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+def _never() -> bool:
+    """Whether the maintenance of a destination may rest: its rounds close the channel when it is idle."""
+    return False
 
 
 def _has_files(folder: Path) -> bool:

@@ -96,6 +96,8 @@ class Pipeline:
         pause_s = 0.0 if settings.strict else COMMIT_EVERY_S
         self.writer = Writer(self._queue, self.spool, self._committed, pause_s=pause_s)
         self.heartbeat = Publisher(self.spool, flushes=flushes)
+        self.has_activity = asyncio.Event()
+        """Set by each commit, and by `note_activity`: maintenance that rests goes on."""
         self.spool_reading: Optional[Reading] = None
         """What the metrics show of the spool; other threads read it, so it is replaced as a whole."""
         self._capacity = settings.spool_max_bytes
@@ -118,6 +120,10 @@ class Pipeline:
         except RuntimeError:
             pass  # it has just ended
 
+    def note_activity(self) -> None:
+        """Have maintenance do a round, if it rests. From any thread."""
+        self.call_soon(self.has_activity.set)
+
     def resume(self) -> None:
         """After an interrupt of the loop: look for work again, since a wake-up may be lost."""
         self.writer.resume()
@@ -131,6 +137,7 @@ class Pipeline:
         await self._stop.wait()
 
     def _committed(self, group: Sequence[Record]) -> None:
+        self.has_activity.set()
         if any(record.kind == EVENT for record in group):
             self.flusher.wake()
         if self._on_committed is not None:

@@ -119,6 +119,8 @@ class Runtime:
         """
         with self._lock:
             self._on_replaced = on_over
+        if self.channels.main.pipeline is not None:
+            self.channels.main.pipeline.note_activity()
         if self.has_calls:
             self.start()  # if it writes no starts, nothing has started the thread that looks after them
         elif self._state is State.CREATED:
@@ -307,6 +309,7 @@ class Runtime:
         main = self.channels.open_main(
             self.recorder.targets,
             on_round=self._look_after_calls,
+            may_rest=self._may_rest,
             on_committed=self._announce_committed if self.settings.debug else None,
             on_delivered=self._announce_delivered if self.settings.debug else None,
         )
@@ -326,6 +329,10 @@ class Runtime:
         self.channels.open_needed()
         if self._is_over():
             self._tenure_over()
+
+    def _may_rest(self) -> bool:
+        """Whether a call that begins is noticed by its start record, and nobody waits for the end of the tenure."""
+        return self.settings.capture_in_flight and not self.recorder.tenure.has_ended
 
     def _is_over(self) -> bool:
         """Whether its tenure has ended, and all its calls are recorded, and are delivered or overdue."""

@@ -14,7 +14,7 @@ import pytest
 import honeyhive_litellm
 from honeyhive_litellm import Settings
 from honeyhive_litellm._runtime import drain as drain_module
-from honeyhive_litellm._runtime import lifecycle
+from honeyhive_litellm._runtime import lifecycle, maintenance
 from honeyhive_litellm._runtime.channel import Channel
 from honeyhive_litellm._runtime.channels import Channels, channel_settings
 from honeyhive_litellm._runtime.drain import Drain
@@ -183,7 +183,13 @@ def channels_for(settings: Settings) -> Channels:
 
 
 def open_main(channels: Channels, runtime: Runtime, **callbacks: Any) -> None:
-    chosen = {"on_round": lambda: None, "on_committed": None, "on_delivered": None, **callbacks}
+    chosen = {
+        "on_round": lambda: None,
+        "may_rest": lambda: False,
+        "on_committed": None,
+        "on_delivered": None,
+        **callbacks,
+    }
     channels.open_main(runtime.recorder.targets, **chosen)
 
 
@@ -324,3 +330,46 @@ async def test_a_sidecar_whose_maintenance_fails_goes_on_delivering(
     drain.stop()
     await running
     assert "a part of the maintenance failed and is tried again: RuntimeError('a fault')" in caplog.text
+
+
+# Rounds of maintenance
+
+
+async def test_a_process_that_does_nothing_has_few_rounds_of_maintenance_until_a_record_comes(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "EVERY_S", 0.01)
+    monkeypatch.setattr(maintenance, "REST_S", 1.0)
+    with Collector() as collector:
+        channels = channels_for(settings_for(tmp_path / "other", collector.url))
+        rounds: List[float] = []
+        open_main(channels, runtime, on_round=lambda: rounds.append(time.monotonic()), may_rest=lambda: True)
+        try:
+            channels.main.submit(event("a"))
+            await until_on_loop(lambda: not channels.main.counters.snapshot().pending)
+            delivered_at = time.monotonic()
+            await until_on_loop(lambda: len(rounds) > 3 and rounds[-2] > delivered_at)
+            assert rounds[-1] - rounds[-2] > 0.9
+
+            monkeypatch.setattr(maintenance, "REST_S", 1000.0)
+            for name in ("b", "c"):  # the rest before "b" may be one of those that end by themselves
+                done = len(rounds)
+                channels.main.submit(event(name))
+                await until_on_loop(lambda: len(rounds) > done)  # noqa: B023
+                await until_on_loop(lambda: time.monotonic() - rounds[-1] > 0.3)
+        finally:
+            await channels.aclose()
+
+
+async def test_what_may_not_rest_goes_on_with_its_rounds(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "EVERY_S", 0.01)
+    monkeypatch.setattr(maintenance, "REST_S", 1000.0)
+    channels = channels_for(settings_for(tmp_path / "other"))
+    rounds: List[float] = []
+    open_main(channels, runtime, on_round=lambda: rounds.append(time.monotonic()), may_rest=lambda: False)
+    try:
+        await until_on_loop(lambda: len(rounds) > 20)
+    finally:
+        await channels.aclose()
