@@ -30,10 +30,17 @@ def spool_in(
     cipher: Cipher = NO_CIPHER,
     *,
     delivers: bool = True,
+    keep_s: float = 0.0,
     **limits: Any,
 ) -> Spool:
     return Spool(
-        folder, counters or Counters(), durability="process", limits=Limits(**limits), cipher=cipher, delivers=delivers
+        folder,
+        counters or Counters(),
+        durability="process",
+        limits=Limits(**limits),
+        cipher=cipher,
+        delivers=delivers,
+        keep_s=keep_s,
     )
 
 

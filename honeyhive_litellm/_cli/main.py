@@ -12,6 +12,7 @@ from .dead import dead
 from .doctor.command import doctor
 from .drain import drain
 from .events import events
+from .kept import kept
 from .key import key
 from .proxy import proxy
 from .relay.command import relay
@@ -30,7 +31,7 @@ def main() -> None:
     """
 
 
-for command in (completion, config, dead, doctor, drain, events, key, proxy, relay, serve, status):
+for command in (completion, config, dead, doctor, drain, events, kept, key, proxy, relay, serve, status):
     main.add_command(command)
 
 

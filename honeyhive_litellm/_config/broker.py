@@ -104,6 +104,11 @@ def broker_problems(clean: Mapping[str, object], *, has_broker: bool) -> List[st
             f"(HONEYHIVE_BROKER_DESTINATION) is {destination}, where its events would go; give the folder above "
             f"{DESTINATIONS_NAME}, or the same destination"
         )
+    if path == IN_MEMORY and clean.get("broker_keep"):
+        problems.append(
+            "broker_keep (HONEYHIVE_BROKER_KEEP) keeps files, and spool_path (HONEYHIVE_SPOOL_PATH) is :memory:; give "
+            "the path of a folder, or leave broker_keep out"
+        )
     if path == IN_MEMORY and (not has_broker or clean.get("flush") is False):
         problems.append(
             "spool_path (HONEYHIVE_SPOOL_PATH) is :memory:, which is for a process that delivers to a broker; "

@@ -113,6 +113,7 @@ class Settings:
     broker_credentials: Optional[Path] = None
     broker_nkey: Optional[Path] = None
     broker_ca: Optional[Path] = None
+    broker_keep: float = 0.0
 
     def __post_init__(self) -> None:
         values = {option.name: getattr(self, option.name) for option in OPTIONS}
@@ -242,11 +243,7 @@ OPTIONS: Tuple[Option, ...] = (
     _row("sample_rate", share, "Share of the sessions that is recorded. Failures are always recorded."),
     _row("shutdown_timeout", seconds(zero=True), "Longest time that the exit may take to deliver what is left."),
     _row("request_timeout", seconds(zero=False), "Longest time that one request to HoneyHive may take."),
-    _row(
-        "lookup_delay",
-        seconds(zero=True),
-        "How long to wait before an event whose reply was lost is looked up.",
-    ),
+    _row("lookup_delay", seconds(zero=True), "How long to wait before an event whose reply was lost is looked up."),
     _row("spool_max_bytes", size(2**16, 2**50), "Disk space that the spool may take."),
     _row(
         "spool_policy",
@@ -299,6 +296,11 @@ OPTIONS: Tuple[Option, ...] = (
     _row("broker_credentials", file, "File with the broker's credentials (`.creds`)."),
     _row("broker_nkey", file, "File with the seed of the nkey to log in to the broker with."),
     _row("broker_ca", file, "File with the certificates that the broker's is checked against."),
+    _row(
+        "broker_keep",
+        seconds(zero=True),
+        "How long to keep what the broker has acknowledged, to publish it again. `0`: not at all.",
+    ),
 )
 
 

@@ -82,6 +82,7 @@ class Pipeline:
             cipher=cipher_of(settings.spool_key),
             project=owners_project(settings),
             delivers=flushes,
+            keep_s=0.0 if settings.broker is None else settings.broker_keep,
         )
         self.sink = TimedSink(sink_for(settings), functools.partial(note_batch, destination=destination))
         self.flusher = Flusher(

@@ -13,6 +13,7 @@ from honeyhive_litellm._privacy.cipher import Cipher
 from honeyhive_litellm._stats import Counters, Totals
 
 from .accounts import Accounts
+from .kept_segments import KeptSegments
 from .layout import QUARANTINE_NAME
 from .lease import Lease
 from .record import Record, events_of
@@ -37,13 +38,15 @@ class HeldSegments:
     `active` is the segment that takes new records; `reading` is the one from which a batch is being read.
     """
 
-    def __init__(self, folder: Path, counters: Counters, cipher: Cipher) -> None:
+    def __init__(self, folder: Path, counters: Counters, cipher: Cipher, keep_s: float = 0.0) -> None:
+        """`keep_s` is how long a segment is kept after all its events are settled."""
         self.own = OwnedSegments(is_ready=True)
         self.adopted: Dict[str, OwnedSegments] = {}
         self.active: Optional[Segment] = None
         self.reading: Optional[Segment] = None
         self.accounts = Accounts(folder)
         self.unheld = UnheldFiles(folder)
+        self.kept = KeptSegments(folder, keep_s)
         self._folder = folder
         self._counters = counters
         self._cipher = cipher
@@ -144,10 +147,10 @@ class HeldSegments:
     # ---- the end of a segment
 
     async def discard_if_done(self, segment: Segment) -> bool:
-        """Remove `segment` if all its events are settled and none of its calls is in flight; whether it was."""
+        """Remove or keep `segment` if all its events are settled and none of its calls is in flight; whether it was."""
         is_done = segment is not self.active and segment.pending == 0 and not segment.open_starts
         if is_done:
-            await self.discard(segment)
+            await self.discard(segment, may_be_kept=True)
             self.release_finished_owners()
         return is_done
 
@@ -159,10 +162,11 @@ class HeldSegments:
         await self.discard(segment, reason)
         self.release_finished_owners()
 
-    async def discard(self, segment: Segment, reason: str = "") -> None:
+    async def discard(self, segment: Segment, reason: str = "", *, may_be_kept: bool = False) -> None:
         """Remove `segment`; its account counts events that are still in it as dropped for `reason`."""
         if await self._close_account(segment, reason):
-            await segment.discard()
+            if not (may_be_kept and await self.kept.has_kept(segment)):
+                await segment.discard()
         elif segment not in self.segments():
             await segment.close()  # its file had vanished
 

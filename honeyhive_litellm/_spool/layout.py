@@ -2,7 +2,7 @@
 
 `<owner>.lease`, `<owner>.state` and `<owner>-<number>.spool` (with SQLite's `-wal` beside it) belong to one owner: one
 process in one run. What follows an @ in an owner's name is its project, whose events no other project's process may
-deliver. `ledger.db`, `dead.db` and `quarantine/` belong to the folder.
+deliver. `ledger.db`, `dead.db`, `quarantine/` and `kept/` belong to the folder.
 
 `destinations/` has a spool folder for each destination but the main project.
 """
@@ -22,6 +22,7 @@ SEGMENT_SUFFIX = ".spool"
 LEDGER_NAME = "ledger.db"
 DEAD_LETTERS_NAME = "dead.db"
 QUARANTINE_NAME = "quarantine"
+KEPT_NAME = "kept"
 DESTINATIONS_NAME = "destinations"
 
 _SEGMENT_NAME = re.compile(r"(?P<segment>(?P<owner>.+)-\d{6,}\.spool)(-wal)?")

@@ -51,8 +51,9 @@ class Spool:
         cipher: Cipher = NO_CIPHER,
         project: str = "",
         delivers: bool = True,
+        keep_s: float = 0.0,
     ) -> None:
-        """`folder` is the user's; see `effective_folder`. `project` is as in `new_owner`.
+        """`folder` is the user's; see `effective_folder`. `project`: see `new_owner`. `keep_s`: see `HeldSegments`.
 
         Without `delivers` this process only writes and hands off.
         """
@@ -64,7 +65,7 @@ class Spool:
         self._cipher = cipher
         self._limits = limits
         self._ceiling = Ceiling(limits)
-        self._held = HeldSegments(folder, counters, cipher)
+        self._held = HeldSegments(folder, counters, cipher, keep_s)
         self._appender = Appender(
             folder,
             self.owner,
@@ -322,6 +323,7 @@ class Spool:
         await self._folder_limits.enforce_size()
         await self._appender.enforce_limits()
         await self._folder_limits.release()
+        self._held.kept.prune(self._ceiling.bytes - self._held.bytes_in_folder(with_adopted=True))
 
     async def _rewrite_vanished(self, segment: Segment) -> None:
         """Append the records of a deleted file to another segment: its connection can still read them."""

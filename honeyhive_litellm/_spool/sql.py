@@ -114,6 +114,12 @@ NEXT_SEQ = "SELECT min(seq) FROM record WHERE seq > ?"
 
 LATEST_RECORD = "SELECT seq, kind, id, started_ms, session, crc, body FROM record ORDER BY seq DESC LIMIT 1"
 
+EVENT_SIZES = "SELECT seq, length(body) FROM record WHERE kind = 1 ORDER BY seq"
+
+COUNT_EVENTS = "SELECT count(*) FROM record WHERE kind = 1"
+
+REMOVE_STARTS = "DELETE FROM record WHERE kind != 1"
+
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
 
 COUNT_TABLES = "SELECT count(*) FROM sqlite_master"
@@ -127,6 +133,8 @@ SEAL = "INSERT OR REPLACE INTO seal (one, events) VALUES (1, ?)"
 READ_SEAL = "SELECT events FROM seal"
 
 READ_RANGES = "SELECT lo, hi, state, events, at, dead, damaged FROM span"
+
+REMOVE_ALL_RANGES = "DELETE FROM span"
 
 DELETE_RANGES = "DELETE FROM span WHERE lo BETWEEN {lo} AND {hi};"
 

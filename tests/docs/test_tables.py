@@ -235,6 +235,7 @@ def test_each_field_of_a_migration_table_is_in_a_golden_event() -> None:
 def test_the_files_of_a_spool_are_in_the_table(tmp_path: Path) -> None:
     from honeyhive_litellm._spool.layout import (
         DEAD_LETTERS_NAME,
+        KEPT_NAME,
         LEASE_SUFFIX,
         LEDGER_NAME,
         QUARANTINE_NAME,
@@ -250,5 +251,6 @@ def test_the_files_of_a_spool_are_in_the_table(tmp_path: Path) -> None:
         f"<owner>{STATE_SUFFIX}",
         LEDGER_NAME,
         DEAD_LETTERS_NAME,
+        f"{KEPT_NAME}/",
         f"{QUARANTINE_NAME}/",
     }

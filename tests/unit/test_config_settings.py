@@ -146,6 +146,7 @@ VARIABLES: Dict[str, Any] = {
     "HONEYHIVE_BROKER_CREDENTIALS": ("broker_credentials", os.path.abspath("c"), Path(os.path.abspath("c"))),
     "HONEYHIVE_BROKER_NKEY": ("broker_nkey", os.path.abspath("n"), Path(os.path.abspath("n"))),
     "HONEYHIVE_BROKER_CA": ("broker_ca", os.path.abspath("ca"), Path(os.path.abspath("ca"))),
+    "HONEYHIVE_BROKER_KEEP": ("broker_keep", "7200", 7200.0),
 }
 
 

@@ -1,0 +1,130 @@
+"""Segments that are kept for a while after a broker has acknowledged all their events (option `broker_keep`).
+
+What a broker acknowledges is settled here, so what it loses afterwards is lost. A kept segment can be offered again:
+its events are then published once more, with the same ids and marked as perhaps stored, so that a relay looks them up.
+
+Kept segments are in a folder of their own, where no process takes them for undelivered ones. They use the room that the
+spool leaves free: the oldest are removed first when it needs more.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Tuple
+
+from honeyhive_litellm._errors import SpoolError, UnsafeFileError
+
+from . import sql
+from .layout import KEPT_NAME, SEGMENT_SUFFIX, new_owner, segment_path
+from .limits import BATCH_BYTES, BATCH_EVENTS
+from .private_files import check_database, make_private_folder
+from .ranges import SENDING
+from .segment import Segment
+
+LOOK_EVERY_S = 5.0
+"""How often the kept files are looked at."""
+
+
+class KeptFile(NamedTuple):
+    """A kept segment: its path, its size in bytes, and since when it is kept, in Unix seconds."""
+
+    path: Path
+    size: int
+    since: float
+
+
+def kept_in(folder: Path) -> List[KeptFile]:
+    """The kept segments of a spool folder, the oldest first."""
+    found = []
+    try:
+        with os.scandir(folder / KEPT_NAME) as entries:
+            for entry in entries:
+                if entry.name.endswith(SEGMENT_SUFFIX) and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(KeptFile(Path(entry.path), status.st_size, status.st_mtime))
+    except OSError:
+        pass  # nothing was ever kept, or another process has just removed a file: the next look sees the others
+    return sorted(found, key=lambda kept: (kept.since, kept.path))
+
+
+class KeptSegments:
+    """Keeps the settled segments of one folder for `keep_s` seconds. Belongs to the spool's loop."""
+
+    def __init__(self, folder: Path, keep_s: float) -> None:
+        self._folder = folder
+        self._keep_s = keep_s
+        self._next_look = 0.0
+
+    async def has_kept(self, segment: Segment) -> bool:
+        """Close `segment` and keep its file; False if it is not to be kept, or cannot be."""
+        if self._keep_s <= 0 or not segment.events or not isinstance(segment.path, Path):
+            return False
+        kept = self._folder / KEPT_NAME / segment.path.name
+        try:
+            make_private_folder(kept.parent)
+            await segment.rename(kept)
+            os.utime(kept)
+        except (OSError, SpoolError):
+            return False  # the broker has the events; without room for copies there are none
+        return True
+
+    def prune(self, room_bytes: int) -> None:
+        """Remove what was kept long enough, and the oldest of the others that do not fit into `room_bytes`."""
+        if self._keep_s <= 0 or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_EVERY_S
+        kept = kept_in(self._folder)
+        size = sum(each.size for each in kept)
+        for each in kept:
+            if size > room_bytes or each.since < time.time() - self._keep_s:
+                size -= each.size
+                remove(each)
+
+
+def remove(kept: KeptFile) -> bool:
+    """Remove a kept segment; whether it was there."""
+    try:
+        os.unlink(kept.path)
+    except OSError:
+        return False  # another process did it
+    return True
+
+
+def offer_again(folder: Path, kept: KeptFile) -> int:
+    """Put a kept segment back among the undelivered ones; how many events it has. Raises SpoolError.
+
+    The next process that looks at the folder delivers it, as what a dead process was sending when it died.
+    """
+    try:
+        check_database(kept.path)
+        with closing(sqlite3.connect(f"{kept.path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(sql.REMOVE_ALL_RANGES)
+            db.execute(sql.REMOVE_STARTS)  # their calls ended in this segment or in a later one
+            for lo, hi, events in _batches(db):
+                db.execute(sql.ADD_RANGE.format(lo=lo, hi=hi, state=SENDING, events=events, at=0.0, dead=0, damaged=0))
+            db.execute("COMMIT")
+            ((events,),) = db.execute(sql.COUNT_EVENTS)
+        os.rename(kept.path, segment_path(folder, new_owner(), 1))
+    except (sqlite3.Error, OSError, UnsafeFileError) as error:
+        raise SpoolError(f"{kept.path} cannot be offered again: {error}") from error
+    return int(events)
+
+
+def _batches(db: sqlite3.Connection) -> Iterator[Tuple[int, int, int]]:
+    """The first and the last number of the events of each batch, and how many they are."""
+    numbers: List[int] = []
+    size = 0
+    for number, length in list(db.execute(sql.EVENT_SIZES)):
+        if numbers and (len(numbers) == BATCH_EVENTS or size + length > BATCH_BYTES):
+            yield numbers[0], numbers[-1], len(numbers)
+            numbers, size = [], 0
+        numbers.append(number)
+        size += length
+    if numbers:
+        yield numbers[0], numbers[-1], len(numbers)
