@@ -53,8 +53,8 @@ def draw_overhead(result: Dict[str, Any], file: Path) -> None:
     axes.invert_yaxis()
     rounds = len(result["speed"]["bare"])
     axes.set_xlabel(
-        f"CPU time added to a call, microseconds: median and spread of {rounds} round{'s' * (rounds > 1)}; "
-        "only those that delivered everything"
+        f"CPU time added to a call, microseconds: median and spread of {rounds} round{'s' * (rounds > 1)}\n"
+        "(only those that delivered everything)"
     )
     _finish(figure, axes, result, file)
 
