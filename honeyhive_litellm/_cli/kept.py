@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, List, Optional, TypeVar
 
 import click
 
+from honeyhive_litellm._errors import HoneyHiveError
 from honeyhive_litellm._spool.kept_segments import KeptFile, kept_in, offer_again, remove
 
 from .common import duration, errors_reported, json_option, moment, print_json, span, table
@@ -69,13 +71,23 @@ def publish(newer_than: Optional[str], everything: bool, as_json: bool, **option
     Example:
         honeyhive-litellm kept publish --newer-than 2h
     """
+    events, failed = 0, 0
     with errors_reported():
         folder = folder_to_change(options)
-        events = sum(offer_again(folder, each) for each in _chosen(folder, newer_than, everything))
+        chosen = _chosen(folder, newer_than, everything)
+    for each in chosen:
+        try:
+            events += offer_again(folder, each)
+        except HoneyHiveError as error:  # the others are published all the same
+            if each.path.exists():  # else it was just removed, or published by another command
+                failed += 1
+                click.echo(f"Error: {error}", err=True)
     if as_json:
-        print_json(events=events)
+        print_json(events=events, failed=failed)
     else:
         click.echo(f"{events} events are in the spool again")
+    if failed:
+        sys.exit(1)
 
 
 @kept.command()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
 from honeyhive_litellm._aio import cancel_all, run_to_completion
@@ -19,6 +18,7 @@ from honeyhive_litellm._errors import SpoolError
 from honeyhive_litellm._log import destination_in_log, warn
 from honeyhive_litellm._log_codes import LogCode
 from honeyhive_litellm._privacy.cipher import cipher_of
+from honeyhive_litellm._spool.kept_segments import kept_in
 from honeyhive_litellm._spool.layout import destination_folder, destinations_in, owners_in
 from honeyhive_litellm._spool.private_files import effective_folder
 from honeyhive_litellm._spool.status import FolderStatus, status_of
@@ -162,7 +162,7 @@ class Channels:
                 self._search_for_removed = asyncio.ensure_future(self._warn_of_removed())
             self._next_look = time.monotonic() + LOOK_EVERY_S
             for channel in self.named.values():
-                if channel.pipeline is None and _has_files(channel.settings.spool_path):
+                if channel.pipeline is None and _has_files(channel.settings):
                     self.open_named(channel)
 
     def open_named(self, channel: Channel) -> None:
@@ -290,9 +290,11 @@ def _never() -> bool:
     return False
 
 
-def _has_files(folder: Path) -> bool:
-    """Whether any process has, or had, a spool file in the folder."""
+def _has_files(settings: Settings) -> bool:
+    """Whether any process has, or had, a spool file in the folder, or one is kept there that may be due for removal."""
+    folder = settings.spool_path
     try:
-        return any(owners_in(folder).values())
-    except OSError:
+        is_kept = settings.broker is not None and settings.broker_keep > 0 and bool(kept_in(folder))
+        return is_kept or any(owners_in(folder).values())
+    except (OSError, SpoolError):
         return False  # the folder is not there

@@ -104,6 +104,7 @@ class Appender:
                     error,
                 )
                 self._held.active = None
+                self._held.kept.prune(0)  # the disk may be full: copies give way to what is undelivered
                 if segment.last == 0:  # not even a new file takes anything
                     self._retry_disk_at = time.monotonic() + DISK_RETRY_S
             else:

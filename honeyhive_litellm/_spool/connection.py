@@ -103,6 +103,11 @@ class Connection(aiosqlite.Connection):
         result: _T = await super()._execute(self._alone, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         return result
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the other thread is at work on the file: the inline methods would wait for it."""
+        return self._one_call.locked()
+
     # The inline methods work on the calling thread, for what takes less time than the way to the other thread and back.
     # The connection must have been made with `check_same_thread=False`. They raise what sqlite3 raises.
 

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Tuple
 
-from honeyhive_litellm._errors import SpoolError, UnsafeFileError
+from honeyhive_litellm._errors import NewerFormatError, SpoolError, UnsafeFileError
 
 from . import sql
 from .layout import KEPT_NAME, SEGMENT_SUFFIX, new_owner, segment_path
@@ -24,6 +24,7 @@ from .limits import BATCH_BYTES, BATCH_EVENTS
 from .private_files import check_database, make_private_folder
 from .ranges import SENDING
 from .segment import Segment
+from .segment_files import SegmentFiles
 
 LOOK_EVERY_S = 5.0
 """How often the kept files are looked at."""
@@ -38,16 +39,21 @@ class KeptFile(NamedTuple):
 
 
 def kept_in(folder: Path) -> List[KeptFile]:
-    """The kept segments of a spool folder, the oldest first."""
+    """The kept segments of a spool folder, the oldest first. Raises SpoolError."""
     found = []
     try:
         with os.scandir(folder / KEPT_NAME) as entries:
             for entry in entries:
-                if entry.name.endswith(SEGMENT_SUFFIX) and entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    found.append(KeptFile(Path(entry.path), status.st_size, status.st_mtime))
-    except OSError:
-        pass  # nothing was ever kept, or another process has just removed a file: the next look sees the others
+                try:
+                    if entry.name.endswith(SEGMENT_SUFFIX) and entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append(KeptFile(Path(entry.path), status.st_size, status.st_mtime))
+                except FileNotFoundError:
+                    pass  # another process has just removed it
+    except FileNotFoundError:
+        pass  # nothing was ever kept
+    except OSError as error:
+        raise SpoolError(f"{folder / KEPT_NAME} cannot be read: {error}") from error
     return sorted(found, key=lambda kept: (kept.since, kept.path))
 
 
@@ -70,14 +76,21 @@ class KeptSegments:
             os.utime(kept)
         except (OSError, SpoolError):
             return False  # the broker has the events; without room for copies there are none
+        self._next_look = 0.0  # the next round sees whether there is room for it
         return True
 
     def prune(self, room_bytes: int) -> None:
-        """Remove what was kept long enough, and the oldest of the others that do not fit into `room_bytes`."""
-        if self._keep_s <= 0 or time.monotonic() < self._next_look:
+        """Remove what was kept long enough, and the oldest of the others that do not fit into `room_bytes`.
+
+        Without room that is done at once, else now and then. Never raises.
+        """
+        if self._keep_s <= 0 or (room_bytes > 0 and time.monotonic() < self._next_look):
             return
         self._next_look = time.monotonic() + LOOK_EVERY_S
-        kept = kept_in(self._folder)
+        try:
+            kept = kept_in(self._folder)
+        except SpoolError:
+            return  # the next look may be able to
         size = sum(each.size for each in kept)
         for each in kept:
             if size > room_bytes or each.since < time.time() - self._keep_s:
@@ -88,7 +101,9 @@ class KeptSegments:
 def remove(kept: KeptFile) -> bool:
     """Remove a kept segment; whether it was there."""
     try:
-        os.unlink(kept.path)
+        for path in (f"{kept.path}-wal", kept.path):  # a kill in `offer_again` may have left a journal: it goes first
+            if os.path.lexists(path):
+                os.unlink(path)
     except OSError:
         return False  # another process did it
     return True
@@ -97,11 +112,13 @@ def remove(kept: KeptFile) -> bool:
 def offer_again(folder: Path, kept: KeptFile) -> int:
     """Put a kept segment back among the undelivered ones; how many events it has. Raises SpoolError.
 
-    The next process that looks at the folder delivers it, as what a dead process was sending when it died.
+    The next process that looks at the folder delivers it, as what a dead process was sending when it died. A kill in
+    between leaves it kept, or offers all of it.
     """
     try:
         check_database(kept.path)
         with closing(sqlite3.connect(f"{kept.path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)) as db:
+            _check_format(db, kept.path)
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("BEGIN IMMEDIATE")
             db.execute(sql.REMOVE_ALL_RANGES)
@@ -110,10 +127,19 @@ def offer_again(folder: Path, kept: KeptFile) -> int:
                 db.execute(sql.ADD_RANGE.format(lo=lo, hi=hi, state=SENDING, events=events, at=0.0, dead=0, damaged=0))
             db.execute("COMMIT")
             ((events,),) = db.execute(sql.COUNT_EVENTS)
-        os.rename(kept.path, segment_path(folder, new_owner(), 1))
+        SegmentFiles(kept.path).rename(segment_path(folder, new_owner(), 1))  # not while it has a journal
     except (sqlite3.Error, OSError, UnsafeFileError) as error:
         raise SpoolError(f"{kept.path} cannot be offered again: {error}") from error
     return int(events)
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> None:
+    ((application_id,),) = db.execute("PRAGMA application_id")
+    ((version,),) = db.execute("PRAGMA user_version")
+    if application_id != sql.APPLICATION_ID:
+        raise SpoolError(f"{path} is no spool segment")
+    if version not in (sql.FORMAT, sql.ENCRYPTED_FORMAT):
+        raise NewerFormatError(f"{path} has format {version}, of a newer version of this package")
 
 
 def _batches(db: sqlite3.Connection) -> Iterator[Tuple[int, int, int]]:

@@ -242,7 +242,7 @@ class Segment:
         size = sum(len(record.body) for record in records)
         if len(records) > INLINE_WRITE_ROWS or size > INLINE_WRITE_BYTES or self._connection.is_synced:
             return False
-        if self._encryption.new_key_id is not None:
+        if self._encryption.new_key_id is not None or self._connection.is_busy:
             return False
         self._connection.insert_inline(sql.APPEND, self._encryption.rows_of(records, self.last + 1))
         self._appended(records, size)

@@ -81,11 +81,18 @@ class SegmentConnection:
         if db is not None:
             await run_to_completion(close_without_sync(db) if is_removed else close_quietly(db))
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the other thread is at work on the file, perhaps for long: nothing is done inline then."""
+        return self.db is not None and self.db.is_busy
+
     async def fetch(self, sql: str, parameters: Sequence[Any] = (), *, inline: bool = False) -> List[Any]:
         """All rows of a query. Raises SpoolError."""
         db = self._opened()
         try:
-            return db.fetchall_inline(sql, parameters) if inline else list(await db.execute_fetchall(sql, parameters))
+            if inline and not db.is_busy:
+                return db.fetchall_inline(sql, parameters)
+            return list(await db.execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
             raise self._spool_error(error) from error
 
@@ -104,7 +111,7 @@ class SegmentConnection:
             raise self._spool_error(error) from error
 
     async def change(self, statements: str, segment_bytes: int) -> None:
-        """Run several statements as one transaction, inline unless it waits for an fsync. Raises SpoolError.
+        """Run several statements as one transaction, inline unless it waits for a disk. Raises SpoolError.
 
         `segment_bytes` is what the records take. A change replaces few bytes, but appends a page to the journal: while
         a server is down, each attempt to send adds two. A journal that has become longer than half of the records by
@@ -114,7 +121,7 @@ class SegmentConnection:
         script = f"BEGIN;{statements}COMMIT;"
         db = self._opened()
         try:
-            if self.is_synced:
+            if self.is_synced or db.is_busy:
                 await db.executescript(script)
             else:
                 db.executescript_inline(script)
@@ -127,6 +134,7 @@ class SegmentConnection:
             await self._write_journal_back(db)
 
     async def _write_journal_back(self, db: Connection) -> None:
+        """On the other thread, since it waits for the disk."""
         self._journal_bytes = 0
         try:
             await db.executescript("PRAGMA wal_checkpoint(TRUNCATE);")

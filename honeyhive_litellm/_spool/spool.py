@@ -298,11 +298,9 @@ class Spool:
 
         Call it regularly, and not while something is appended.
         """
-        try:
-            self.free_bytes = shutil.disk_usage(self.folder).free
-        except OSError:
-            self.free_bytes = None
+        self.free_bytes = self._free_bytes()
         self._folder_limits.look()
+        self._prune_kept()
         self._ceiling.update(self._held.bytes_in_folder(with_adopted=not self._delivers), self.free_bytes)
         await self._folder_limits.adopt_expired()
         for segment in list(self.segments()):
@@ -323,7 +321,20 @@ class Spool:
         await self._folder_limits.enforce_size()
         await self._appender.enforce_limits()
         await self._folder_limits.release()
-        self._held.kept.prune(self._ceiling.bytes - self._held.bytes_in_folder(with_adopted=True))
+
+    def _free_bytes(self) -> Optional[int]:
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:
+            return None
+
+    def _prune_kept(self) -> None:
+        """Have the kept copies give way, before any undelivered event has to."""
+        is_short = self.free_bytes is not None and self.free_bytes < self._limits.min_free_bytes
+        used = self._held.bytes_in_folder(with_adopted=True)
+        self._held.kept.prune(0 if is_short else self._limits.max_bytes - used)
+        if is_short:
+            self.free_bytes = self._free_bytes()
 
     async def _rewrite_vanished(self, segment: Segment) -> None:
         """Append the records of a deleted file to another segment: its connection can still read them."""

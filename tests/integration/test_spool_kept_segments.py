@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
 from click.testing import CliRunner
 
+import honeyhive_litellm
 from honeyhive_litellm import ConfigError, Settings, SpoolError
 from honeyhive_litellm._cli.main import main
+from honeyhive_litellm._errors import NewerFormatError
 from honeyhive_litellm._privacy.cipher import cipher_of, new_key
-from honeyhive_litellm._spool.kept_segments import KeptFile, kept_in, offer_again
+from honeyhive_litellm._spool.kept_segments import KeptFile, kept_in, offer_again, remove
 from honeyhive_litellm._spool.limits import BATCH_EVENTS
 from honeyhive_litellm._stats import Counters
 
 from ..spools import batches_of, drained, event, spool_in, start
+from ..waiting import until_on_loop
 
 HOUR_S = 3600.0
 
@@ -115,6 +120,63 @@ async def test_kept_segments_give_way_to_the_spools_own(tmp_path: Path) -> None:
     await spool.close()
 
 
+async def test_copies_give_way_before_an_undelivered_event_has_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    await settled(tmp_path, ["a"])
+    counters = Counters()
+    spool = spool_in(tmp_path, counters, keep_s=HOUR_S, min_free_bytes=free, full_segment_bytes=50_000)
+    taken = 0
+
+    def usage(_folder: Path) -> shutil._ntuple_diskusage:
+        return shutil._ntuple_diskusage(2 * free, free + taken, free - taken if kept_in(tmp_path) else free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    await spool.maintain()
+    assert len(kept_in(tmp_path)) == 1
+    for number in range(20):
+        taken += 10_000
+        await spool.append([event(f"e{number}", 10_000)])
+        await spool.maintain()
+    assert kept_in(tmp_path) == []
+    assert counters.snapshot().dropped == {}
+    assert len(await drained(spool)) == 20
+    await spool.close()
+
+
+async def test_what_a_kill_left_beside_a_kept_segment_goes_with_it(tmp_path: Path) -> None:
+    await settled(tmp_path, ["a"])
+    kept = the_kept(tmp_path)
+    journal = kept.path.with_name(f"{kept.path.name}-wal")
+    journal.write_bytes(b"pages")
+    assert remove(kept)
+    assert not journal.exists() and kept_in(tmp_path) == []
+
+
+async def test_a_newer_versions_file_is_not_changed(tmp_path: Path) -> None:
+    await settled(tmp_path, ["a"])
+    kept = the_kept(tmp_path)
+    with closing(sqlite3.connect(kept.path)) as db:
+        db.execute("PRAGMA user_version = 9")
+    before = kept.path.read_bytes()
+    with pytest.raises(NewerFormatError, match="has format 9"):
+        offer_again(tmp_path, kept)
+    assert kept.path.read_bytes() == before
+
+
+async def test_copies_of_an_idle_destination_are_removed_in_time(tmp_path: Path) -> None:
+    match = {"match": {"team": "ads"}, "project": "ads"}
+    folder = tmp_path / "destinations" / "ads"
+    await settled(folder, ["a"])
+    os.utime(the_kept(folder).path, (1.0, 1.0))
+    honeyhive_litellm.init(
+        project="p", broker="nats://127.0.0.1:9", broker_keep=60, spool_path=tmp_path, destinations={"ads": match}
+    )
+    honeyhive_litellm.flush(0)  # starts the thread
+    await until_on_loop(lambda: not kept_in(folder))
+
+
 async def test_a_file_that_is_no_segment_is_left_where_it_is(tmp_path: Path) -> None:
     await settled(tmp_path, ["a"])
     kept = the_kept(tmp_path)
@@ -166,6 +228,16 @@ async def test_the_command_lists_publishes_and_purges(tmp_path: Path) -> None:
     assert await spool.adopt() == 1
     assert await drained(spool) == ["c"]
     await spool.close()
+
+
+async def test_a_damaged_file_does_not_keep_the_others_from_being_published(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        await settled(tmp_path, [name])
+    damaged = kept_in(tmp_path)[1].path
+    damaged.write_bytes(b"no database" * 1000)
+    printed = run("publish", "--all", folder=tmp_path, exit_code=1)
+    assert f"{damaged} cannot be offered again" in printed and "2 events are in the spool again" in printed
+    assert the_kept(tmp_path).path == damaged
 
 
 async def test_a_file_that_another_process_has_open_is_an_error_that_says_so(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from honeyhive_litellm._spool.segment_connection import LEAST_JOURNAL_BYTES
 from honeyhive_litellm._spool.segment_files import MEMORY
 from honeyhive_litellm._spool.sql import PAGE_BYTES
 
+from ..waiting import let_others_run
+
 
 def event(name: str, size: int = 10) -> Record:
     return Record(EVENT, name, 1.0, None, b'{"event_id":"' + name.encode() + b'","x":"' + b"x" * size + b'"}')
@@ -357,3 +359,28 @@ async def test_a_journal_that_cannot_be_written_back_loses_no_change(tmp_path: P
     await again.open()
     assert [ids(each) for each in await drained(again)] == [["b"]]
     await again.close()
+
+
+async def test_nothing_is_done_inline_while_the_other_thread_is_at_work_on_the_file(tmp_path: Path) -> None:
+    segment = await created(tmp_path / "a.spool")
+    await segment.append([event("a")])
+    assert segment.connection is not None
+    is_inside, may_end = threading.Event(), threading.Event()
+
+    def work(_value: object) -> int:
+        is_inside.set()
+        return int(may_end.wait(30))
+
+    await segment.connection.create_function("work", 1, work)
+    slow = asyncio.ensure_future(segment.connection.execute_fetchall("SELECT work(1)"))
+    await asyncio.get_running_loop().run_in_executor(None, is_inside.wait, 30)
+    assert not segment.append_inline([event("b")])  # it would wait for the thread
+    appending = asyncio.ensure_future(segment.append([event("b")]))
+    taking = asyncio.ensure_future(segment.next_batch(100, 10**6))
+    await let_others_run()
+    assert not appending.done() and not taking.done()
+    may_end.set()
+    await asyncio.gather(slow, appending)
+    assert ids(await taking) == ["a"]
+    assert [ids(batch) for batch in await drained(segment)] == [["b"]]
+    await segment.close()
