@@ -12,15 +12,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 from honeyhive_litellm._errors import NewerFormatError, SpoolError, UnsafeFileError
 
 from . import sql
 from .layout import KEPT_NAME, SEGMENT_SUFFIX, new_owner, segment_path
 from .limits import BATCH_BYTES, BATCH_EVENTS
+from .packed_rows import how_many_fit
 from .private_files import check_database, make_private_folder
 from .ranges import SENDING
 from .segment import Segment
@@ -101,9 +102,9 @@ class KeptSegments:
 def remove(kept: KeptFile) -> bool:
     """Remove a kept segment; whether it was there."""
     try:
-        for path in (f"{kept.path}-wal", kept.path):  # a kill in `offer_again` may have left a journal: it goes first
-            if os.path.lexists(path):
-                os.unlink(path)
+        with suppress(FileNotFoundError):  # a kill in `offer_again` may have left a journal: it goes first
+            os.unlink(f"{kept.path}-wal")
+        os.unlink(kept.path)
     except OSError:
         return False  # another process did it
     return True
@@ -123,14 +124,14 @@ def offer_again(folder: Path, kept: KeptFile) -> int:
             db.execute("BEGIN IMMEDIATE")
             db.execute(sql.REMOVE_ALL_RANGES)
             db.execute(sql.REMOVE_STARTS)  # their calls ended in this segment or in a later one
-            for lo, hi, events in _batches(db):
+            sizes = db.execute(sql.EVENT_SIZES).fetchall()
+            for lo, hi, events in _batches(sizes):
                 db.execute(sql.ADD_RANGE.format(lo=lo, hi=hi, state=SENDING, events=events, at=0.0, dead=0, damaged=0))
             db.execute("COMMIT")
-            ((events,),) = db.execute(sql.COUNT_EVENTS)
         SegmentFiles(kept.path).rename(segment_path(folder, new_owner(), 1))  # not while it has a journal
     except (sqlite3.Error, OSError, UnsafeFileError) as error:
         raise SpoolError(f"{kept.path} cannot be offered again: {error}") from error
-    return int(events)
+    return len(sizes)
 
 
 def _check_format(db: sqlite3.Connection, path: Path) -> None:
@@ -142,15 +143,10 @@ def _check_format(db: sqlite3.Connection, path: Path) -> None:
         raise NewerFormatError(f"{path} has format {version}, of a newer version of this package")
 
 
-def _batches(db: sqlite3.Connection) -> Iterator[Tuple[int, int, int]]:
-    """The first and the last number of the events of each batch, and how many they are."""
-    numbers: List[int] = []
-    size = 0
-    for number, length in list(db.execute(sql.EVENT_SIZES)):
-        if numbers and (len(numbers) == BATCH_EVENTS or size + length > BATCH_BYTES):
-            yield numbers[0], numbers[-1], len(numbers)
-            numbers, size = [], 0
-        numbers.append(number)
-        size += length
-    if numbers:
-        yield numbers[0], numbers[-1], len(numbers)
+def _batches(sizes: Sequence[Tuple[int, int]]) -> Iterator[Tuple[int, int, int]]:
+    """The first and the last number of the events of each batch, and how many they are; `sizes` by number."""
+    begin = 0
+    while begin < len(sizes):
+        events = how_many_fit(sizes[begin : begin + BATCH_EVENTS], BATCH_BYTES)
+        yield sizes[begin][0], sizes[begin + events - 1][0], events
+        begin += events

@@ -116,8 +116,6 @@ LATEST_RECORD = "SELECT seq, kind, id, started_ms, session, crc, body FROM recor
 
 EVENT_SIZES = "SELECT seq, length(body) FROM record WHERE kind = 1 ORDER BY seq"
 
-COUNT_EVENTS = "SELECT count(*) FROM record WHERE kind = 1"
-
 REMOVE_STARTS = "DELETE FROM record WHERE kind != 1"
 
 SCAN = "SELECT seq, kind, id FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
