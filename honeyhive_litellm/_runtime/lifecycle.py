@@ -26,7 +26,7 @@ import itertools
 import operator
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional, Sequence
 
 from honeyhive_litellm._capture.outcomes import LiteLLMFunctions
@@ -44,12 +44,20 @@ CHILD_EXIT_PRIORITY = -100
 
 TOKEN_KEY = "honeyhive_event_id"  # noqa: S105 - no password
 
+
+@dataclass
+class _Retired:
+    """The retired runtimes of one time between two shutdowns, for the numbers."""
+
+    closing: List[Runtime] = field(default_factory=list)
+    closed: Stats = field(default_factory=Stats)
+    """The numbers of those that are closed, as one."""
+
+
 _runtimes: List[Runtime] = []
 _made = itertools.count()
-_replaced: List[Stats] = []
-"""The numbers of the runtimes that were retired and are closed, as one."""
-_closing: List[Runtime] = []
-"""Runtimes that were retired and whose numbers are not among those yet."""
+_retired = _Retired()
+"""A new one after a shutdown. A runtime that is closed late still belongs to the one of before."""
 _lock = ForkSafeLock()
 """Several runtimes may close at once, and numbers may be read meanwhile: each runtime counts once."""
 
@@ -59,10 +67,9 @@ def runtime_for(settings: Settings, litellm: LiteLLMFunctions) -> Runtime:
     for runtime in _runtimes:
         if not _is_leaving(runtime) and or_default(False, operator.eq, runtime.settings, settings):
             return runtime
+    global _retired
     if all(runtime.is_closed for runtime in _runtimes):
-        with _lock:  # after a shutdown the numbers begin anew
-            _replaced.clear()
-            _closing.clear()
+        _retired = _Retired()  # after a shutdown the numbers begin anew
     _runtimes[:] = [runtime for runtime in _runtimes if not runtime.is_forgettable]
     # Runtimes with different settings each record a call, so each needs a token of its own in the call's details.
     number = next(_made)
@@ -77,16 +84,16 @@ def retire(runtime: Runtime, on_calls_ended: Callable[[], None]) -> None:
 
     `on_calls_ended` runs before that, on a thread of its own.
     """
+    retired = _retired
 
     def close() -> None:
         on_calls_ended()
         with _lock:
-            _closing.append(runtime)
+            retired.closing.append(runtime)
         runtime.shutdown(runtime.settings.shutdown_timeout)
         with _lock:
-            if runtime in _closing:
-                _closing.remove(runtime)
-                _replaced[:] = [sum_of([*_replaced, _final_stats(runtime)])]
+            retired.closing.remove(runtime)
+            retired.closed = sum_of([retired.closed, _final_stats(runtime)])
             if runtime in _runtimes:
                 _runtimes.remove(runtime)
 
@@ -135,8 +142,9 @@ def shutdown_all(
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
     with _lock:
-        current = [runtime for runtime in _current() if runtime not in _closing]
-        return sum_of([*_replaced, *map(_final_stats, _closing), *(runtime.stats() for runtime in current)])
+        closing = _retired.closing
+        current = [runtime for runtime in _current() if runtime not in closing]
+        return sum_of([_retired.closed, *map(_final_stats, closing), *(runtime.stats() for runtime in current)])
 
 
 def reading_of_all() -> Reading:
@@ -197,8 +205,8 @@ def _shut_down_at_child_exit() -> None:
 
 
 def _forget_all_inherited() -> None:
-    _replaced.clear()
-    _closing.clear()
+    global _retired
+    _retired = _Retired()
     for runtime in _runtimes[:]:  # those that were replaced remove themselves
         runtime.forget_inherited()
 

@@ -58,9 +58,11 @@ class Node:
         self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Let it hang, with its connections open, until `resume`."""
+        """Let it hang, with its connections open, until `resume`. Its threads stop one by one: wait for the last."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        _pid, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
         self._is_stopped = True
 
     def resume(self) -> None:
