@@ -224,6 +224,8 @@ class Fleet:
         self.relays: List[RelayProcess] = []
         self.publishers: List[Publisher] = []
         self.folder = folder
+        self.leader_killed_at: Optional[float] = None
+        """In seconds since 1970."""
         self._script = script
         self._access = access
         self._configuration = folder / "relay.toml"

@@ -10,6 +10,7 @@ import sysconfig
 import time
 import urllib.request
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
@@ -56,6 +57,16 @@ class Node:
         if process is not None:
             process.send_signal(number)
             process.wait(CHILD_TIMEOUT_S)
+
+    def became_leader(self, stream: str) -> List[float]:
+        """When it became the leader of this stream, in seconds since 1970, as its log has it."""
+        times = []
+        for line in (self._folder / f"{self.name}.log").read_text().splitlines():
+            if "new stream leader for" in line and line.endswith(f"> {stream}'"):
+                _pid, day, clock, *_ = line.split()
+                at = datetime.strptime(f"{day} {clock}", "%Y/%m/%d %H:%M:%S.%f").astimezone()
+                times.append(at.timestamp())
+        return times
 
     def is_healthy(self) -> bool:
         try:
@@ -106,6 +117,10 @@ class NatsServers:
     def __exit__(self, *_: object) -> None:
         for node in self.nodes:
             node.end()
+
+    def elected_after(self, moment: float, stream: str) -> float:
+        """How many seconds after this moment, in seconds since 1970, the stream had a new leader."""
+        return min(at for node in self.nodes for at in node.became_leader(stream) if at > moment) - moment
 
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + CHILD_TIMEOUT_S

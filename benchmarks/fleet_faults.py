@@ -7,8 +7,9 @@
 
 Three nodes of a real broker, whose streams have three replicas, two relays, two processes that publish from their
 spools at a steady rate, and the collector in this process, all on loopback. The fault comes when a fifth of the events
-have arrived. An event counts once its spool has committed it. Needs `fork`. Ends with status 1 if an event is lost or
-doubled, or if the broker's numbers do not add up.
+have arrived. An event counts once its spool has committed it. "stall" is the longest time in which a publisher got no
+acknowledgement, "election" how long a killed leader's stream had no other one, by the brokers' logs. Needs `fork`.
+Ends with status 1 if an event is lost or doubled, or if the broker's numbers do not add up.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 import _certificate
 from _common import Json, environment, environment_line, parse, parser_for, table, write_report
-from _fleet import DESTINATION, KEY, Access, Fleet, Size, publish_all
+from _fleet import DESTINATION, KEY, STREAM, Access, Fleet, Size, publish_all
 from _nats import NatsServers
 from _partition import PartitionableRoutes
 
@@ -78,7 +79,9 @@ def kill_follower(fleet: Fleet, outages: Outages) -> None:
 
 
 def kill_leader(fleet: Fleet, outages: Outages) -> None:
-    _kill_node(fleet, fleet.leader(), outages)
+    leader = fleet.leader()
+    fleet.leader_killed_at = time.time()
+    _kill_node(fleet, leader, outages)
 
 
 def _kill_node(fleet: Fleet, number: int, outages: Outages) -> None:
@@ -300,6 +303,7 @@ def _outcome(fleet: Fleet, fault: Fault) -> Json:
         expected -= fleet.refused
     receipts = fleet.collector.receipts
     numbers = fleet.status()
+    killed_at = fleet.leader_killed_at
     parts = sum(numbers[part] for part in ("delivered", "waiting", "dead", "purged"))
     return {
         "events": len(expected) + numbers["dead"],
@@ -311,6 +315,7 @@ def _outcome(fleet: Fleet, fault: Fault) -> Json:
         "is_balanced": numbers["accepted"] == parts,
         "published_twice": numbers["accepted"] - numbers["dead"] - len(receipts),
         "stall_s": max(publisher.stall_s for publisher in fleet.publishers),
+        "election_s": None if killed_at is None else fleet.servers.elected_after(killed_at, STREAM),
     }
 
 
@@ -354,11 +359,12 @@ def report(result: Json) -> str:
     lines = []
     for row in result["rows"]:
         if "why_not" in row:
-            lines.append([row["about"], f"not measured: {row['why_not']}", *[""] * 6])
+            lines.append([row["about"], f"not measured: {row['why_not']}", *[""] * 7])
             continue
         counts = [f"{row[name]:,}" for name in ("events", "lost", "doubled", "dead", "published_twice")]
-        lines.append([row["about"], *counts, f"{row['stall_s']:.1f}", f"{row['s']:.0f}"])
-    head = ["fault", "events", "lost", "doubled", "dead letters", "published twice", "stall s", "s"]
+        election = "" if row["election_s"] is None else f"{row['election_s']:.1f}"
+        lines.append([row["about"], *counts, f"{row['stall_s']:.1f}", election, f"{row['s']:.0f}"])
+    head = ["fault", "events", "lost", "doubled", "dead letters", "published twice", "stall s", "election s", "s"]
     size = f"{result['events']:,} events of {result['bytes']:,} bytes, {result['rate']:,.0f} a second"
     return f"{size}. {environment_line(result['environment'])}\n\n{table(head, lines)}"
 

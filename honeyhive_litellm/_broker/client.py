@@ -72,6 +72,11 @@ class BrokerClient(Client):
         await self._send_command(PING_PROTO)
         await self._flush_pending()
 
+    async def _select_next_server(self) -> None:
+        """Try the server that was left, or tried, after all others: nats-py takes any of them."""
+        self._server_pool.sort(key=lambda server: server is self._current_server)
+        await super()._select_next_server()
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Optional[bytes]) -> None:
         taker = self._takers.get(sid)
         if taker is not None:

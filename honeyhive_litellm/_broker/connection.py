@@ -114,8 +114,13 @@ class Connection:
         try:
             await client.flush(_PONG_TIMEOUT_S)  # type: ignore[arg-type]  # it takes any number
         except Exception:
-            if client.is_connected:
-                await client.force_reconnect()
+            if client is self._client:
+                await self.leave()
+
+    async def leave(self) -> None:
+        """Go to another server, if the broker has one."""
+        if self._client is not None and self._client.is_connected:
+            await self._client.force_reconnect()
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""

@@ -51,6 +51,10 @@ class Ack(NamedTuple):
         return self.code == 0
 
 
+UNANSWERED = Ack(_UNKNOWN, "no acknowledgement in time")
+"""What `Publisher.probe` returns if no answer came."""
+
+
 class DeniedError(Exception):
     """The broker does not permit what publishing needs. The text is the operation."""
 
@@ -106,7 +110,9 @@ class Publisher:
         while len(self._subscriptions) > _INBOXES:
             await BrokerClient.unlisten(*self._subscriptions.popleft())
 
-    async def publish(self, subject: str, messages: Sequence[Tuple[bytes, bytes]]) -> List[Optional[Ack]]:
+    async def publish(
+        self, subject: str, messages: Sequence[Tuple[bytes, bytes]], timeout_s: float = ACK_TIMEOUT_S
+    ) -> List[Optional[Ack]]:
         """Publish (encoded headers, body) and wait; the answer to each, None where none came: it may be stored or not.
 
         Raises NotConnectedError, or DeniedError: then nothing was stored.
@@ -126,7 +132,7 @@ class Publisher:
         try:
             if client.is_connected:
                 await client.send(pieces)
-                await self._wait(group)
+                await self._wait(group, timeout_s)
         finally:
             for token in tokens:
                 self._pending.pop(token, None)
@@ -136,19 +142,19 @@ class Publisher:
                 raise DeniedError(group.denial)
         return group.acks
 
-    async def probe(self, subject: str) -> Optional[Ack]:
+    async def probe(self, subject: str, timeout_s: float = ACK_TIMEOUT_S) -> Optional[Ack]:
         """Publish a message that a stream refuses to store: None if the answer is that refusal, as it should be.
 
         It proves what an event needs: the permissions to publish and to get the answer, and a stream that answers.
         """
         message = encoded({_EXPECTED_STREAM: "HH-none"}), b""
-        (ack,) = await self.publish(subject, [message])
+        (ack,) = await self.publish(subject, [message], timeout_s)
         if ack is None:
-            return Ack(_UNKNOWN, "no acknowledgement in time")
+            return UNANSWERED
         return None if ack.code == _OTHER_STREAM else ack
 
-    async def _wait(self, group: _Group) -> None:
-        alarm = asyncio.get_running_loop().call_later(ACK_TIMEOUT_S, group.done.set)
+    async def _wait(self, group: _Group, timeout_s: float) -> None:
+        alarm = asyncio.get_running_loop().call_later(timeout_s, group.done.set)
         try:
             await group.done.wait()
         finally:

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
+from honeyhive_litellm._broker.silence import Silence
 from honeyhive_litellm._log import recovered, warn
 from honeyhive_litellm._log_codes import LogCode
 
@@ -33,6 +34,7 @@ _RETRY_S = 1.0
 _NANOSECONDS = 1_000_000_000
 
 _HEARTBEAT = "100"
+_NO_LEADER = "503"
 _ENDED = ("404", "408", "409")
 _COMPLETED = "batch completed"
 _LEADER_GOES = ("leadership change", "server shutdown")
@@ -69,6 +71,7 @@ class StandingPull:
         self._on_loss = on_loss
         self._requests: Deque[List[float]] = deque()
         self._heard_at = 0.0
+        self._silence = Silence()
         self._wake = asyncio.Event()
         self._trouble: Optional[str] = None
 
@@ -101,7 +104,9 @@ class StandingPull:
                     self._lose_requests()
                 if client.is_connected:
                     await self._request(client, inbox)
-                    await self._notice_silence(client)
+                    await self._notice_silence()
+                if self._silence.leaves_server():
+                    await self._connection.leave()
                 await self._until_woken()
         finally:
             if not client.is_closed:
@@ -135,9 +140,10 @@ class StandingPull:
         self._requests.append([room, now + _EXPIRES_S + _HEARTBEAT_S])
         await client.publish(self._subject, json.dumps(request).encode(), reply=inbox)
 
-    async def _notice_silence(self, client: Client) -> None:
+    async def _notice_silence(self) -> None:
         if not self._requests or time.monotonic() - self._heard_at < _SILENCE_S:
             return
+        self._silence.begin(self._heard_at)
         self._lose_requests()
         denial = self._connection.denial
         if denial is not None:
@@ -152,6 +158,11 @@ class StandingPull:
         if self._requests and now - self._heard_at > _GAP_S:
             self._on_loss()  # of an older request: the answer is to a newer one
         self._heard_at = now
+        headers = message.headers or {}
+        if headers.get("Status") == _NO_LEADER:
+            self._silence.begin(now)
+        else:
+            self._silence.end()
         if message.reply:
             if self._requests:
                 self._requests[0][0] -= 1
@@ -161,7 +172,7 @@ class StandingPull:
                 self._recovered()
             self._on_message(message)
             return
-        self._note_status(message.headers or {})
+        self._note_status(headers)
 
     def _note_status(self, headers: Mapping[str, str]) -> None:
         status, words = headers.get("Status", ""), headers.get("Description", "")
@@ -183,7 +194,7 @@ class StandingPull:
             return
         self._lose_requests()
         no_answer = f"the stream or its consumer has no leader or is missing: if this lasts, {RUN_INIT}"
-        self._warn(no_answer if status == "503" else f"status {status}: {words}")
+        self._warn(no_answer if status == _NO_LEADER else f"status {status}: {words}")
 
     def _lose_requests(self) -> None:
         self._requests.clear()

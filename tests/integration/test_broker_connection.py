@@ -96,6 +96,18 @@ async def test_a_stopped_server_is_left(tmp_path: Path) -> None:
         await connection.aclose()
 
 
+async def test_what_is_left_is_not_the_next(tmp_path: Path) -> None:
+    with Broker(tmp_path, 3) as broker:
+        connection = connection_to(broker.address)
+        ports = [(await connection.client()).connected_url]
+        for _ in range(8):
+            await connection.leave()
+            ports.append((await connection.client()).connected_url)
+        await connection.aclose()
+    assert None not in ports
+    assert all(before != after for before, after in zip(ports, ports[1:]))
+
+
 async def test_files_that_are_missing_and_tls_that_is_not_offered_end_the_wait(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         connection = connection_to(broker.address, credentials=tmp_path / "missing")

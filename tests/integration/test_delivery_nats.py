@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List
 
 import pytest
 
+from honeyhive_litellm._broker import silence
 from honeyhive_litellm._broker.message import Received, received
 from honeyhive_litellm._broker.names import stream_of
 from honeyhive_litellm._delivery.sinks.nats import MESSAGE_TOO_LARGE
@@ -163,3 +164,34 @@ async def test_a_destination_without_a_stream_makes_events_wait(broker: Broker, 
     found = await stored(broker, "later")
     assert set(found) == set(ids_of(range(10)))
     assert not any(message.may_be_duplicate for message in found.values())
+
+
+async def test_while_a_stream_has_no_leader_no_batch_is_sent_again(broker: Broker, tmp_path: Path) -> None:
+    async with running(tmp_path, NOWHERE, broker=broker.address, broker_destination="absent") as rig:
+        before = broker.nodes[0].monitor("varz")["in_bytes"]
+        await rig.take([event(i, text="x" * 10_000) for i in range(100)])
+        await rig.until(lambda: rig.flusher._breaker.failures >= 8)
+        sent = broker.nodes[0].monitor("varz")["in_bytes"] - before
+        assert 1_000_000 < sent < 1_200_000  # each event once
+        await broker.add_stream("absent", max_bytes=10_000_000)
+        await rig.settled()
+    assert set(await stored(broker, "absent")) == set(ids_of(range(100)))
+
+
+async def test_a_server_that_is_cut_off_from_the_stream_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "FIRST_LEAVE_S", 0.1)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "whole").mkdir()
+    with Broker(tmp_path / "cut") as cut, Broker(tmp_path / "whole") as whole:
+        await whole.add_stream("default")
+        whole.nodes[0].kill()
+        address = f"{cut.address},{whole.address}"
+        async with running(tmp_path / "spool", NOWHERE, broker=address) as rig:
+            await rig.take([event(i) for i in range(150)])
+            await rig.until(lambda: "no stream takes the subject" in str(rig.stats.last_error))
+            whole.start()
+            await rig.settled()
+        found = await stored(whole, "default")
+    assert set(found) == set(ids_of(range(150)))

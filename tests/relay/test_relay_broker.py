@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from honeyhive_litellm._broker import silence
 from honeyhive_litellm.testing import Collector
 
 from ..support.broker import Broker
@@ -105,3 +108,20 @@ async def test_what_a_broker_forgot_that_it_delivered_is_not_sent_again(tmp_path
             await publish(broker, [event(1), event(2)], "a")
             await until_balance(config, Balance(1, 1), Balance(2, 2))
         assert_once(collector, [1, 2])
+
+
+async def test_a_node_that_is_cut_off_from_the_stream_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "FIRST_LEAVE_S", 0.1)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "whole").mkdir()
+    with Broker(tmp_path / "cut") as cut, Broker(tmp_path / "whole") as whole, Collector() as collector:
+        admin = config_for(whole, {"a": collector.url})
+        await make_streams(admin)
+        await publish(whole, [event(i) for i in range(100)], "a")
+        whole.nodes[0].kill()
+        both = config_for(whole, {"a": collector.url}, broker=f"{cut.address},{whole.address}")
+        async with relaying(both) as relay:
+            await until_on_loop(lambda: "no leader" in trouble(relay), what=relay.states)
+            whole.start()
+            await until_balance(admin, Balance(100, 100))
+        assert_once(collector, range(100))

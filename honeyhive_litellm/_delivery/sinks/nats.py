@@ -3,16 +3,21 @@
 A batch is published message by message, and what was acknowledged of it is delivered at once: only the rest is sent
 again. The broker drops a second message with the same id for two minutes; beyond that, the header "may be a duplicate"
 makes a relay look the event up.
+
+While nobody answers for the stream, no batch is sent: a small message that no stream stores asks whether somebody does
+again.
 """
 
 from __future__ import annotations
 
+import time
 from typing import List, Optional, Sequence, Tuple
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
 from honeyhive_litellm._broker.message import encoded, encrypted, headers_of
 from honeyhive_litellm._broker.names import APPLICATION_INBOX, subject_of
-from honeyhive_litellm._broker.publisher import NO_STREAM, Ack, DeniedError, Publisher
+from honeyhive_litellm._broker.publisher import ACK_TIMEOUT_S, NO_STREAM, UNANSWERED, Ack, DeniedError, Publisher
+from honeyhive_litellm._broker.silence import Silence
 from honeyhive_litellm._config.broker import BrokerAccess
 from honeyhive_litellm._delivery.sink import LookUp, Result, Verdict
 from honeyhive_litellm._privacy.cipher import NO_CIPHER, Cipher
@@ -22,6 +27,10 @@ from .http_status import LONGEST_PROBE_PAUSE_S, LONGEST_UNREACHABLE_PAUSE_S
 
 MESSAGE_TOO_LARGE = 10054
 """JetStream's error for a message beyond the stream's `max_msg_size`; ours for one beyond `max_payload`."""
+
+_LONGEST_ELECTION_PAUSE_S = 0.5
+_ELECTION_PROBE_TIMEOUT_S = 1.0
+"""Short: what is asked before there is a leader again may go to the one that hangs or is cut off."""
 
 _STORE_FAILED = 10077
 _LOG_TEXTS = {
@@ -50,11 +59,18 @@ class NatsSink:
         self._cipher = cipher
         self._connection = Connection(access, name=client_name, inbox_prefix=APPLICATION_INBOX)
         self._publisher: Optional[Publisher] = None
+        self._silence = Silence()
 
     async def prepare(self, rows: Sequence[Row]) -> Optional[Result]:
-        """Connect: while that fails, nothing is marked as being on its way."""
+        """Connect, and ask a stream that was silent: while that fails, nothing is marked as being on its way."""
         try:
-            await self._connected()
+            publisher = await self._connected()
+            if self._silence.has_begun:
+                if self._silence.leaves_server():
+                    await self._connection.leave()
+                refusal = await publisher.probe(self._subject, self._probe_timeout_s)
+                if refusal is not None and (refusal.code == NO_STREAM or refusal is UNANSWERED):
+                    return _silent(refusal, self._longest_pause_s)
         except NotConnectedError as error:
             return _not_connected(error)
         except DeniedError as error:
@@ -77,12 +93,25 @@ class NatsSink:
                 else:
                     messages.append((headers, published.body))
                     sent.append(row)
+            asked_at = time.monotonic()
             acks = await publisher.publish(self._subject, messages) if messages else []
         except NotConnectedError as error:
             return _not_connected(error)
         except DeniedError as error:
             return _denied(error)
-        return _result(sent, acks, refused)
+        if any(map(_is_of_a_leader, acks)):
+            self._silence.end()
+        elif acks:
+            self._silence.begin(asked_at)
+        return _result(sent, acks, refused, self._longest_pause_s)
+
+    @property
+    def _longest_pause_s(self) -> float:
+        return _LONGEST_ELECTION_PAUSE_S if self._silence.may_be_election else LONGEST_UNREACHABLE_PAUSE_S
+
+    @property
+    def _probe_timeout_s(self) -> float:
+        return _ELECTION_PROBE_TIMEOUT_S if self._silence.may_be_election else ACK_TIMEOUT_S
 
     async def look_up(self, rows: Sequence[Row]) -> LookUp:
         """Find nothing: an application may only publish."""
@@ -101,7 +130,14 @@ class NatsSink:
         return self._publisher
 
 
-def _result(rows: Sequence[Row], acks: Sequence[Optional[Ack]], refused: Sequence[Tuple[Row, Ack]]) -> Result:
+def _is_of_a_leader(ack: Optional[Ack]) -> bool:
+    """Other answers come from one that is cut off as well, such as that a message is "in process" (10158)."""
+    return ack is not None and (ack.is_stored or ack.code in (_STORE_FAILED, MESSAGE_TOO_LARGE))
+
+
+def _result(
+    rows: Sequence[Row], acks: Sequence[Optional[Ack]], refused: Sequence[Tuple[Row, Ack]], longest_pause_s: float
+) -> Result:
     """What came of a batch: `acks` are the answers for `rows`, `refused` are others, which were not sent at all."""
     answered = [(row, ack) for row, ack in zip(rows, acks) if ack is not None]
     stored = tuple(row for row, ack in answered if ack.is_stored)
@@ -109,12 +145,12 @@ def _result(rows: Sequence[Row], acks: Sequence[Optional[Ack]], refused: Sequenc
     errors = [ack for _, ack in answered if not ack.is_stored and ack.code != MESSAGE_TOO_LARGE]
     unanswered = len(rows) - len(answered)
     if unanswered or errors:
-        text = "no acknowledgement in time" if unanswered else _log_text(errors[0])
+        text = _log_text(UNANSWERED if unanswered else errors[0])
         return Result(
             Verdict.RETRY,
             ambiguous=unanswered > 0,
             delivered=stored,
-            longest_pause_s=LONGEST_UNREACHABLE_PAUSE_S,
+            longest_pause_s=longest_pause_s,
             log_text=text,
             status=errors[0].code if errors else None,
             reason=errors[0].text if errors else "",
@@ -131,7 +167,19 @@ def _result(rows: Sequence[Row], acks: Sequence[Optional[Ack]], refused: Sequenc
 
 
 def _log_text(ack: Ack) -> str:
+    if ack is UNANSWERED:
+        return ack.text
     return _LOG_TEXTS.get(ack.code, f"error {ack.code} of the broker")
+
+
+def _silent(refusal: Ack, longest_pause_s: float) -> Result:
+    return Result(
+        Verdict.RETRY,
+        longest_pause_s=longest_pause_s,
+        log_text=_log_text(refusal),
+        status=None if refusal is UNANSWERED else refusal.code,
+        reason=refusal.text,
+    )
 
 
 def _not_connected(error: NotConnectedError) -> Result:
