@@ -93,7 +93,7 @@ class NatsSink:
                 else:
                     messages.append((headers, published.body))
                     sent.append(row)
-            asked_at = time.monotonic()
+            published_at = time.monotonic()
             acks = await publisher.publish(self._subject, messages) if messages else []
         except NotConnectedError as error:
             return _not_connected(error)
@@ -102,7 +102,7 @@ class NatsSink:
         if any(map(_is_of_a_leader, acks)):
             self._silence.end()
         elif acks:
-            self._silence.begin(asked_at)
+            self._silence.begin(published_at)
         return _result(sent, acks, refused, self._longest_pause_s)
 
     @property
