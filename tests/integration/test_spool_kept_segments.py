@@ -7,9 +7,9 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 import pytest
 from click.testing import CliRunner
@@ -143,6 +143,39 @@ async def test_copies_give_way_before_an_undelivered_event_has_to(
     assert counters.snapshot().dropped == {}
     assert len(await drained(spool)) == 20
     await spool.close()
+
+
+async def test_copies_give_way_when_a_write_fails(tmp_path: Path) -> None:
+    await settled(tmp_path, ["a"])
+    spool = spool_in(tmp_path, keep_s=HOUR_S)
+    await spool.append([event("b")])
+    assert len(kept_in(tmp_path)) == 1
+    active = spool._held.active
+    assert active is not None and active.connection is not None
+    await active.connection.execute("PRAGMA max_page_count = 10")
+    await spool.append([event("c", 200_000)])  # the file takes no more: it goes to a new one
+    assert kept_in(tmp_path) == []
+    assert await drained(spool) == ["b", "c"]
+    await spool.close()
+
+
+async def test_a_file_that_goes_while_the_folder_is_listed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        await settled(tmp_path, [name])
+    first, second = kept_in(tmp_path)
+
+    @contextmanager
+    def listed(folder: Path) -> Iterator[List[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            found = list(entries)
+        remove(first)  # as another process does
+        yield found
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    assert kept_in(tmp_path) == [second]
 
 
 async def test_what_a_kill_left_beside_a_kept_segment_goes_with_it(tmp_path: Path) -> None:
