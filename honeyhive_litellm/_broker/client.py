@@ -33,6 +33,9 @@ class BrokerClient(Client):
         self._is_tls = is_tls
         self._transport = _Transport()
         self._takers: Dict[int, Taker] = {}
+        self._left_id: object = None
+        self._others = 0
+        """How many servers are to be tried before the one that was left."""
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> Dict[str, str]:
@@ -72,10 +75,39 @@ class BrokerClient(Client):
         await self._send_command(PING_PROTO)
         await self._flush_pending()
 
-    async def _select_next_server(self) -> None:
-        """Try the server that was left, or tried, after all others: nats-py takes any of them."""
-        self._server_pool.sort(key=lambda server: server is self._current_server)
-        await super()._select_next_server()
+    async def leave(self) -> None:
+        """Reconnect, to another server if there is one."""
+        if self.is_connected:
+            self._left_id = self._server_info.get("server_id")
+            self._others = len(self._server_pool) - 1
+            await self.force_reconnect()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it looks connected and reads nothing: nats-py ends its reading task after an error of its own."""
+        return self.is_connected and (self._reading_task is None or self._reading_task.done())
+
+    async def _attempt_reconnect(self) -> None:
+        """Go on after any failure.
+
+        nats-py gives up for ever after one that it does not expect, such as the file of a login that is just being
+        written, or an answer that is not NATS.
+        """
+        while not self.is_closed:
+            try:
+                await super()._attempt_reconnect()
+                return
+            except Exception as error:
+                await self._error_cb(error)
+                if not self.is_closed:
+                    self._status = Client.RECONNECTING
+                await asyncio.sleep(self.options["reconnect_time_wait"])
+
+    async def _process_pong(self) -> None:
+        """Let the answer to a ping that nobody waits for any more be one: nats-py's reading task ends by it."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.Future()
+        await super()._process_pong()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Optional[bytes]) -> None:
         taker = self._takers.get(sid)
@@ -89,7 +121,16 @@ class BrokerClient(Client):
             if not (info.get("tls_required") or info.get("tls_available")):
                 raise Error("nats: the server offers no TLS")
             info["tls_required"] = True
+        if initial_connection:
+            self._refuse_what_was_left(info.get("server_id"))
         await super()._process_info(info, initial_connection)
+
+    def _refuse_what_was_left(self, server_id: object) -> None:
+        """A server has several addresses in the pool if it advertises another one than it is configured with."""
+        if self._others > 0 and server_id == self._left_id:
+            self._others -= 1
+            raise Error("nats: the server that was left")
+        self._others = 0
 
 
 class _Transport(TcpTransport):

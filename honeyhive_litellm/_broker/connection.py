@@ -111,16 +111,19 @@ class Connection:
         client = self._client
         if client is None or not client.is_connected:
             return
+        reconnects = client.stats["reconnects"]
         try:
             await client.flush(_PONG_TIMEOUT_S)  # type: ignore[arg-type]  # it takes any number
+            is_alive = not client.is_deaf  # then `flush` waits for nothing
         except Exception:
-            if client is self._client:
-                await self.leave()
+            is_alive = False
+        if not is_alive and client.stats["reconnects"] == reconnects:  # else another check has left it meanwhile
+            await client.leave()
 
     async def leave(self) -> None:
         """Go to another server, if the broker has one."""
-        if self._client is not None and self._client.is_connected:
-            await self._client.force_reconnect()
+        if self._client is not None:
+            await self._client.leave()
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""

@@ -58,6 +58,11 @@ UNANSWERED = Ack(_UNKNOWN, "no acknowledgement in time")
 class DeniedError(Exception):
     """The broker does not permit what publishing needs. The text is the operation."""
 
+    def __init__(self, operation: str, *, may_be_stored: bool) -> None:
+        """`may_be_stored`: messages were sent, perhaps before the permission was taken away."""
+        super().__init__(operation)
+        self.may_be_stored = may_be_stored
+
 
 @dataclass
 class _Group:
@@ -104,7 +109,7 @@ class Publisher:
         denial = self._connection.denial
         if denial is not None:
             await client.unlisten(subscription)
-            raise DeniedError(denial)
+            raise DeniedError(denial, may_be_stored=False)
         self._client, self._inbox = client, inbox
         self._subscriptions.append((client, subscription))
         while len(self._subscriptions) > _INBOXES:
@@ -115,7 +120,7 @@ class Publisher:
     ) -> List[Optional[Ack]]:
         """Publish (encoded headers, body) and wait; the answer to each, None where none came: it may be stored or not.
 
-        Raises NotConnectedError, or DeniedError: then nothing was stored.
+        Raises NotConnectedError: then nothing was stored. Raises DeniedError if none was answered because of a denial.
         """
         client = await self.connect()
         group = _Group([None] * len(messages), len(messages))
@@ -139,7 +144,7 @@ class Publisher:
         if group.denial is not None:
             self._client = None  # subscribe again: the inbox may be what is denied
             if group.denial.startswith(_PUBLISHING) and group.left == len(messages):
-                raise DeniedError(group.denial)
+                raise DeniedError(group.denial, may_be_stored=True)
         return group.acks
 
     async def probe(self, subject: str, timeout_s: float = ACK_TIMEOUT_S) -> Optional[Ack]:

@@ -15,6 +15,7 @@ ELECTION_S = 15.0
 """A stream that has no leader for longer will not have one soon: there is no such stream, or too few nodes."""
 
 FIRST_LEAVE_S = 10.0
+LONGEST_STAY_S = 60.0
 
 
 class Silence:
@@ -50,9 +51,10 @@ class Silence:
     def leaves_server(self) -> bool:
         """Whether to go to another server now, since this one may be cut off.
 
-        True once after 10 s, once after 20 s, after 40 s, and so on: it may also be that there is no such stream.
+        True once after 10 s, once after 20 s, after 40 s, after 80 s, and then every minute: it may also be that there
+        is no such stream.
         """
         if self.lasts_s < self._leave_at_s:
             return False
-        self._leave_at_s = 2 * self.lasts_s
+        self._leave_at_s = self.lasts_s + min(self.lasts_s, LONGEST_STAY_S)
         return True

@@ -37,6 +37,7 @@ _HEARTBEAT = "100"
 _NO_LEADER = "503"
 _ENDED = ("404", "408", "409")
 _COMPLETED = "batch completed"
+_DELETED = ("consumer deleted", "stream deleted")
 _LEADER_GOES = ("leadership change", "server shutdown")
 _ORDINARY = (*_LEADER_GOES, "", "message size exceeds maxbytes", "no messages", "request timeout")
 """What the broker says of a request that ended early in the course of things."""
@@ -56,10 +57,12 @@ class StandingPull:
         most_room: int,
         on_message: Callable[[Msg], None],
         on_loss: Callable[[], None],
+        on_deleted: Callable[[], None],
     ) -> None:
         """`room` is how many messages may come now, at most `most_room`; one request asks for at most `most_bytes`.
 
-        `on_loss` is called when requests may be lost, before any message comes for new ones.
+        `on_loss` is called when requests may be lost, before any message comes for new ones; `on_deleted` when the
+        consumer, perhaps with its stream, was deleted.
         """
         self._connection = connection
         self._stream = stream
@@ -69,6 +72,7 @@ class StandingPull:
         self._most_room = most_room
         self._on_message = on_message
         self._on_loss = on_loss
+        self._on_deleted = on_deleted
         self._requests: Deque[List[float]] = deque()
         self._heard_at = 0.0
         self._silence = Silence()
@@ -102,15 +106,24 @@ class StandingPull:
                 if client.stats["reconnects"] != connections:  # the broker forgot the requests
                     connections = client.stats["reconnects"]
                     self._lose_requests()
-                if client.is_connected:
-                    await self._request(client, inbox)
-                    await self._notice_silence()
+                if not client.is_connected:
+                    await self._until_connected()
+                    continue
+                await self._request(client, inbox)
+                await self._notice_silence()
                 if self._silence.leaves_server():
                     await self._connection.leave()
                 await self._until_woken()
         finally:
             if not client.is_closed:
                 await subscription.unsubscribe()
+
+    async def _until_connected(self) -> None:
+        self._silence.end()  # of the stream: nobody knows
+        try:
+            await self._connection.client()
+        except NotConnectedError as error:
+            self._warn(str(error))
 
     async def _until_woken(self) -> None:
         alarm = asyncio.get_running_loop().call_later(_TICK_S, self._wake.set)
@@ -192,6 +205,8 @@ class StandingPull:
                 self._on_loss()
             self._wake.set()
             return
+        if reason in _DELETED:
+            self._on_deleted()
         self._lose_requests()
         no_answer = f"the stream or its consumer has no leader or is missing: if this lasts, {RUN_INIT}"
         self._warn(no_answer if status == _NO_LEADER else f"status {status}: {words}")

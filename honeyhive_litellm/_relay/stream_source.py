@@ -81,6 +81,8 @@ class StreamSource:
         """Messages that become dead letters unsent, each with the reason."""
         self._unusable_due = 0.0
         self._unacknowledged: Dict[int, str] = {}
+        self._void: Set[str] = set()
+        """What is not to be acknowledged any more: its stream is gone, and another one may use its numbers again."""
         self._is_ending = False
         self._tasks: Set[asyncio.Future[None]] = set()
         self._leader_changes = LeaderChanges(most=_PICKED_PER_ROOM * self._most_room)
@@ -93,6 +95,7 @@ class StreamSource:
             most_room=self._most_room,
             on_message=self._take_in,
             on_loss=self._leader_changes.note_loss,
+            on_deleted=self._void_all,
         )
 
     @property
@@ -205,8 +208,11 @@ class StreamSource:
             self._in_background(self._publish_to_all([message.reply], _NAK))
             return
         if seq in self._unacknowledged:
-            self._unacknowledged[seq] = message.reply
-            return
+            earlier = numbers_in(self._unacknowledged[seq])
+            if earlier is not None and earlier.published_at == numbers.published_at:
+                self._unacknowledged[seq] = message.reply
+                return
+            self._void_all()  # it is another message with this number, so that the stream is another one
         try:
             event = received(seq, message.headers, message.data)
         except ValueError:
@@ -232,6 +238,11 @@ class StreamSource:
         elif self._inbound.in_hand > held:
             self._counters.adopt(1)
             self._on_events()
+
+    def _void_all(self) -> None:
+        self._void.update(message.reply for message in self._inbound.messages())
+        self._void.update(message.reply for message, _ in self._unusable)
+        self._unacknowledged.clear()
 
     def _in_background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -304,6 +315,10 @@ class StreamSource:
 
     async def _acknowledge(self, replies: Dict[int, str]) -> Dict[int, str]:
         """Those that could not be acknowledged now."""
+        void = self._void.intersection(replies.values())
+        if void:
+            self._void -= void
+            replies = {seq: reply for seq, reply in replies.items() if reply not in void}
         client = await self._client()
         if client is None:
             return replies
@@ -330,7 +345,7 @@ class StreamSource:
         client = await self._client()
         if client is None:
             return
-        for number, reply in enumerate(replies):
+        for number, reply in enumerate([reply for reply in replies if reply not in self._void]):
             if number % _SIGNS_IN_A_ROW == _SIGNS_IN_A_ROW - 1:
                 await asyncio.sleep(0)
             try:

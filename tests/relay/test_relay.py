@@ -73,6 +73,7 @@ async def test_a_standing_pull_gets_no_more_than_there_is_room_for(broker: Broke
         most_room=20,
         on_message=taken.append,
         on_loss=lambda: None,
+        on_deleted=lambda: None,
     )
     running = asyncio.ensure_future(pull.run())
     while seen < 100:

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from honeyhive_litellm._broker import silence
+from honeyhive_litellm._config.readers import WRITE_ONLY_KEY
 from honeyhive_litellm.testing import Collector
 
 from ..support.broker import Broker
 from ..waiting import until_on_loop
 from .fleet import (
+    KEY,
     Balance,
+    administering,
     assert_once,
     config_for,
     delivered,
     event,
+    in_hand,
     make_streams,
     publish,
     relaying,
@@ -125,3 +129,41 @@ async def test_a_node_that_is_cut_off_from_the_stream_is_left(tmp_path: Path, mo
             whole.start()
             await until_balance(admin, Balance(100, 100))
         assert_once(collector, range(100))
+
+
+@pytest.mark.parametrize("key", [KEY, f"{WRITE_ONLY_KEY}x"])
+async def test_what_a_relay_has_of_a_deleted_stream_removes_nothing_from_the_new_one(key: str, tmp_path: Path) -> None:
+    """A stream that is made again begins with the same numbers. With a key that may only write, acks are confirmed."""
+    with Broker(tmp_path) as broker, Collector() as collector:
+        config = config_for(broker, {"a": collector.url}, {"a": key}, request_timeout=20)
+        await make_streams(config)
+        async with administering(config) as js, relaying(config) as relay:
+            collector.delay(3, times=1)
+            await publish(broker, [event(i) for i in range(50)], "a")
+            await until_on_loop(lambda: len(collector.requests) >= 1 and in_hand(relay) == 50, what=relay.states)
+            collector.hang()  # all later requests
+            await js.delete_stream("HH_a")
+            await until_on_loop(lambda: trouble(relay), what=relay.states)
+            await make_streams(config)
+            await publish(broker, [event(i) for i in range(100, 150)], "a")
+            await until_on_loop(lambda: delivered(relay) == 50, what=relay.states)
+            await until_on_loop(lambda: in_hand(relay) == 50, what=relay.states)
+            assert (await js.stream_info("HH_a")).state.messages == 50
+            collector.clear()
+            await until_balance(config, Balance(50, 50))
+        assert_once(collector, [*range(50), *range(100, 150)])
+
+
+async def test_a_relay_that_loses_its_broker_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Broker(tmp_path) as broker, Collector() as collector:
+        config = config_for(broker, {"a": collector.url})
+        await make_streams(config)
+        async with relaying(config) as relay:
+            await publish(broker, [event(1)], "a")
+            await until_on_loop(lambda: delivered(relay) == 1, what=relay.states)
+            broker.nodes[0].kill()
+            await until_on_loop(lambda: "connection refused" in trouble(relay), what=relay.states)
+            broker.start()
+            await until_on_loop(lambda: not trouble(relay), what=relay.states)
+    assert caplog.text.count("no messages can be taken from the stream HH_a now (connection refused)") == 1
+    assert caplog.text.count("messages come from the stream HH_a again") == 1

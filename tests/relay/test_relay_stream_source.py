@@ -213,6 +213,7 @@ class Pull:
             most_room=room,
             on_message=lambda message: self.got.append(message.metadata.sequence.stream),
             on_loss=self._note_loss,
+            on_deleted=lambda: None,
         )
 
     def _note_loss(self) -> None:

@@ -60,21 +60,24 @@ class NatsSink:
         self._connection = Connection(access, name=client_name, inbox_prefix=APPLICATION_INBOX)
         self._publisher: Optional[Publisher] = None
         self._silence = Silence()
+        self._is_denied = False
 
     async def prepare(self, rows: Sequence[Row]) -> Optional[Result]:
-        """Connect, and ask a stream that was silent: while that fails, nothing is marked as being on its way."""
+        """Connect, and probe a stream that was silent or denied. While that fails, nothing is marked as being sent."""
         try:
             publisher = await self._connected()
-            if self._silence.has_begun:
+            if self._silence.has_begun or self._is_denied:
                 if self._silence.leaves_server():
                     await self._connection.leave()
                 refusal = await publisher.probe(self._subject, self._probe_timeout_s)
                 if refusal is not None and (refusal.code == NO_STREAM or refusal is UNANSWERED):
                     return _silent(refusal, self._longest_pause_s)
         except NotConnectedError as error:
+            self._silence.end()  # of the stream: nobody knows
             return _not_connected(error)
         except DeniedError as error:
-            return _denied(error)
+            return _denied(error, is_ambiguous=False)
+        self._is_denied = False
         return None
 
     async def send(self, rows: Sequence[Row], *, may_be_stored: bool = False) -> Result:
@@ -98,7 +101,8 @@ class NatsSink:
         except NotConnectedError as error:
             return _not_connected(error)
         except DeniedError as error:
-            return _denied(error)
+            self._is_denied = True
+            return _denied(error, is_ambiguous=error.may_be_stored)
         if any(map(_is_of_a_leader, acks)):
             self._silence.end()
         elif acks:
@@ -188,5 +192,6 @@ def _not_connected(error: NotConnectedError) -> Result:
     return Result(Verdict.RETRY, longest_pause_s=LONGEST_UNREACHABLE_PAUSE_S, log_text=str(error))
 
 
-def _denied(error: DeniedError) -> Result:
-    return Result(Verdict.PAUSE, longest_pause_s=LONGEST_PROBE_PAUSE_S, log_text=f"permission denied: {error}")
+def _denied(error: DeniedError, *, is_ambiguous: bool) -> Result:
+    text = f"permission denied: {error}"
+    return Result(Verdict.PAUSE, is_ambiguous, longest_pause_s=LONGEST_PROBE_PAUSE_S, log_text=text)
