@@ -47,7 +47,7 @@ TOKEN_KEY = "honeyhive_event_id"  # noqa: S105 - no password
 
 @dataclass
 class _Retired:
-    """The retired runtimes of one time between two shutdowns, for the numbers."""
+    """The runtimes that were retired since the last shutdown, for the numbers."""
 
     closing: List[Runtime] = field(default_factory=list)
     closed: Stats = field(default_factory=Stats)
@@ -142,9 +142,9 @@ def shutdown_all(
 def stats_of_all() -> Stats:
     """The numbers of the current runtimes, added up."""
     with _lock:
-        closing = _retired.closing
-        current = [runtime for runtime in _current() if runtime not in closing]
-        return sum_of([_retired.closed, *map(_final_stats, closing), *(runtime.stats() for runtime in current)])
+        retired = _retired
+        current = [runtime for runtime in _current() if runtime not in retired.closing]
+        return sum_of([retired.closed, *map(_final_stats, retired.closing), *(runtime.stats() for runtime in current)])
 
 
 def reading_of_all() -> Reading:
