@@ -11,9 +11,10 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Type, TypeVar
 
 import nats
 import nats.errors
@@ -25,6 +26,8 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from honeyhive_litellm._broker.names import stream_of, subject_of
 
 from ..waiting import until, until_awaited
+
+T = TypeVar("T")
 
 SERVER = Path(sysconfig.get_path("scripts"), "nats-server")
 MAX_PAYLOAD = 2 * 1024 * 1024
@@ -223,7 +226,7 @@ class Broker:
             found = []
             for seq in range(max(1, state.first_seq), state.last_seq + 1):
                 try:
-                    found.append(await js.get_msg(stream, seq))
+                    found.append(await _once_led(stream, partial(js.get_msg, stream, seq)))
                 except nats.js.errors.NotFoundError:
                     pass  # it was acknowledged
             return found
@@ -244,13 +247,22 @@ def free_ports(count: int) -> List[int]:
 
 
 async def _info_of(js: JetStreamContext, stream: str) -> StreamInfo:
-    """Wait for a leader: after a start of all nodes there is none for a while."""
-    deadline = time.monotonic() + READY_S
-    while True:
+    return await _once_led(stream, partial(js.stream_info, stream))
+
+
+async def _once_led(stream: str, request: Callable[[], Awaitable[T]]) -> T:
+    """Request until there is a leader: there is none for a while after a start of all nodes, or when one has hung."""
+    answers: List[T] = []
+
+    async def is_answered() -> bool:
         try:
-            return await js.stream_info(stream)
+            answers.append(await request())
         except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError):
-            assert time.monotonic() < deadline, f"{stream} has no leader"
+            return False
+        return True
+
+    await until_awaited(is_answered, READY_S, f"{stream} has a leader", 0.05)
+    return answers[0]
 
 
 async def _ignore(_error: Exception) -> None:
