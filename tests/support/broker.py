@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sysconfig
-import time
 import urllib.error
 import urllib.request
 from functools import partial
