@@ -308,6 +308,11 @@ class Fleet:
         """The number of the node that leads the stream."""
         return [node.name for node in self.nodes].index(self.status()["leader"])
 
+    def election_s(self) -> Optional[float]:
+        """How long the stream had no leader after its leader was killed; None if it was not."""
+        killed_at = self.leader_killed_at
+        return None if killed_at is None else self.servers.elected_after(killed_at, STREAM)
+
     def status(self) -> Json:
         """The numbers of `relay status --json`."""
         printed = self._relay_command("status", (0, 3), "--json")

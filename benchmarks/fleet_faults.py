@@ -27,7 +27,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 import _certificate
 from _common import Json, environment, environment_line, parse, parser_for, table, write_report
-from _fleet import DESTINATION, KEY, STREAM, Access, Fleet, Size, publish_all
+from _fleet import DESTINATION, KEY, Access, Fleet, Size, publish_all
 from _nats import NatsServers
 from _partition import PartitionableRoutes
 
@@ -303,7 +303,6 @@ def _outcome(fleet: Fleet, fault: Fault) -> Json:
         expected -= fleet.refused
     receipts = fleet.collector.receipts
     numbers = fleet.status()
-    killed_at = fleet.leader_killed_at
     parts = sum(numbers[part] for part in ("delivered", "waiting", "dead", "purged"))
     return {
         "events": len(expected) + numbers["dead"],
@@ -315,7 +314,7 @@ def _outcome(fleet: Fleet, fault: Fault) -> Json:
         "is_balanced": numbers["accepted"] == parts,
         "published_twice": numbers["accepted"] - numbers["dead"] - len(receipts),
         "stall_s": max(publisher.stall_s for publisher in fleet.publishers),
-        "election_s": None if killed_at is None else fleet.servers.elected_after(killed_at, STREAM),
+        "election_s": fleet.election_s(),
     }
 
 

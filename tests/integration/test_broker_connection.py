@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nkeys
 import pytest
+from nats.aio.client import Client
 from nats.errors import FlushTimeoutError
 
 from honeyhive_litellm._broker.connection import Connection, NotConnectedError
@@ -17,7 +18,7 @@ from honeyhive_litellm._broker.names import APPLICATION_INBOX
 from honeyhive_litellm._broker.publisher import DeniedError, Publisher
 from honeyhive_litellm._config.broker import BrokerAccess
 
-from ..support.broker import Broker
+from ..support.broker import Broker, Node
 from ..waiting import let_others_run, until_on_loop
 
 USERS = """
@@ -30,6 +31,13 @@ accounts { A { jetstream: enabled, users: [
 
 def connection_to(address: str, **files: Path) -> Connection:
     return Connection(BrokerAccess.of(address, **files), name="test", inbox_prefix=APPLICATION_INBOX)
+
+
+def node_of(client: Client, broker: Broker) -> Node:
+    """The node that the client is connected to."""
+    url = client.connected_url
+    assert url is not None
+    return next(node for node in broker.nodes if node.port == url.port)
 
 
 async def test_it_comes_back_after_a_kill_and_after_a_close_for_good(tmp_path: Path) -> None:
@@ -88,13 +96,11 @@ async def test_a_stopped_server_is_left(tmp_path: Path) -> None:
     with Broker(tmp_path, 3) as broker:
         connection = connection_to(broker.address)
         client = await connection.client()
-        assert client.connected_url is not None
-        node = next(node for node in broker.nodes if node.port == client.connected_url.port)
+        node = node_of(client, broker)
         node.stop()
         await client.publish("honeyhive.events.default", b"x" * 1_000_000)
         await connection.check()
-        client = await connection.client(10)
-        assert client.connected_url is not None and client.connected_url.port != node.port
+        assert node_of(await connection.client(10), broker) is not node
         await connection.check()
         assert connection.is_connected
         await connection.aclose()
@@ -128,8 +134,7 @@ async def test_two_checks_of_a_server_that_hangs_leave_it_once(tmp_path: Path) -
     with Broker(tmp_path, 3) as broker:
         connection = connection_to(broker.address)
         client = await connection.client()
-        assert client.connected_url is not None
-        node = next(node for node in broker.nodes if node.port == client.connected_url.port)
+        node = node_of(client, broker)
         node.stop()
         first = asyncio.ensure_future(connection.check())
         await until_on_loop(lambda: len(client._pongs) == 1)
